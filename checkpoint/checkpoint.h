@@ -1,0 +1,64 @@
+// Saving and loading a run's state as slices of global tensors: any grid writes, any grid reads.
+//
+// Save is collective over `world`. Commit order: each writer writes and fsyncs its safetensors file
+// in ckpt/.tmp-<run>-<step>; all agree; rank 0 writes the manifest, fsyncs it and the directory,
+// renames, fsyncs the parent; only then retention. If any rank fails, all ranks throw StorageError
+// with the first cause, the temporary directory is removed and what was committed before is
+// untouched.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/manifest/manifest.h"
+#include "comm/communicator.h"
+
+namespace moat::checkpoint {
+
+// A box of a global tensor in this rank's memory, row-major.
+struct SliceToSave {
+  std::string tensor;
+  core::Shape global;
+  parallel::Slice slice;
+  tensor::ConstView data;
+};
+struct SliceToLoad {
+  std::string tensor;
+  core::Shape global;
+  parallel::Slice slice;
+  tensor::View data;  // of the dtype that was saved
+};
+
+struct SaveOptions {
+  std::filesystem::path root;    // runs/<name>/ckpt
+  int keep = 2;                  // newest good steps kept; never fewer than 2
+  std::vector<int64_t> protect;  // steps retention never removes (the best one)
+};
+
+// Collective. Together the ranks' slices must tile each named tensor exactly once (checked by rank
+// 0 before the commit). Returns the committed directory. A valid directory of the same step is
+// never rewritten: the new one becomes the next generation.
+std::filesystem::path Save(const SaveOptions& options, const RunPosition& position,
+                           const std::vector<SliceToSave>& slices, comm::Communicator& world);
+
+// Not collective: reads and checks the manifest of one directory. Throws DataError.
+Manifest ReadManifest(const std::filesystem::path& directory);
+
+// Reads every byte of every file and checks all CRCs. Throws DataError naming file and tensor.
+void Verify(const std::filesystem::path& directory);
+
+// Collective: the newest directory that is intact on all ranks (rank 0 looks and verifies, all are
+// told); damaged ones are passed over with a warning that says why. nullopt when there is none at
+// all; throws StorageError when there are some and none is intact.
+std::optional<std::filesystem::path> ChooseNewest(const std::filesystem::path& root,
+                                                  comm::Communicator& world);
+
+// Not collective. Fills each wanted slice from the pieces that overlap it, checking the CRC of each
+// piece it reads before any byte is used. Throws DataError naming tensor, file and both shapes or
+// dtypes where they differ.
+void Load(const std::filesystem::path& directory, const Manifest& manifest,
+          const std::vector<SliceToLoad>& slices);
+
+}  // namespace moat::checkpoint

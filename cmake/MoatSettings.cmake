@@ -1,0 +1,25 @@
+# Compiler, warnings, instruction set, ccache, and where programs land.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+
+find_program(MOAT_CCACHE ccache)
+if(MOAT_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MOAT_CCACHE})
+endif()
+
+# Contraction into fused multiply-adds would make bits depend on what the compiler inlined.
+add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter -ffp-contract=off)
+
+set(MOAT_SANITIZE "" CACHE STRING "Comma-separated sanitizers, as in -fsanitize=")
+if(MOAT_SANITIZE)
+  add_compile_options(-fsanitize=${MOAT_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${MOAT_SANITIZE})
+endif()

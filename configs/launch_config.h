@@ -1,0 +1,20 @@
+// What `moat launch` does besides the run it starts.
+#pragma once
+
+#include <string>
+
+#include "configs/train_config.h"
+
+namespace moat::configs {
+
+struct LaunchConfig {
+  TrainConfig train;
+  std::string on = "local";
+  bool dry_run = false;
+  bool json = false;
+  double grace = 60;  // seconds a run gets to save after a signal, before it is killed
+};
+
+void Validate(const LaunchConfig& config);
+
+}  // namespace moat::configs

@@ -1,0 +1,37 @@
+// What a model is: the sizes and choices that determine its parameters.
+#pragma once
+
+#include <cstdint>
+
+namespace moat::configs {
+
+enum class Norm { kRms, kLayer };
+enum class Position { kRotary, kLearned };
+enum class Mlp { kSwiglu, kGelu };
+
+struct ModelConfig {
+  int64_t vocab_size = 0;  // from the data set
+  int64_t layers = 4;
+  int64_t width = 256;
+  int64_t heads = 4;
+  int64_t kv_heads = 4;  // divides heads (grouped-query attention)
+  int64_t ffn = 704;     // hidden width of the MLP
+  int64_t seq_len = 256;
+  Norm norm = Norm::kRms;
+  Position position = Position::kRotary;
+  Mlp mlp = Mlp::kSwiglu;
+  bool tie_embeddings = false;
+  bool bias = false;
+  double rotary_base = 10000.0;
+  double norm_epsilon = 1e-5;
+  double dropout = 0.0;
+
+  int64_t head_width() const { return width / heads; }
+  bool operator==(const ModelConfig&) const = default;
+};
+
+// Throws ConfigError with the equation that does not hold: heads x head width = width, kv_heads
+// divides heads, even head width for rotary positions, everything positive, dropout in [0, 1).
+void Validate(const ModelConfig& config);
+
+}  // namespace moat::configs

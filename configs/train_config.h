@@ -1,0 +1,57 @@
+// What a training run is.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "configs/model_config.h"
+#include "core/dtype.h"
+
+namespace moat::configs {
+
+enum class Reduction { kCanonical, kFast };
+
+struct TrainConfig {
+  ModelConfig model;  // vocab_size 0: taken from the data set
+
+  std::string data;  // data set directory
+  std::string run_root = "runs";
+  std::string run;              // name; required
+  std::string resume = "auto";  // auto | never | STEP
+
+  int dp = -1;
+  int tp = 1;
+  int threads = 0;  // per rank; 0: cores of the node / ranks on it, at least 1
+  Reduction reduction = Reduction::kCanonical;
+  int canonical_ways = 0;  // 0: default
+  core::DType dtype = core::DType::kF32;
+  std::string device = "auto";
+
+  uint64_t seed = 1;
+  int64_t steps = 100;
+  int64_t global_batch = 16;                                    // sequences
+  int64_t micro_batch = 2;                                      // sequences in one forward pass
+  std::vector<std::string> loss_roles = {"assistant", "text"};  // or {"all"}
+
+  double lr = 3e-4;
+  double min_lr = 0.1;  // as a share of lr, at the end of the cosine
+  int64_t warmup = 10;  // steps
+  double weight_decay = 0.1;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double adam_epsilon = 1e-8;
+  double clip = 1.0;  // global norm; 0: off
+
+  int64_t eval_every = 50;  // 0: never; always at the end
+  int64_t eval_batches =
+      0;  // micro-batches of the validation split per evaluation, over all ranks; 0: all of it
+  int64_t checkpoint_every = 50;
+  int keep_checkpoints = 2;
+  double collective_timeout = 300;  // seconds a rank may be late at a collective
+};
+
+// Throws ConfigError naming the flag, what was expected and what was found.
+void Validate(const TrainConfig& config);
+
+}  // namespace moat::configs

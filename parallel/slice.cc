@@ -1,0 +1,135 @@
+// Slices and splits.
+#include "parallel/slice.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+
+#include "core/error.h"
+
+namespace moat::parallel {
+namespace {
+
+// Elements between the start of `box` and the point `at`, row-major.
+int64_t OffsetInside(const Slice& box, const std::vector<int64_t>& at) {
+  int64_t offset = 0;
+  for (size_t d = 0; d < at.size(); ++d) {
+    offset = offset * (box.end[d] - box.begin[d]) + (at[d] - box.begin[d]);
+  }
+  return offset;
+}
+
+}  // namespace
+
+core::Shape Slice::shape() const {
+  std::vector<int64_t> dims;
+  for (size_t d = 0; d < begin.size(); ++d) dims.push_back(std::max<int64_t>(0, end[d] - begin[d]));
+  return core::Shape(dims);
+}
+
+std::string Slice::text() const {
+  std::string text;
+  for (size_t d = 0; d < begin.size(); ++d) {
+    text += (d ? "," : "") + std::to_string(begin[d]) + ":" + std::to_string(end[d]);
+  }
+  return text;
+}
+
+Slice Slice::Whole(const core::Shape& shape) {
+  return {std::vector<int64_t>(shape.dims().size(), 0), shape.dims()};
+}
+
+Slice Slice::Parse(const std::string& text) {
+  Slice slice;
+  std::istringstream in(text);
+  std::string dim;
+  while (std::getline(in, dim, ',')) {
+    long long begin = 0, end = 0;
+    int used = 0;
+    if (std::sscanf(dim.c_str(), "%lld:%lld%n", &begin, &end, &used) != 2 ||
+        used != static_cast<int>(dim.size()) || begin < 0 || end < begin) {
+      throw core::DataError("'" + text +
+                            "' is not a slice: expected begin:end for each dim, as 0:128,64:96");
+    }
+    slice.begin.push_back(begin);
+    slice.end.push_back(end);
+  }
+  return slice;
+}
+
+Slice Intersect(const Slice& a, const Slice& b) {
+  Slice common = a;
+  for (size_t d = 0; d < a.begin.size(); ++d) {
+    common.begin[d] = std::max(a.begin[d], b.begin[d]);
+    common.end[d] = std::max(common.begin[d], std::min(a.end[d], b.end[d]));
+  }
+  return common;
+}
+
+void CopySlice(const Slice& part, const Slice& source, const void* from, const Slice& target,
+               void* to, int64_t element_size) {
+  if (part.elements() == 0) return;
+  const int dims = static_cast<int>(part.begin.size());
+  const int64_t run = dims == 0 ? 1 : part.end[dims - 1] - part.begin[dims - 1];
+  std::vector<int64_t> at = part.begin;
+  while (true) {
+    std::memcpy(static_cast<char*>(to) + OffsetInside(target, at) * element_size,
+                static_cast<const char*>(from) + OffsetInside(source, at) * element_size,
+                static_cast<size_t>(run * element_size));
+    int d = dims - 2;  // the next row, as an odometer
+    for (; d >= 0; --d) {
+      if (++at[d] < part.end[d]) break;
+      at[d] = part.begin[d];
+    }
+    if (d < 0) return;
+  }
+}
+
+Slice LocalSlice(const SplitSpec& spec, int index, int parts) {
+  Slice slice = Slice::Whole(spec.global);
+  if (spec.replicated() || parts == 1) return slice;
+  const int64_t extent = spec.global[spec.dim];
+  if (extent % parts != 0) {
+    throw core::ConfigError("cannot split dim " + std::to_string(spec.dim) + " of " +
+                            spec.global.text() + " over tp=" + std::to_string(parts) + ": " +
+                            std::to_string(extent) + " / " + std::to_string(parts) +
+                            " is not whole; choose sizes that --tp divides");
+  }
+  slice.begin[spec.dim] = extent / parts * index;
+  slice.end[spec.dim] = extent / parts * (index + 1);
+  return slice;
+}
+
+std::vector<Slice> FlatRangeAsSlices(const core::Shape& shape, int64_t begin, int64_t end) {
+  std::vector<Slice> slices;
+  const int dims = shape.rank();
+  while (begin < end) {
+    // The largest box that starts at `begin`: free in the dims after d, one index in the dims
+    // before d.
+    int64_t inner = 1;  // elements of one index of dim d
+    int d = dims - 1;
+    while (d > 0 && begin % (inner * shape[d]) == 0 && begin + inner * shape[d] <= end) {
+      inner *= shape[d];
+      --d;
+    }
+    Slice slice = Slice::Whole(shape);
+    int64_t outer = begin / inner;  // index over dims 0..d, flattened
+    const int64_t at = d >= 0 ? outer % shape[d] : 0;
+    const int64_t count = dims == 0 ? 1 : std::min(shape[d] - at, (end - begin) / inner);
+    if (d >= 0) {
+      slice.begin[d] = at;
+      slice.end[d] = at + count;
+      outer /= shape[d];
+    }
+    for (int k = d - 1; k >= 0; --k) {
+      slice.begin[k] = outer % shape[k];
+      slice.end[k] = slice.begin[k] + 1;
+      outer /= shape[k];
+    }
+    slices.push_back(slice);
+    begin += count * inner;
+  }
+  return slices;
+}
+
+}  // namespace moat::parallel

@@ -1,0 +1,75 @@
+#include "parallel/slice.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "core/error.h"
+
+namespace moat::parallel {
+namespace {
+
+TEST(Slice, TextRoundTripsAndGarbageIsRefused) {
+  const Slice slice{{0, 64}, {128, 96}};
+  EXPECT_EQ(slice.text(), "0:128,64:96");
+  EXPECT_EQ(Slice::Parse(slice.text()), slice);
+  EXPECT_THROW(Slice::Parse("0:128,6x"), core::DataError);
+  EXPECT_THROW(Slice::Parse("9:3"), core::DataError);
+}
+
+TEST(Slice, LocalSlicesTileTheTensor) {
+  const SplitSpec spec = SplitSpec::Split({6, 8}, 1);
+  int64_t covered = 0;
+  for (int i = 0; i < 4; ++i) covered += LocalSlice(spec, i, 4).elements();
+  EXPECT_EQ(covered, 48);
+  EXPECT_EQ(LocalSlice(spec, 1, 4).text(), "0:6,2:4");
+  EXPECT_EQ(LocalSlice(SplitSpec::Replicated({6, 8}), 1, 4).elements(), 48);
+  EXPECT_THROW(LocalSlice(spec, 0, 3), core::ConfigError);
+}
+
+TEST(Slice, CopyMovesExactlyTheCommonBox) {
+  const core::Shape shape{5, 7};
+  std::vector<int> global(35);
+  std::iota(global.begin(), global.end(), 0);
+  const Slice mine{{1, 2}, {4, 6}};
+  const Slice want{{2, 0}, {5, 5}};
+  std::vector<int> target(15, -1);
+  const Slice common = Intersect(mine, want);
+  EXPECT_EQ(common.text(), "2:4,2:5");
+  std::vector<int> source(12);
+  CopySlice(mine, Slice::Whole(shape), global.data(), mine, source.data(), sizeof(int));
+  CopySlice(common, mine, source.data(), want, target.data(), sizeof(int));
+  for (int64_t r = 2; r < 5; ++r) {
+    for (int64_t c = 0; c < 5; ++c) {
+      const bool inside = r < 4 && c >= 2;
+      EXPECT_EQ(target[static_cast<size_t>((r - 2) * 5 + c)], inside ? r * 7 + c : -1);
+    }
+  }
+}
+
+TEST(Slice, FlatRangesTileInMemoryOrderWithFewBoxes) {
+  for (const core::Shape& shape :
+       {core::Shape{3, 5, 7}, core::Shape{17}, core::Shape{4, 9}, core::Shape{2, 1, 3, 2}}) {
+    const int64_t n = shape.elements();
+    for (int64_t begin = 0; begin <= n; ++begin) {
+      for (int64_t end = begin; end <= n; ++end) {
+        const auto boxes = FlatRangeAsSlices(shape, begin, end);
+        EXPECT_LE(static_cast<int>(boxes.size()), 2 * shape.rank() - 1);
+        std::vector<int64_t> flat(static_cast<size_t>(n));
+        std::iota(flat.begin(), flat.end(), 0);
+        std::vector<int64_t> seen;
+        for (const Slice& box : boxes) {
+          std::vector<int64_t> part(static_cast<size_t>(box.elements()));
+          CopySlice(box, Slice::Whole(shape), flat.data(), box, part.data(), sizeof(int64_t));
+          seen.insert(seen.end(), part.begin(), part.end());
+        }
+        ASSERT_EQ(static_cast<int64_t>(seen.size()), end - begin);
+        for (int64_t i = 0; i < end - begin; ++i)
+          ASSERT_EQ(seen[static_cast<size_t>(i)], begin + i);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace moat::parallel
