@@ -77,6 +77,17 @@ bool StoppedInStartUp(const Ending& ending) {
   return WEXITSTATUS(ending.wait_status) == 128 + SIGUSR1;
 }
 
+std::string WhyMpirunDidNotStart(const std::string& output) {
+  constexpr std::pair<const char*, const char*> kSayings[] = {
+      {"not enough slots", "not enough slots"},
+      {"or execute an executable", "moat-train cannot be executed"},
+      {"could not find an executable", "moat-train was not found"}};
+  for (const auto& [saying, meaning] : kSayings) {
+    if (output.find(saying) != std::string::npos) return meaning;
+  }
+  return "";
+}
+
 Verdict JudgeMpirun(const Ending& ending) {
   const int64_t step = ending.last_step;
   if (WIFSIGNALED(ending.wait_status)) {
@@ -90,6 +101,10 @@ Verdict JudgeMpirun(const Ending& ending) {
   if (code == 0) {
     return Failed(ExitCode::kBug, {-1, "", "the ranks ended without saying how"}, step);
   }
+  // Its codes for these differ from version to version, and look like signals.
+  if (const std::string refusal = WhyMpirunDidNotStart(ending.output_tail); !refusal.empty()) {
+    return Failed(ExitCode::kConfig, {-1, "", "mpirun did not start: " + refusal}, step);
+  }
   if (code > 128 && code < 128 + 65) {
     const int signal = code - 128;
     return Failed(IsCrash(signal) ? ExitCode::kBug : ExitCode::kPeer,
@@ -99,13 +114,6 @@ Verdict JudgeMpirun(const Ending& ending) {
     return Failed(static_cast<ExitCode>(code),
                   {-1, "", "a rank exited " + std::to_string(code) + " without a failure file"},
                   step);
-  }
-  for (const char* refusal : {"not enough slots", "could not find an executable",
-                              "was unable to find the specified executable"}) {
-    if (ending.output_tail.find(refusal) != std::string::npos) {
-      return Failed(ExitCode::kConfig, {-1, "", std::string("mpirun did not start: ") + refusal},
-                    step);
-    }
   }
   return Failed(ExitCode::kBug,
                 {-1, "", "mpirun exited " + std::to_string(code) + ", and no rank said why"}, step);
