@@ -17,7 +17,7 @@ OPTIONS = type("Options", (), {"all": False, "filter": ""})
 def binary(folder, body):
     path = os.path.join(folder, "fake_test")
     with open(path, "w") as file:
-        file.write('#!/bin/sh\nout=$(echo "$1" | sed s/--gtest_output=json://)\n' + body)
+        file.write('#!/bin/bash\nout=$(echo "$1" | sed s/--gtest_output=json://)\n' + body)
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path
 
