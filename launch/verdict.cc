@@ -110,6 +110,9 @@ Verdict JudgeMpirun(const Ending& ending) {
     return Failed(IsCrash(signal) ? ExitCode::kBug : ExitCode::kPeer,
                   KilledRank(ending.output_tail, signal), step);
   }
+  if (code == static_cast<int>(ExitCode::kPreempted) && ending.first_signal != 0) {
+    return Of(Meaning(ending.first_signal), step);
+  }
   if (IsDocumented(code)) {
     return Failed(static_cast<ExitCode>(code),
                   {-1, "", "a rank exited " + std::to_string(code) + " without a failure file"},

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "core/durable_file.h"
+#include "rundir/attempt.h"
 
 namespace moat::rundir {
 namespace {
@@ -57,6 +58,10 @@ std::vector<Failure> ReadFailures(const RunLayout& layout, int attempt) {
   std::sort(failures.begin(), failures.end(),
             [&](const Failure& a, const Failure& b) { return order(a) < order(b); });
   return failures;
+}
+
+int OrderlyExit(core::ExitCode code) {
+  return AttemptFromEnvironment() ? 0 : static_cast<int>(code);
 }
 
 void WriteResult(const RunLayout& layout, int attempt, const Result& result) {

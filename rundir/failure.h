@@ -31,11 +31,16 @@ bool WriteFailure(const RunLayout& layout, int attempt, const Failure& failure) 
 // others, since clocks of hosts differ. Files that cannot be read are left out.
 std::vector<Failure> ReadFailures(const RunLayout& layout, int attempt);
 
-// Rank 0's word just before it exits in order: target reached, preempted or stopped.
+// Rank 0's word just before it exits in order: target reached, preempted or stopped. Written before
+// MPI_Finalize.
 struct Result {
   core::ExitCode code = core::ExitCode::kOk;
   int64_t step = 0;  // done
 };
+
+// What main returns after an end in order. Under a supervisor 0, since the result says it: mpirun
+// kills the other ranks, rank 0 perhaps still writing, as soon as one exits with another code.
+int OrderlyExit(core::ExitCode code);
 
 void WriteResult(const RunLayout& layout, int attempt, const Result& result);
 std::optional<Result> ReadResult(const RunLayout& layout, int attempt);  // nullopt: none, or torn

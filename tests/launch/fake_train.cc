@@ -31,7 +31,7 @@ struct Rank {
 
   int End(ExitCode code, int64_t step) const {
     if (rank == 0) moat::rundir::WriteResult(layout, attempt, {code, step});
-    return static_cast<int>(code);
+    return moat::rundir::OrderlyExit(code);
   }
   void Train() const {
     if (rank != 0) return;

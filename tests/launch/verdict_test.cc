@@ -55,6 +55,8 @@ TEST(Judge, EveryWayToEnd) {
        RunState::kStopped},
       {"asked before mpirun could listen", End(SIGUSR1, "", {}, {}, SIGTERM), 75,
        RunState::kPreempted},
+      {"mpirun was faster than rank 0's word", End(Exited(75), "", {}, {}, SIGINT), 78,
+       RunState::kStopped},
       {"mpirun was killed", End(SIGKILL, ""), 76, RunState::kFailed},
       {"a documented code without a word", End(Exited(71), ""), 71, RunState::kFailed},
       {"not a word", End(Exited(0), ""), 70, RunState::kFailed},

@@ -133,7 +133,9 @@ TEST_F(RecordsTest, TheAttemptComesFromTheEnvironment) {
   setenv(kRunDirVariable, "runs/a", 1);
   EXPECT_EQ(AttemptFromEnvironment()->attempt, 4);
   EXPECT_EQ(AttemptFromEnvironment()->run_dir, "runs/a");
+  EXPECT_EQ(OrderlyExit(core::ExitCode::kPreempted), 0);
   unsetenv(kSupervisedVariable);
+  EXPECT_EQ(OrderlyExit(core::ExitCode::kPreempted), 75);
 }
 
 }  // namespace
