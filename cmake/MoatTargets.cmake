@@ -35,6 +35,7 @@ function(moat_test name)
   cmake_parse_arguments(ARG "" "MAIN" "SOURCES;USES;OUTSIDE;RANKS" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name}_test PRIVATE MOAT_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                   MOAT_BINARY_DIR="${PROJECT_BINARY_DIR}")
   foreach(used ${ARG_USES})

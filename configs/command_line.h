@@ -73,6 +73,12 @@ class CommandLine {
   std::map<std::string, Value> given_;
 };
 
+// The flags of a command, in order of declaration.
+std::vector<FlagInfo> FlagsOf(const std::string& command);
+
+// One JSON object: for every flag of the command {"value": text, "origin": where it came from}.
+std::string ResolvedJson(const CommandLine& line);
+
 // Validated. A message about a value that a flagfile gave says its FILE:LINE. Complete: --run and
 // --data must be given (kAnyRun: not; to check a preset).
 enum class Completeness { kComplete, kAnyRun };
