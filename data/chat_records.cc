@@ -156,12 +156,15 @@ void ImportChatRecords(const std::filesystem::path& file, ImportSink* sink) {
   for (int64_t number = 1; ReadLine(stream, &line); ++number) {
     if (number == 1 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);  // byte order mark
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    Interaction interaction;
     try {
       const std::string name = file.filename().string() + ":" + std::to_string(number);
-      sink->Add(ParseChatRecord(line, name));
+      interaction = ParseChatRecord(line, name);
     } catch (const core::DataError& error) {
       sink->Quarantine(file.string(), number, error.what(), line);
+      continue;
     }
+    sink->Add(std::move(interaction));
   }
   if (stream.bad()) throw core::StorageError("reading " + file.string() + " failed");
 }

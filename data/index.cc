@@ -57,6 +57,7 @@ json SplitCounts(const Index& index) {
   json splits = json::object();
   for (const ShardEntry& shard : index.shards) {
     json& split = splits[shard.split];
+    if (split.is_null()) split = json::object();
     split["shards"] = split.value("shards", 0) + 1;
     split["interactions"] = split.value("interactions", int64_t{0}) + shard.interactions;
     split["segments"] = split.value("segments", int64_t{0}) + shard.segments;

@@ -71,8 +71,9 @@ TokenizerTraining::TokenizerTraining(int64_t vocab_size) : vocab_size_(vocab_siz
 }
 
 void TokenizerTraining::Add(std::string_view text) {
-  while (!text.empty()) {
+  while (!text.empty() && bytes_ < kSampleBytes) {
     std::string_view run = text.substr(0, PlainPrefix(text));
+    bytes_ += static_cast<int64_t>(run.size());
     text.remove_prefix(run.size());
     text.remove_prefix(AwkwardPrefix(text));
     while (!run.empty()) {

@@ -18,13 +18,15 @@ class TokenizerTraining {
   // kMinVocabSize.
   explicit TokenizerTraining(int64_t vocab_size);
 
-  void Add(std::string_view text);  // any bytes; what SentencePiece cannot take is left out
+  // Any bytes; what SentencePiece cannot take, and what exceeds kSampleBytes, is left out.
+  void Add(std::string_view text);
 
   // The serialized SentencePiece model. Throws BugError if SentencePiece refuses.
   std::string Train();
 
  private:
   int64_t vocab_size_;
+  int64_t bytes_ = 0;
   std::vector<std::string> sentences_;
 };
 
