@@ -5,10 +5,11 @@
 // and calls the backend's Do...(). It is ordered on the stream it is given and returns when
 // enqueued; CPU backends finish before they return.
 //
-// All ranks of a group call the same collectives in the same order with the same counts and dtypes.
-// A rank that does not arrive within the deadline ends the job: every other rank throws
-// core::PeerError naming group, operation, sequence number and the missing ranks. No collective
-// runs in a destructor. A communicator belongs to one thread at a time.
+// All ranks of a group call the same collectives in the same order with the same counts and dtypes;
+// where they do not, every rank throws core::BugError with what each of them called. A rank that
+// does not arrive within the deadline ends the job: every other rank throws core::PeerError naming
+// group, operation, sequence number and the missing ranks. A group is of no use after either. No
+// collective runs in a destructor. A communicator belongs to one thread at a time.
 //
 // Backends: self (size 1), threads (ranks are threads of one process; the readable reference), mpi
 // (host memory).
@@ -19,23 +20,12 @@
 #include <string>
 #include <vector>
 
+#include "comm/deadline.h"
+#include "comm/reduce_op.h"
 #include "tensor/stream.h"
 #include "tensor/tensor.h"
 
 namespace moat::comm {
-
-enum class ReduceOp { kSum, kMax, kMin };
-
-// The order in which a sum over ranks is taken. It matters for floats only.
-enum class Order {
-  // One binary tree over rank numbers, whatever the backend, count or piece size:
-  // ((r0+r1)+(r2+r3))+... ; for a size that is not a power
-  // of two, each subtree's left part is the largest power of two below its size. Bits depend on the
-  // inputs and the group's size only.
-  kTree,
-  // Whatever the backend does fastest.
-  kAny,
-};
 
 // What this rank moved, for tests of a protocol's cost. Payload bytes, without headers.
 struct Traffic {
@@ -53,9 +43,19 @@ class Communicator {
   int size() const { return size_; }
   const std::string& name() const { return name_; }  // "world", "data", "tensor"
 
+  // How long a rank waits for its peers in one step of a collective; 300 s unless set. Groups made
+  // afterwards inherit it.
+  void SetDeadline(double seconds) { keeper_.set_seconds(seconds); }
+  double deadline() const { return keeper_.seconds(); }
+
+  // A group of some of this group's ranks, in the order given, which becomes their numbering.
+  // Collective: every rank of this group calls it with the ranks of its own new group (so that one
+  // call cuts the group into several). REQUIRES: `ranks` are distinct and hold rank().
+  std::unique_ptr<Communicator> Group(const std::string& name, const std::vector<int>& ranks);
+
   // In place: buffer becomes the reduction of all ranks' buffers. dtypes: f32, f64, u64, i64 (bf16
   // sums are not offered: gradients are f32). Received bytes: at most 2 x (size-1)/size x the
-  // buffer for Order::kTree (reduce-scatter plus all-gather).
+  // buffer (reduce-scatter plus all-gather), up to the rounding of ranks' blocks to 16 elements.
   void AllReduce(tensor::View buffer, ReduceOp op, Order order, tensor::Stream& stream);
 
   // `input` has size() equal blocks; `output` becomes the sum of block rank() over all ranks.
@@ -82,8 +82,11 @@ class Communicator {
   const Traffic& traffic() const { return traffic_; }
 
  protected:
-  Communicator(std::string name, int rank, int size)
-      : name_(std::move(name)), rank_(rank), size_(size) {}
+  // `members` are the group's ranks in order, as people know them.
+  Communicator(std::string name, int rank, std::vector<Member> members);
+
+  // Called for groups of two and more only, with arguments that were checked, inside
+  // keeper().Begin() and End().
 
   virtual void DoAllReduce(tensor::View buffer, ReduceOp op, Order order,
                            tensor::Stream& stream) = 0;
@@ -93,15 +96,23 @@ class Communicator {
                            tensor::Stream& stream) = 0;
   virtual void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) = 0;
   virtual void DoBarrier() = 0;
+  virtual std::unique_ptr<Communicator> DoGroup(const std::string& name,
+                                                const std::vector<int>& ranks) = 0;
+
+  DeadlineKeeper& keeper() { return keeper_; }
 
   void CountReceived(core::Bytes bytes) {
     traffic_.received_bytes += static_cast<uint64_t>(bytes.value);
   }
 
  private:
+  template <typename Body>
+  void Run(const Call& call, const Body& body);
+
   std::string name_;
   int rank_;
   int size_;
+  DeadlineKeeper keeper_;
   Traffic traffic_;
 };
 

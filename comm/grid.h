@@ -1,0 +1,19 @@
+// The communicators of a process grid.
+#pragma once
+
+#include <memory>
+
+#include "comm/communicator.h"
+#include "parallel/process_grid.h"
+
+namespace moat::comm {
+
+struct GridCommunicators {
+  std::unique_ptr<Communicator> data;    // same tp_index; rank() is the dp_index
+  std::unique_ptr<Communicator> tensor;  // same dp_index; rank() is the tp_index
+};
+
+// Collective over `world`, on any backend. REQUIRES: grid.size() == world.size().
+GridCommunicators MakeGrid(Communicator& world, const parallel::ProcessGrid& grid);
+
+}  // namespace moat::comm
