@@ -7,6 +7,8 @@
 #include <array>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "core/error.h"
 #include "data/utf8.h"
@@ -38,26 +40,68 @@ bool LooksLikeControl(std::string_view text) {
                      [&](std::string_view start) { return text.substr(0, start.size()) == start; });
 }
 
-// The share of characters to keep as pieces: all but the rarest, and at most half of the pieces
-// there is room for (bytes spell the others).
-double Coverage(const std::vector<std::string>& sentences, int64_t room) {
-  std::unordered_map<std::string, int64_t> counts;
+// Calls `visit` with every character of `text`, all of which are well-formed.
+template <typename Visit>
+void ForEachCharacter(std::string_view text, const Visit& visit) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = std::max<size_t>(CharacterLength(text.substr(at)), 1);
+    visit(text.substr(at, length));
+    at += length;
+  }
+}
+
+// The characters that become pieces: the most frequent ones until they cover all but one in 2,000,
+// and at most half of the pieces there is room for. Bytes spell the others.
+std::unordered_set<std::string> FrequentCharacters(const std::vector<std::string>& sentences,
+                                                   int64_t room) {
+  constexpr double kCoverage = 0.9995;
+  std::map<std::string, int64_t, std::less<>> counts;
   int64_t total = 0;
-  for (const std::string_view sentence : sentences) {
-    for (size_t at = 0; at < sentence.size(); ++total) {
-      const size_t length = std::max<size_t>(CharacterLength(sentence.substr(at)), 1);
-      ++counts[std::string(sentence.substr(at, length))];
-      at += length;
-    }
+  for (const std::string& sentence : sentences) {
+    ForEachCharacter(sentence, [&](std::string_view character) {
+      const auto found = counts.find(character);
+      if (found != counts.end()) {
+        ++found->second;
+      } else {
+        counts.emplace(character, 1);
+      }
+      ++total;
+    });
   }
-  std::vector<int64_t> sorted;
-  for (const auto& [character, count] : counts) sorted.push_back(count);
-  std::sort(sorted.rbegin(), sorted.rend());
-  int64_t covered = 0;
-  for (size_t i = 0; i < sorted.size() && static_cast<int64_t>(i) + 2 < room / 2; ++i) {
-    covered += sorted[i];
+  std::vector<std::pair<int64_t, std::string>> order;
+  for (const auto& [character, count] : counts) order.emplace_back(-count, character);
+  std::sort(order.begin(), order.end());
+  std::unordered_set<std::string> kept;
+  double covered = 0;
+  for (const auto& [negative_count, character] : order) {
+    if (covered >= kCoverage * static_cast<double>(total)) break;
+    if (static_cast<int64_t>(kept.size()) + 1 >= room / 2) break;
+    kept.insert(character);
+    covered -= static_cast<double>(negative_count);
   }
-  return std::min(0.9995, static_cast<double>(covered) / static_cast<double>(total) - 1e-9);
+  return kept;
+}
+
+// The same sentences, cut at every character that is not kept. (SentencePiece's own setting for
+// this accepts a coverage of 0.98 or more only.)
+std::vector<std::string> CutAtRareCharacters(const std::vector<std::string>& sentences,
+                                             const std::unordered_set<std::string>& kept) {
+  std::vector<std::string> result;
+  std::string run;
+  const auto flush = [&] {
+    if (!run.empty()) result.push_back(std::exchange(run, {}));
+  };
+  for (const std::string& sentence : sentences) {
+    ForEachCharacter(sentence, [&](std::string_view character) {
+      if (kept.contains(std::string(character))) {
+        run += character;
+      } else {
+        flush();
+      }
+    });
+    flush();
+  }
+  return result;
 }
 
 }  // namespace
@@ -92,11 +136,13 @@ void TokenizerTraining::Add(std::string_view text) {
 
 std::string TokenizerTraining::Train() {
   if (sentences_.empty()) sentences_.emplace_back("a");  // nothing but awkward bytes: bytes do
+  sentences_ =
+      CutAtRareCharacters(sentences_, FrequentCharacters(sentences_, vocab_size_ - kFixedPieces));
   const std::unordered_map<std::string, std::string> settings = {
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(vocab_size_)},
       {"hard_vocab_limit", "false"},
-      {"character_coverage", std::to_string(Coverage(sentences_, vocab_size_ - kFixedPieces))},
+      {"character_coverage", "1.0"},
       {"normalization_rule_name", "identity"},
       {"remove_extra_whitespaces", "false"},
       {"add_dummy_prefix", "false"},
