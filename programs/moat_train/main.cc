@@ -1,0 +1,111 @@
+// moat-train: one rank of a training run. mpirun starts it, mostly for `moat launch`.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "comm/mpi.h"
+#include "configs/command_line.h"
+#include "configs/identity.h"
+#include "core/clock.h"
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "core/logging.h"
+#include "core/orphan.h"
+#include "core/signals.h"
+#include "parallel/process_grid.h"
+#include "rundir/attempt.h"
+#include "rundir/board.h"
+#include "rundir/failure.h"
+#include "rundir/lease.h"
+#include "trainer/trainer.h"
+
+namespace moat::programs {
+namespace {
+
+// What is known about this rank when something fails.
+struct Rank {
+  rundir::RunLayout layout;
+  int attempt = 0;
+  int rank = 0;
+  std::string host;
+  int64_t step = 0;
+};
+
+int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& session) {
+  if (config.threads > 0) return config.threads;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / session.local_size());
+}
+
+core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session, Rank& self) {
+  trainer::TrainerOptions options;
+  options.config = configs::TrainConfigFromFlags(line);
+  options.layout = self.layout;
+  options.attempt = self.attempt;
+  options.identity = configs::IdentityOf(line);
+  const parallel::ProcessGrid grid(session.size(), options.config.dp, options.config.tp);
+
+  const core::StopRequest stop;
+  options.stop_code = [&] { return stop.exit_code(); };
+  std::unique_ptr<comm::Communicator> world = session.World();
+  core::MakeDirectories(self.layout.logs(self.attempt));
+  rundir::BoardWriter board(self.layout.board(self.attempt, self.rank));
+  options.board = &board;
+  tensor::Stream stream(ThreadsPerRank(options.config, session));
+
+  trainer::Trainer trainer(options, *world, stream);
+  core::ExitCode code;
+  try {
+    code = trainer.Run();
+  } catch (...) {
+    self.step = trainer.step();
+    throw;
+  }
+  world->Barrier();  // all are done before rank 0 says so
+  if (self.rank == 0) rundir::WriteResult(self.layout, self.attempt, {code, trainer.step()});
+  return code;
+}
+
+int Main(int argc, char** argv, Rank& self) {
+  const configs::CommandLine line = configs::CommandLine::Parse("train", argc, argv);
+  if (line.help_printed()) return 0;
+  const auto supervised = rundir::AttemptFromEnvironment();
+  if (supervised) {
+    core::DieWithParent();
+    self.attempt = supervised->attempt;
+    self.layout.root = supervised->run_dir;
+  } else {
+    self.layout = rundir::LayoutOf(line.value("run_root"), line.value("run"));
+  }
+  comm::MpiOptions mpi;
+  mpi.deadline_seconds = line.Double("collective_timeout");
+  comm::MpiSession session(&argc, &argv, mpi);
+  self.rank = session.rank();
+  self.host = session.host(self.rank);
+  core::StartLogging("moat-train", session.size() > 1 && self.rank > 0 ? self.rank : -1);
+
+  std::optional<rundir::Lease> lease;
+  if (!supervised && self.rank == 0) {
+    core::MakeDirectories(self.layout.root);
+    lease.emplace(self.layout);
+  }
+  const core::ExitCode code = Train(line, session, self);
+  return rundir::OrderlyExit(code);
+}
+
+}  // namespace
+}  // namespace moat::programs
+
+int main(int argc, char** argv) {
+  moat::programs::Rank self;
+  const auto on_error = [&](moat::core::ExitCode code, const std::string& what) {
+    if (self.layout.root.empty()) return;
+    moat::rundir::WriteFailure(
+        self.layout, self.attempt,
+        {self.rank, self.host, code, what, self.step, moat::core::WallMicroseconds()});
+  };
+  moat::core::StartLogging("moat-train");
+  return moat::core::RunMain([&] { return moat::programs::Main(argc, argv, self); }, on_error);
+}

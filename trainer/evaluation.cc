@@ -1,0 +1,73 @@
+// Evaluation on the validation split.
+#include "trainer/evaluation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "trainer/micro_batch.h"
+
+namespace moat::trainer {
+namespace {
+
+struct Sums {
+  double weighted_loss = 0, weight = 0, nats = 0, bytes = 0;
+};
+
+}  // namespace
+
+Evaluator::Evaluator(const data::SampleStream& validation, const data::Tokenizer& tokenizer,
+                     int64_t micro_batch, int64_t micro_batches)
+    : validation_(validation), micro_batch_(micro_batch) {
+  for (int32_t token = 0; token < tokenizer.vocab_size(); ++token)
+    byte_length_.push_back(tokenizer.ByteLength(token));
+  const int64_t all = (validation.samples_per_epoch() + micro_batch - 1) / micro_batch;
+  micro_batches_ = micro_batches == 0 ? all : std::min(all, micro_batches);
+}
+
+Evaluation Evaluator::Run(model::Transformer& model, comm::Communicator& data,
+                          tensor::Stream& stream) const {
+  const int64_t per_rank = (micro_batches_ + data.size() - 1) / data.size();
+  std::vector<Sums> mine(static_cast<size_t>(per_rank));
+  std::vector<float> losses;
+  for (int64_t i = 0; i < per_rank; ++i) {
+    const int64_t index = i * data.size() + data.rank();
+    if (index >= micro_batches_) continue;
+    std::vector<uint64_t> places(static_cast<size_t>(
+        std::min(micro_batch_, validation_.samples_per_epoch() - index * micro_batch_)));
+    std::iota(places.begin(), places.end(), static_cast<uint64_t>(index * micro_batch_));
+    const data::Batch batch = validation_.ReadInOrder(places);
+    losses.resize(batch.targets.size());
+    const model::LossSums sums = model.Evaluate(ViewOf(batch), losses.data());
+    Sums& to = mine[static_cast<size_t>(i)];
+    to.weighted_loss = sums.weighted_loss;
+    to.weight = sums.weight;
+    for (size_t t = 0; t < losses.size(); ++t) {
+      if (batch.weights[t] == 0) continue;
+      to.nats += static_cast<double>(losses[t]) / static_cast<double>(batch.weights[t]);
+      to.bytes += static_cast<double>(byte_length_[static_cast<size_t>(batch.targets[t])]);
+    }
+  }
+  std::vector<Sums> all(mine.size() * static_cast<size_t>(data.size()));
+  const auto doubles = [](std::vector<Sums>& sums) {
+    return tensor::HostView(reinterpret_cast<double*>(sums.data()),
+                            static_cast<int64_t>(sums.size() * 4));
+  };
+  data.AllGather(doubles(mine), doubles(all), stream);
+  Sums total;
+  for (int64_t index = 0; index < micro_batches_; ++index) {
+    const Sums& from =
+        all[static_cast<size_t>(index % data.size() * per_rank + index / data.size())];
+    total.weighted_loss += from.weighted_loss;
+    total.weight += from.weight;
+    total.nats += from.nats;
+    total.bytes += from.bytes;
+  }
+  Evaluation result;
+  result.weight = total.weight;
+  if (total.weight > 0) result.loss = total.weighted_loss / total.weight;
+  if (total.bytes > 0) result.bits_per_byte = total.nats / std::log(2.0) / total.bytes;
+  return result;
+}
+
+}  // namespace moat::trainer

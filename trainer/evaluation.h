@@ -1,0 +1,39 @@
+// Evaluation: the mean loss and the bits per byte of the validation split.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "data/sample_stream.h"
+#include "data/tokenizer.h"
+#include "model/transformer.h"
+
+namespace moat::trainer {
+
+struct Evaluation {
+  double loss = 0;  // sum(w * l) / sum(w), nats
+  double bits_per_byte =
+      0;  // nats of the tokens with weight > 0 / ln 2 / UTF-8 bytes of their text
+  double weight = 0;
+};
+
+class Evaluator {
+ public:
+  // `micro_batches` 0: the whole split, else its first so many micro-batches. The token lengths
+  // come from the tokenizer.
+  Evaluator(const data::SampleStream& validation, const data::Tokenizer& tokenizer,
+            int64_t micro_batch, int64_t micro_batches);
+
+  // Collective over `data`. Micro-batch i is taken by data rank i mod dp; sums are gathered and
+  // added in order of i, so the result's bits do not depend on dp.
+  Evaluation Run(model::Transformer& model, comm::Communicator& data, tensor::Stream& stream) const;
+
+ private:
+  const data::SampleStream& validation_;
+  std::vector<int64_t> byte_length_;  // by token
+  int64_t micro_batch_;
+  int64_t micro_batches_;
+};
+
+}  // namespace moat::trainer

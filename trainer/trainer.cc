@@ -1,0 +1,255 @@
+// The training loop.
+#include "trainer/trainer.h"
+
+#include <cinttypes>
+#include <cmath>
+
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/durable_file.h"
+#include "core/logging.h"
+#include "core/rng.h"
+#include "core/units.h"
+#include "trainer/process_memory.h"
+
+namespace moat::trainer {
+namespace {
+
+data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config) {
+  data::StreamOptions options;
+  options.seq_len = config.model.seq_len;
+  options.seed = config.seed;
+  const auto carries = [&](const char* role) {
+    for (const std::string& listed : config.loss_roles) {
+      if (listed == role || listed == "all") return true;
+    }
+    return false;
+  };
+  options.roles = {carries("system"), carries("user"), carries("assistant"), carries("tool"),
+                   carries("text")};
+  return options;
+}
+
+// The data set's vocabulary is the model's, and its tokenizer is the one the shards were made with.
+configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Dataset& dataset) {
+  configs::ModelConfig model = config.model;
+  if (model.vocab_size != 0 && model.vocab_size != dataset.vocab_size()) {
+    throw core::ConfigError("--vocab_size=" + std::to_string(model.vocab_size) + " but " +
+                            dataset.directory().string() + " has a vocabulary of " +
+                            std::to_string(dataset.vocab_size()) +
+                            "; leave the flag out, or import the data with that vocabulary");
+  }
+  model.vocab_size = dataset.vocab_size();
+  configs::Validate(model);
+  return model;
+}
+
+data::Tokenizer CheckedTokenizer(const data::Dataset& dataset) {
+  data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
+  if (tokenizer.digest() != dataset.tokenizer_digest() ||
+      data::Tokenizer::template_digest() != dataset.template_digest()) {
+    throw core::DataError(dataset.tokenizer_path().string() +
+                          " is not the tokenizer (or the chat template) the shards were written "
+                          "with; import the data again");
+  }
+  return tokenizer;
+}
+
+std::string HexOf(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, value);
+  return text;
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainerOptions options, comm::Communicator& data, tensor::Stream& stream)
+    : options_(std::move(options)),
+      data_(data),
+      stream_(stream),
+      dataset_(data::Dataset::Open(options_.config.data)),
+      train_(dataset_, "train", StreamOptionsOf(options_.config)),
+      validation_(dataset_, "validation", StreamOptionsOf(options_.config)),
+      model_(ModelFor(options_.config, dataset_), options_.config.micro_batch, true, stream),
+      optimizer_(options_.config, model_, stream),
+      ways_(parallel::MakeCanonicalWays(options_.config.global_batch, options_.config.micro_batch,
+                                        data.size(), options_.config.canonical_ways)),
+      evaluator_(validation_, CheckedTokenizer(dataset_), options_.config.micro_batch,
+                 options_.config.eval_batches) {
+  options_.identity["data content"] = dataset_.content_digest();
+  options_.identity["tokenizer"] = dataset_.tokenizer_digest();
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::EnterPhase(rundir::Phase phase) {
+  if (options_.board) {
+    options_.board->SetPhase(phase);
+    options_.board->SetStep(progress_.step);
+  }
+}
+
+void Trainer::StartOrResume() {
+  EnterPhase(rundir::Phase::kLoading);
+  const std::filesystem::path root = options_.layout.checkpoints();
+  const std::string& resume = options_.config.resume;
+  std::optional<std::filesystem::path> from;
+  if (resume == "auto") {
+    from = checkpoint::ChooseNewest(root, data_);
+  } else if (resume != "never") {
+    from = root / checkpoint::CheckpointName(std::stoll(resume), 1);
+  }
+  if (from) {
+    progress_ = LoadState(*from, options_.identity, model_, optimizer_);
+    if (leader())
+      core::Log() << "resumed from step " << progress_.step << " (" << from->string() << ")";
+  } else {
+    model_.InitializeWeights(options_.config.seed);
+    progress_.run_id = data_.BroadcastText(
+        leader() ? HexOf(core::RandomBits(
+                       core::KeyFromName(static_cast<uint64_t>(core::WallMicroseconds()),
+                                         core::RandomKey(8)),
+                       0))
+                 : "",
+        0);
+  }
+  first_step_ = progress_.step;
+  saved_step_ = from ? progress_.step : -1;
+}
+
+std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
+  const int64_t per_rank = ways_.micro_batches_per_rank();
+  const int64_t step = first_step_ + taken / per_rank;
+  const int64_t micro_batch = data_.rank() * per_rank + taken % per_rank;
+  std::vector<uint64_t> samples;
+  for (int64_t row = 0; row < options_.config.micro_batch; ++row) {
+    samples.push_back(static_cast<uint64_t>(step * options_.config.global_batch +
+                                            micro_batch * options_.config.micro_batch + row));
+  }
+  return samples;
+}
+
+void Trainer::Describe() {
+  const configs::TrainConfig& c = options_.config;
+  core::Log() << "model: " << core::FormatCount(static_cast<double>(model_.weights().count))
+              << " parameters, vocabulary " << dataset_.vocab_size() << ", seq_len "
+              << c.model.seq_len << "; f32 on cpu";
+  core::Log() << "data: " << train_.samples_per_epoch() << " training samples, "
+              << validation_.samples_per_epoch() << " validation samples of up to "
+              << c.model.seq_len << " tokens (" << dataset_.directory().string() << ", version "
+              << dataset_.version() << ")";
+  core::Log() << "grid: dp=" << data_.size() << ", " << stream_.threads()
+              << " threads a rank; global batch " << c.global_batch << " = " << ways_.micro_batches
+              << " micro-batches of " << c.micro_batch << " in " << ways_.ways << " canonical ways";
+  core::Log() << "memory per rank: weights, gradients, moments "
+              << core::Format(core::Bytes(model_.weights().bytes().value * 4)) << ", waiting sums "
+              << core::Format(core::Bytes(model_.weights().bytes().value * ways_.partial_sums()))
+              << ", activations " << core::Format(model_.activation_plan().total);
+}
+
+core::ExitCode Trainer::Run() {
+  StartOrResume();
+  if (leader()) {
+    metrics_ = std::make_unique<rundir::MetricsWriter>(options_.layout.metrics());
+    Describe();
+  }
+  const int64_t target = options_.config.steps;
+  if (progress_.step >= target) {
+    if (leader())
+      core::Log() << "nothing to do: step " << progress_.step << " of " << target << " is done";
+    return core::ExitCode::kOk;
+  }
+  TrainingStep training_step(options_.config, ways_, model_, optimizer_, data_, stream_);
+  data::Prefetcher prefetcher(train_, [this](int64_t taken) { return SamplesOf(taken); });
+  while (progress_.step < target) {
+    EnterPhase(rundir::Phase::kStep);
+    const double start = core::MonotonicSeconds(), waited = prefetcher.wait_seconds();
+    const StepResult result = training_step.Run(
+        progress_.step + 1, [&] { return prefetcher.Next(); },
+        options_.stop_code ? options_.stop_code() : 0);
+    ++progress_.step;
+    progress_.sample_hash = core::Mix64(progress_.sample_hash + result.fed);
+    const double seconds = core::MonotonicSeconds() - start;
+    training_seconds_ += seconds;
+    if (leader()) Report(result, seconds, prefetcher.wait_seconds() - waited);
+    const bool last = progress_.step == target;
+    if (result.stop_code != 0 && !last) {
+      if (leader()) core::Log() << "asked to stop: saving step " << progress_.step;
+      Save();
+      return static_cast<core::ExitCode>(result.stop_code);
+    }
+    const auto due = [&](int64_t every) { return every > 0 && progress_.step % every == 0; };
+    if (last || due(options_.config.eval_every)) Evaluate();
+    if (last || due(options_.config.checkpoint_every)) Save();
+  }
+  EnterPhase(rundir::Phase::kFinishing);
+  return core::ExitCode::kOk;
+}
+
+void Trainer::Report(const StepResult& result, double seconds, double waited) {
+  const configs::TrainConfig& c = options_.config;
+  rundir::StepLine line;
+  line.attempt = options_.attempt;
+  line.step = progress_.step;
+  line.loss = result.loss;
+  line.grad_norm = result.grad_norm;
+  line.lr = result.learning_rate;
+  line.ms = seconds * 1e3;
+  line.tokens_per_second = static_cast<double>(c.global_batch * c.model.seq_len) / seconds;
+  line.memory_bytes = PeakMemory().value;
+  line.data_wait = waited / seconds;
+  line.exposed_communication = data_.size() > 1 ? result.communication_seconds / seconds : 0;
+  line.eta_seconds = training_seconds_ / static_cast<double>(progress_.step - first_step_) *
+                     static_cast<double>(c.steps - progress_.step);
+  line.sample_hash = HexOf(progress_.sample_hash);
+  metrics_->Append(line);
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "step %" PRId64 "/%" PRId64
+                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  mem %s  data %.1f%%  comm "
+                "%.1f%%  eta %s",
+                line.step, c.steps, line.loss, line.grad_norm, line.lr, line.ms,
+                core::FormatCount(line.tokens_per_second).c_str(),
+                core::Format(core::Bytes(line.memory_bytes)).c_str(), 100 * line.data_wait,
+                100 * line.exposed_communication, core::FormatSeconds(line.eta_seconds).c_str());
+  core::Log() << text;
+}
+
+void Trainer::Evaluate() {
+  EnterPhase(rundir::Phase::kEvaluating);
+  const double start = core::MonotonicSeconds();
+  const Evaluation evaluation = evaluator_.Run(model_, data_, stream_);
+  const bool best =
+      evaluation.weight > 0 && (progress_.best.step == 0 || evaluation.loss < progress_.best.loss);
+  if (best) progress_.best = {progress_.step, evaluation.loss};
+  if (leader()) {
+    metrics_->Append(rundir::EvaluationLine{options_.attempt, progress_.step, evaluation.loss,
+                                            evaluation.bits_per_byte});
+    char text[160];
+    std::snprintf(
+        text, sizeof text, "validation at step %" PRId64 ": loss %.4f, %.4f bits per byte%s, %s",
+        progress_.step, evaluation.loss, evaluation.bits_per_byte, best ? ", the best so far" : "",
+        core::FormatSeconds(core::MonotonicSeconds() - start).c_str());
+    core::Log() << text;
+  }
+  if (best) Save();  // the best checkpoint is kept, so it must exist
+}
+
+void Trainer::Save() {
+  if (saved_step_ == progress_.step) return;
+  EnterPhase(rundir::Phase::kSaving);
+  const double start = core::MonotonicSeconds();
+  checkpoint::SaveOptions save;
+  save.root = options_.layout.checkpoints();
+  save.keep = options_.config.keep_checkpoints;
+  if (progress_.best.step > 0) save.protect.push_back(progress_.best.step);
+  const std::filesystem::path directory =
+      SaveState(save, progress_, options_.identity, model_, optimizer_, data_);
+  saved_step_ = progress_.step;
+  if (leader()) {
+    core::Log() << "saved " << directory.string() << " in "
+                << core::FormatSeconds(core::MonotonicSeconds() - start);
+  }
+}
+
+}  // namespace moat::trainer

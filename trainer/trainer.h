@@ -1,0 +1,80 @@
+// Trainer: a run from its first or last checkpoint to its target step, as one rank sees it.
+//
+// The loop: step; report; evaluate every eval_every steps; save every checkpoint_every steps, at
+// the end and when asked to stop. Every decision that could differ by rank is taken collectively.
+// Nothing here knows which communicator or launcher it runs on.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "checkpoint/checkpoint.h"
+#include "comm/communicator.h"
+#include "configs/train_config.h"
+#include "core/error.h"
+#include "data/sample_stream.h"
+#include "data/tokenizer.h"
+#include "rundir/board.h"
+#include "rundir/layout.h"
+#include "rundir/metrics.h"
+#include "trainer/evaluation.h"
+#include "trainer/run_state.h"
+#include "trainer/training_step.h"
+
+namespace moat::trainer {
+
+struct TrainerOptions {
+  configs::TrainConfig config;  // complete: vocab_size and dp are resolved
+  rundir::RunLayout layout;
+  int attempt = 0;
+  Identity identity;  // what may not change between attempts, besides the data's digests
+  std::function<int()> stop_code;        // 0, or 75 / 78 once this rank was asked to stop
+  rundir::BoardWriter* board = nullptr;  // where this rank says what it is doing; may be null
+};
+
+class Trainer {
+ public:
+  // Collective over `data`, the ranks of the run. Reads the data set and sets up the model; throws
+  // what is wrong with either.
+  Trainer(TrainerOptions options, comm::Communicator& data, tensor::Stream& stream);
+  ~Trainer();
+
+  // Collective. Resumes or starts, and trains. kOk: the target step is reached; kPreempted or
+  // kStopped: asked to stop, and saved.
+  core::ExitCode Run();
+
+  int64_t step() const { return progress_.step; }  // updates done
+  model::Transformer& model() { return model_; }
+  Optimizer& optimizer() { return optimizer_; }
+  uint64_t sample_hash() const { return progress_.sample_hash; }
+
+ private:
+  void StartOrResume();
+  std::vector<uint64_t> SamplesOf(
+      int64_t taken) const;  // of this rank's micro-batch number `taken` of this attempt
+  void Report(const StepResult& result, double seconds, double waited);
+  void Evaluate();
+  void Save();
+  void Describe();
+  void EnterPhase(rundir::Phase phase);
+  bool leader() const { return data_.rank() == 0; }
+
+  TrainerOptions options_;
+  comm::Communicator& data_;
+  tensor::Stream& stream_;
+  data::Dataset dataset_;
+  data::SampleStream train_, validation_;
+  model::Transformer model_;
+  Optimizer optimizer_;
+  parallel::CanonicalWays ways_;
+  Evaluator evaluator_;
+  RunProgress progress_;
+  int64_t first_step_ = 0;  // of this attempt
+  int64_t saved_step_ = -1;
+  double training_seconds_ = 0;                     // of this attempt's steps, for the ETA
+  std::unique_ptr<rundir::MetricsWriter> metrics_;  // rank 0
+};
+
+}  // namespace moat::trainer

@@ -1,0 +1,90 @@
+// One training step.
+#include "trainer/training_step.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "trainer/micro_batch.h"
+#include "trainer/schedule.h"
+
+namespace moat::trainer {
+namespace {
+
+constexpr size_t kPerMicroBatch = 2;  // weighted loss, weight
+constexpr size_t kPerRank = 2;        // content hash (as bits), stop code
+
+}  // namespace
+
+TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::CanonicalWays& ways,
+                           model::Transformer& model, Optimizer& optimizer,
+                           comm::Communicator& data, tensor::Stream& stream)
+    : config_(config),
+      ways_(ways),
+      model_(model),
+      optimizer_(optimizer),
+      data_(data),
+      stream_(stream),
+      sync_(model.gradients(), static_cast<int>(model.parameters().size()), ways, data),
+      mine_(static_cast<size_t>(ways.micro_batches_per_rank()) * kPerMicroBatch + kPerRank),
+      all_(mine_.size() * static_cast<size_t>(data.size())) {}
+
+StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& next,
+                             int stop_code) {
+  StepResult result;
+  for (int64_t i = 0; i < ways_.micro_batches_per_rank(); ++i) {
+    const data::Batch batch = next();
+    const model::LossSums sums =
+        model_.ForwardBackward(ViewOf(batch), config_.seed, step, sync_.accumulates(),
+                               [&](int parameter) { sync_.OnGradReady(parameter); });
+    sync_.FinishMicroBatch(stream_);
+    mine_[static_cast<size_t>(i) * kPerMicroBatch] = sums.weighted_loss;
+    mine_[static_cast<size_t>(i) * kPerMicroBatch + 1] = sums.weight;
+    result.fed += batch.content_hash;
+  }
+  const double start = core::MonotonicSeconds();
+  GatherScalars(result, stop_code);
+  sync_.Finish(stream_);
+  result.communication_seconds = core::MonotonicSeconds() - start;
+  if (result.weight == 0) return result;
+
+  result.grad_norm = optimizer_.GradientNorm() / result.weight;
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    throw core::NumericsError(
+        "step " + std::to_string(step) + ": the loss is " + std::to_string(result.loss) +
+        " and the gradient's norm " + std::to_string(result.grad_norm) +
+        "; the update was not applied; resume from the last checkpoint with a lower --lr, a longer "
+        "--warmup or a smaller --clip");
+  }
+  const double clipped =
+      config_.clip > 0 && result.grad_norm > config_.clip ? config_.clip / result.grad_norm : 1.0;
+  result.learning_rate = LearningRate(config_, step);
+  optimizer_.Update(result.learning_rate, clipped / result.weight);
+  return result;
+}
+
+// Every rank gets every micro-batch's sums and adds them in order of micro-batches: the same bits
+// everywhere, for any dp.
+void TrainingStep::GatherScalars(StepResult& result, int stop_code) {
+  mine_[mine_.size() - 2] = std::bit_cast<double>(result.fed);
+  mine_[mine_.size() - 1] = stop_code;
+  data_.AllGather(tensor::HostView(std::as_const(mine_).data(), static_cast<int64_t>(mine_.size())),
+                  tensor::HostView(all_.data(), static_cast<int64_t>(all_.size())), stream_);
+  result.fed = 0;
+  double weighted_loss = 0;
+  for (size_t rank = 0; rank < static_cast<size_t>(data_.size()); ++rank) {
+    const double* from = all_.data() + rank * mine_.size();
+    for (size_t i = 0; i + kPerRank < mine_.size(); i += kPerMicroBatch) {
+      weighted_loss += from[i];
+      result.weight += from[i + 1];
+    }
+    result.fed += std::bit_cast<uint64_t>(from[mine_.size() - 2]);
+    result.stop_code = std::max(result.stop_code, static_cast<int>(from[mine_.size() - 1]));
+  }
+  result.loss = result.weight > 0 ? weighted_loss / result.weight : 0;
+}
+
+}  // namespace moat::trainer

@@ -1,0 +1,53 @@
+// One training step: micro-batches forward and backward, the gradients' sum, one update, decided by
+// all ranks together.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "comm/communicator.h"
+#include "configs/train_config.h"
+#include "data/batch.h"
+#include "model/transformer.h"
+#include "parallel/canonical_ways.h"
+#include "trainer/gradient_sync.h"
+#include "trainer/optimizer.h"
+
+namespace moat::trainer {
+
+struct StepResult {
+  double loss = 0;  // sum(w * l) / sum(w) over the global batch, nats; the same bits on every rank
+  double weight = 0;     // sum(w); 0: nothing to learn, the update was skipped
+  double grad_norm = 0;  // of the mean loss, before clipping
+  double learning_rate = 0;
+  uint64_t fed = 0;   // hash of what was fed to the embedding, over all ranks (data/batch.h)
+  int stop_code = 0;  // the highest stop code any rank has heard: 75, 78, or 0
+  double communication_seconds = 0;
+};
+
+class TrainingStep {
+ public:
+  TrainingStep(const configs::TrainConfig& config, const parallel::CanonicalWays& ways,
+               model::Transformer& model, Optimizer& optimizer, comm::Communicator& data,
+               tensor::Stream& stream);
+
+  // Collective. Update number `step` (from 1). `next` gives this rank's micro-batches in order;
+  // `stop_code` is what this rank has heard. Throws NumericsError on all ranks when the loss or the
+  // gradient is not finite: the update is not applied.
+  StepResult Run(int64_t step, const std::function<data::Batch()>& next, int stop_code);
+
+ private:
+  void GatherScalars(StepResult& result, int stop_code);
+
+  const configs::TrainConfig& config_;
+  parallel::CanonicalWays ways_;
+  model::Transformer& model_;
+  Optimizer& optimizer_;
+  comm::Communicator& data_;
+  tensor::Stream& stream_;
+  GradientSync sync_;
+  std::vector<double> mine_,
+      all_;  // scalars of each micro-batch, then what the rank says: planned once
+};
+
+}  // namespace moat::trainer
