@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "comm/mpi.h"
@@ -15,42 +16,40 @@
 namespace moat {
 namespace {
 
-// The best of some repeats, from a barrier to the last rank's end.
-double Milliseconds(comm::Communicator& world, const std::function<void()>& body) {
-  double best = 1e30;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    world.Barrier();
-    const double start = core::MonotonicSeconds();
-    body();
-    world.Barrier();
-    best = std::min(best, (core::MonotonicSeconds() - start) * 1e3);
+constexpr int kRounds = 7;
+
+struct Case {
+  std::string what;
+  int64_t piece = 0;
+  std::function<void()> body;
+  double best = 1e30;  // milliseconds, from a barrier to the last rank's end
+};
+
+// Rounds over all cases, so that a busy moment of the machine does not strike one case alone.
+void Measure(comm::Communicator& world, std::vector<Case>& cases) {
+  for (int round = 0; round < kRounds; ++round) {
+    for (Case& each : cases) {
+      world.Barrier();
+      const double start = core::MonotonicSeconds();
+      each.body();
+      world.Barrier();
+      each.best = std::min(each.best, (core::MonotonicSeconds() - start) * 1e3);
+    }
   }
-  return best;
 }
 
-void Report(const comm::MpiSession& session, const char* what, int64_t piece, double ms) {
-  if (session.rank() != 0) return;
-  std::printf("%-34s %6lld KiB pieces  %8.1f ms\n", what, static_cast<long long>(piece >> 10), ms);
-  std::fflush(stdout);
-}
-
-void MeasurePath(comm::MpiSession& session, comm::MpiPath path, int64_t piece, float* data,
-                 int64_t count, float* out) {
-  std::vector<int> ranks;
-  for (int r = 0; r < session.size(); ++r) ranks.push_back(r);
-  const auto world = session.Group("world", ranks, path, piece);
-  tensor::Stream stream;
-  const std::string name = path == comm::MpiPath::kNetwork ? "messages, " : "shared memory, ";
-  const tensor::View whole = tensor::HostView(data, count);
-  const tensor::View part = tensor::HostView(out, count / session.size());
-  Report(session, (name + "all_reduce").c_str(), piece, Milliseconds(*world, [&] {
-           world->AllReduce(whole, comm::ReduceOp::kSum, comm::Order::kTree, stream);
-         }));
-  Report(session, (name + "reduce_scatter").c_str(), piece, Milliseconds(*world, [&] {
-           world->ReduceScatter(whole, part, comm::ReduceOp::kSum, comm::Order::kTree, stream);
-         }));
-  Report(session, (name + "all_gather").c_str(), piece,
-         Milliseconds(*world, [&] { world->AllGather(part, whole, stream); }));
+void AddPath(comm::Communicator& world, const std::string& path, int64_t piece, tensor::View whole,
+             tensor::View part, std::vector<Case>* cases) {
+  static tensor::Stream stream;
+  cases->push_back({path + "all_reduce", piece, [&world, whole] {
+                      world.AllReduce(whole, comm::ReduceOp::kSum, comm::Order::kTree, stream);
+                    }});
+  cases->push_back({path + "reduce_scatter", piece, [&world, whole, part] {
+                      world.ReduceScatter(whole, part, comm::ReduceOp::kSum, comm::Order::kTree,
+                                          stream);
+                    }});
+  cases->push_back({path + "all_gather", piece,
+                    [&world, whole, part] { world.AllGather(part, whole, stream); }});
 }
 
 int Main(int argc, char** argv) {
@@ -59,28 +58,34 @@ int Main(int argc, char** argv) {
   count -= count % session.size();
   tensor::Tensor data(count, core::DType::kF32);
   tensor::Tensor out(count / session.size(), core::DType::kF32);
-  float* const values = data.view().as<float>();
-  for (const int64_t piece : {1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22}) {
-    MeasurePath(session, comm::MpiPath::kSharedMemory, piece, values, count,
-                out.view().as<float>());
+  std::vector<int> ranks;
+  for (int r = 0; r < session.size(); ++r) ranks.push_back(r);
+  std::vector<std::unique_ptr<comm::Communicator>> groups;
+  std::vector<Case> cases;
+  for (const int64_t piece : {1 << 17, 1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22}) {
+    groups.push_back(session.Group("shm", ranks, comm::MpiPath::kSharedMemory, piece));
+    AddPath(*groups.back(), "shared memory, ", piece, data.view(), out.view(), &cases);
   }
   for (const int64_t piece : {1 << 20, 1 << 22}) {
-    MeasurePath(session, comm::MpiPath::kNetwork, piece, values, count, out.view().as<float>());
+    groups.push_back(session.Group("network", ranks, comm::MpiPath::kNetwork, piece));
+    AddPath(*groups.back(), "messages, ", piece, data.view(), out.view(), &cases);
   }
-  const auto world = session.World();
+  float* const values = data.view().as<float>();
   for (const int64_t piece : {int64_t{1} << 20, int64_t{1} << 22, count * 4}) {
-    Report(session, "MPI_Allreduce", piece, Milliseconds(*world, [&] {
-             for (int64_t at = 0; at < count; at += piece / 4) {
-               MPI_Allreduce(MPI_IN_PLACE, values + at,
-                             static_cast<int>(std::min(piece / 4, count - at)), MPI_FLOAT, MPI_SUM,
-                             MPI_COMM_WORLD);
-             }
-           }));
+    cases.push_back({"MPI_Allreduce", piece, [=] {
+                       for (int64_t at = 0; at < count; at += piece / 4) {
+                         MPI_Allreduce(MPI_IN_PLACE, values + at,
+                                       static_cast<int>(std::min(piece / 4, count - at)), MPI_FLOAT,
+                                       MPI_SUM, MPI_COMM_WORLD);
+                       }
+                     }});
   }
-  const double barriers = Milliseconds(*world, [&] {
-    for (int i = 0; i < 1000; ++i) world->Barrier();
-  });
-  Report(session, "1000 barriers", 0, barriers);
+  Measure(*session.World(), cases);
+  for (const Case& each : cases) {
+    if (session.rank() != 0) break;
+    std::printf("%-34s %7lld KiB pieces %8.1f ms\n", each.what.c_str(),
+                static_cast<long long>(each.piece >> 10), each.best);
+  }
   return 0;
 }
 

@@ -99,8 +99,8 @@ TEST(Save, OneRankThatFailsFailsAll) {
 TEST(Save, FullDiskIsAStorageErrorAndLeavesNothingHalfWritten) {
   testing::TemporaryDirectory root;
   ASSERT_EQ(SaveElsewhere(root.path(), 10), 0);
-  // In the header, in the data, and in the manifest, which is the largest of the small files.
-  for (const char* largest : {"100", "1500", "2500"}) {
+  // No file fits, then none whole, then all but that of rank 0.
+  for (const char* largest : {"100", "1500", "4000"}) {
     const int status = SaveElsewhere(root.path(), 20, "", largest);
     ASSERT_TRUE(WIFEXITED(status));
     EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(core::ExitCode::kStorage)) << largest;
