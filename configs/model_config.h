@@ -9,6 +9,10 @@ enum class Norm { kRms, kLayer };
 enum class Position { kRotary, kLearned };
 enum class Mlp { kSwiglu, kGelu };
 
+const char* Name(Norm norm);          // "rms", "layer": as the flag says it
+const char* Name(Position position);  // "rotary", "learned"
+const char* Name(Mlp mlp);            // "swiglu", "gelu"
+
 struct ModelConfig {
   int64_t vocab_size = 0;  // from the data set
   int64_t layers = 4;

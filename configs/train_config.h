@@ -12,6 +12,8 @@ namespace moat::configs {
 
 enum class Reduction { kCanonical, kFast };
 
+const char* Name(Reduction reduction);  // "canonical", "fast": as the flag says it
+
 struct TrainConfig {
   ModelConfig model;  // vocab_size 0: taken from the data set
 
@@ -51,7 +53,9 @@ struct TrainConfig {
   double collective_timeout = 300;  // seconds a rank may be late at a collective
 };
 
-// Throws ConfigError naming the flag, what was expected and what was found.
+// Throws ConfigError naming the flag, what was expected and what was found; also for a choice that
+// this version does not offer yet (configs/not_offered.h). It does not ask for `run` and `data`, so
+// that a preset can be checked; TrainConfigFromFlags does.
 void Validate(const TrainConfig& config);
 
 }  // namespace moat::configs

@@ -5,11 +5,11 @@
 // * global_batch, (k+1) * global_batch); sample number n lies in epoch n / samples_per_epoch(), at
 // place n % samples_per_epoch() of that epoch's order. Its whole state is n.
 //
-// Packing: a fixed block is kBlockInteractions consecutive interactions of the split. Its
-// interactions (longer ones split into pieces of at most seq_len slots) are packed into rows in a
-// way that depends on (data version, block, seq_len) only, not on seed or epoch. Order within an
-// epoch: blocks are permuted by (seed, epoch), windows of kWindowBlocks permuted blocks have their
-// samples permuted.
+// Packing: a fixed block is kBlockInteractions consecutive interactions of one shard of the split.
+// Its interactions (longer ones split into pieces of at most seq_len slots, packing.h) are packed
+// into rows in a way that depends on (data version, block, seq_len) only, not on seed or epoch.
+// Order within an epoch (sample_order.h): blocks are permuted by (seed, epoch), windows of
+// kWindowBlocks permuted blocks have their samples permuted.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@
 namespace moat::data {
 
 // Which roles carry loss; the weight of a target token is its segment's weight if its role is
-// listed, else 0.
+// listed, else 0. Role tokens and <s> weigh 0 as targets; the <|end|> of a segment weighs as its
+// text.
 struct LossRoles {
   bool system = false, user = false, assistant = true, tool = false, text = true;
 };

@@ -15,6 +15,7 @@
 namespace moat::data {
 
 enum class Role : uint8_t { kSystem = 0, kUser = 1, kAssistant = 2, kTool = 3, kText = 4 };
+constexpr int kRoles = 5;
 const char* Name(Role role);
 Role ParseRole(std::string_view name);  // throws DataError
 

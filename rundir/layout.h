@@ -1,7 +1,7 @@
 // The layout of a run directory: where each file of a run lies.
 //
-//   runs/<name>/run.flags capsule.json outcome.json lease.json launch/
-//   logs/attempt-00/node-<host>.log metrics.jsonl ckpt/
+//   runs/<name>/run.flags capsule.json outcome.json lease.json metrics.jsonl launch/ ckpt/
+//   logs/attempt-00/node-<host>.log failure-<rank>.json result.json board-<rank>
 #pragma once
 
 #include <filesystem>
@@ -20,13 +20,20 @@ struct RunLayout {
   std::filesystem::path launch() const { return root / "launch"; }
   std::filesystem::path checkpoints() const { return root / "ckpt"; }
   std::filesystem::path logs(int attempt) const;  // logs/attempt-00
-  // A rank that fails writes its cause here (JSON: rank, host, code, class, what, step, wall time),
-  // before it exits.
+  std::filesystem::path node_log(int attempt, const std::string& host) const;
+  // A rank that fails writes its cause here before it exits: rundir/failure.h.
   std::filesystem::path failure(int attempt, int rank) const;
+  // Rank 0 writes how the attempt ended here just before it exits: rundir/failure.h.
+  std::filesystem::path result(int attempt) const;
+  // What a rank is doing, for who watches it: rundir/board.h.
+  std::filesystem::path board(int attempt, int rank) const;
 };
 
-// Throws ConfigError unless `name` is letters, digits, '.', '_', '-' (it becomes a directory and a
-// job name).
+// Throws ConfigError unless `name` is letters, digits, '.', '_', '-', does not start with '.' or
+// '-' and has at most 100 characters (it becomes a directory and a job name).
 void CheckRunName(const std::string& name);
+
+// runs/<name>, after CheckRunName.
+RunLayout LayoutOf(const std::string& run_root, const std::string& name);
 
 }  // namespace moat::rundir

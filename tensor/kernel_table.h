@@ -1,11 +1,78 @@
-// The kernels of one device: a struct of function pointers over raw pointers and extents. ops.cc
-// validates, then calls one of these.
+// The kernels of one device and one element type: function pointers over raw pointers and extents.
+//
+// ops.cc validates, then calls one of these. `void*` is memory of the table's element type (f32 or
+// bf16), `float*` is always f32. What each computes is said once, in ops.h.
 #pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
 
 namespace moat::tensor {
 
-struct KernelTable {};
+class Stream;
 
-const KernelTable& CpuKernels();
+struct AttentionShape {
+  int64_t rows;      // sequences
+  int64_t seq_len;   // slots of each
+  int64_t heads;     // query heads
+  int64_t kv_heads;  // divides heads
+  int64_t head_width;
+  int64_t tile;  // query slots handled at a time
+};
+
+struct DropoutKey {
+  uint64_t key;             // of (seed, step, place in the model)
+  const uint64_t* samples;  // [rows] global sample numbers
+  int64_t seq_len;
+  float rate;  // 0: nothing is dropped
+};
+
+struct AdamWStep {
+  float learning_rate;
+  float beta1, beta2, epsilon;
+  float weight_decay;
+  float correction1, correction2;  // 1 - beta^t
+  float gradient_scale;            // applied to the gradient first
+};
+
+struct KernelTable {
+  void (*matmul)(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void* a,
+                 const void* b, void* c, bool c_is_f32, bool accumulate, const Stream&);
+  void (*embed)(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
+                const Stream&);
+  void (*embed_grad)(int64_t tokens, int64_t width, const int32_t* ids, const void* dy,
+                     float* dtable, const Stream&);
+  void (*rms_norm)(int64_t rows, int64_t width, float epsilon, const void* x, const void* weight,
+                   void* y, float* inverse_rms, const Stream&);
+  void (*rms_norm_grad)(int64_t rows, int64_t width, const void* x, const void* weight,
+                        const float* inverse_rms, const void* dy, void* dx, float* dweight,
+                        bool accumulate_dweight, const Stream&);
+  void (*rotate)(int64_t tokens, int64_t heads, int64_t head_width, int64_t stride,
+                 const int32_t* positions, double base, bool inverse, void* x, const Stream&);
+  void (*attention)(const AttentionShape&, const int32_t* span_start, const void* qkv, void* out,
+                    float* log_sum, float* workspace, const Stream&);
+  void (*attention_grad)(const AttentionShape&, const int32_t* span_start, const void* qkv,
+                         const void* out, const float* log_sum, const void* dout, void* dqkv,
+                         float* workspace, const Stream&);
+  void (*attention_cached)(int64_t heads, int64_t kv_heads, int64_t head_width, int64_t length,
+                           const void* q, const void* keys, const void* values, void* out,
+                           const Stream&);
+  void (*swiglu)(int64_t rows, int64_t width, const void* gate_up, void* y, const Stream&);
+  void (*swiglu_grad)(int64_t rows, int64_t width, const void* gate_up, const void* dy,
+                      void* dgate_up, const Stream&);
+  void (*add_dropout)(int64_t rows, int64_t width, const void* x, const void* branch, void* y,
+                      const DropoutKey&, const Stream&);
+  void (*dropout)(int64_t rows, int64_t width, void* x, const DropoutKey&, const Stream&);
+  void (*add)(int64_t count, const void* x, void* y, const Stream&);
+  void (*cross_entropy)(int64_t rows, int64_t vocab, void* logits, const int32_t* targets,
+                        const float* weights, float* losses, bool gradient, const Stream&);
+  void (*adamw)(int64_t count, const AdamWStep&, const float* gradient, float* moment1,
+                float* moment2, float* weight, const Stream&);
+  double (*sum_of_squares)(int64_t count, const float* x, const Stream&);
+};
+
+// `dtype`: f32. Throws ConfigError for a dtype this device does not compute in.
+const KernelTable& CpuKernels(core::DType dtype);
 
 }  // namespace moat::tensor

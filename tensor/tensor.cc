@@ -1,11 +1,8 @@
-// Tensors and streams of the CPU.
+// Memory of tensors.
 #include "tensor/tensor.h"
 
 #include <cstdlib>
 #include <cstring>
-
-#include "tensor/kernel_table.h"
-#include "tensor/stream.h"
 
 namespace moat::tensor {
 namespace {
@@ -28,10 +25,6 @@ Tensor::Tensor(int64_t count, core::DType dtype, core::DeviceKind device)
                                  "model's size, or use more ranks");
   }
   std::memset(memory_.get(), 0, size);
-}
-
-Stream::Stream(int threads) : threads_(threads), kernels_(&CpuKernels()) {
-  MOAT_CHECK(threads >= 1, "a stream needs a thread");
 }
 
 }  // namespace moat::tensor

@@ -1,3 +1,4 @@
+// CRC32C against published values, in pieces, and table against instruction.
 #include "core/crc32c.h"
 
 #include <gtest/gtest.h>

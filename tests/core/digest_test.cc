@@ -1,3 +1,4 @@
+// SHA-256 and keyed hashes against published values.
 #include "core/digest.h"
 
 #include <gtest/gtest.h>

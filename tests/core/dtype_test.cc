@@ -1,3 +1,4 @@
+// Element types and bf16 rounding.
 #include "core/dtype.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Durable files: replaced whole, errors that name the path.
 #include "core/durable_file.h"
 
 #include <gtest/gtest.h>

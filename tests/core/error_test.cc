@@ -1,3 +1,4 @@
+// Typed errors become documented exit codes.
 #include "core/error.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The nearest known name.
 #include "core/nearest.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Counter-based random numbers: pure functions of their counters.
 #include "core/rng.h"
 
 #include <gtest/gtest.h>

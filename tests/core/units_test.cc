@@ -1,3 +1,4 @@
+// Units printed for people.
 #include "core/units.h"
 
 #include <gtest/gtest.h>

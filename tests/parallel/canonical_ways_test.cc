@@ -1,3 +1,4 @@
+// Canonical ways: the same tree for every data-parallel size.
 #include "parallel/canonical_ways.h"
 
 #include <gtest/gtest.h>

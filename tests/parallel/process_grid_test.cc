@@ -1,3 +1,4 @@
+// The process grid, for thousands of ranks.
 #include "parallel/process_grid.h"
 
 #include <gtest/gtest.h>

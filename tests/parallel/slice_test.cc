@@ -1,3 +1,4 @@
+// Slices: local parts, intersections, flat ranges as boxes.
 #include "parallel/slice.h"
 
 #include <gtest/gtest.h>

@@ -1,0 +1,169 @@
+// Every flag of moat, declared once: type, name, default, commands, help.
+//
+// Defaults come from the structs the flags fill, so that a default is written in one place.
+#include <gflags/gflags.h>
+
+#include "configs/flag_registry.h"
+#include "configs/generate_config.h"
+#include "configs/import_config.h"
+#include "configs/launch_config.h"
+#include "configs/train_config.h"
+
+#define MOAT_FLAG(type, name, default_value, commands, help) \
+  DEFINE_##type(name, default_value, help);                  \
+  const FlagRegistration registered_##name(#name, commands, false)
+
+#define MOAT_LIST_FLAG(name, default_value, commands, help) \
+  DEFINE_string(name, default_value, help);                 \
+  const FlagRegistration registered_##name(#name, commands, true)
+
+namespace moat::configs {
+namespace {
+
+const TrainConfig train;
+const ModelConfig model;
+const LaunchConfig launching;
+const GenerateConfig generate;
+const ImportConfig import_defaults;
+
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
+constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
+constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch |
+                               kGenerate | kEval | kStatus | kRuns | kStop | kConfig |
+                               kCheckpointVerify;
+
+// The run: what, where, how long.
+MOAT_FLAG(string, data, train.data, kRun | kEval, "data set directory, from moat data import");
+MOAT_FLAG(string, run_root, train.run_root, kNamesRun, "directory that holds the runs");
+MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
+          "name of the run: letters, digits, '.', '_', '-'");
+MOAT_FLAG(string, resume, train.resume, kRun,
+          "auto: from the newest intact checkpoint, if any; never: refuse if there is one; or the "
+          "number of a saved step");
+MOAT_FLAG(uint64, seed, train.seed, kRun | kGenerate | kDataImport,
+          "of initial weights, sample order and dropout; of drawing tokens; of the split");
+MOAT_FLAG(int64, steps, train.steps, kRun, "optimizer updates in the whole run");
+
+// The grid: how many ranks, and what each has.
+MOAT_FLAG(
+    int32, dp, train.dp, kRun,
+    "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
+MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
+MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport,
+          "threads per rank; 0: the cores of the node divided by the ranks on it");
+MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
+MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
+MOAT_FLAG(string, reduction, Name(train.reduction), kRun,
+          "canonical: the same bits for every dp; fast: whatever order is fastest");
+MOAT_FLAG(int32, canonical_ways, train.canonical_ways, kRun,
+          "ways of the canonical reduction, a power of two; 0: the largest up to 8 that divides "
+          "global_batch / micro_batch");
+MOAT_FLAG(double, collective_timeout, train.collective_timeout, kRun,
+          "seconds a rank may be late at a collective before the attempt ends with 76");
+
+// The model.
+MOAT_FLAG(int64, layers, model.layers, kRun, "transformer layers");
+MOAT_FLAG(int64, width, model.width, kRun, "width of the residual stream");
+MOAT_FLAG(int64, heads, model.heads, kRun, "attention heads; divides width");
+MOAT_FLAG(int64, kv_heads, model.kv_heads, kRun, "key and value heads; divides heads");
+MOAT_FLAG(int64, ffn, model.ffn, kRun, "hidden width of the MLP");
+MOAT_FLAG(int64, seq_len, model.seq_len, kRun, "tokens in one training sequence");
+MOAT_FLAG(int64, vocab_size, model.vocab_size, kRun | kDataImport,
+          "tokens in the vocabulary; 0: the data set's for training, 4096 at most for an import");
+MOAT_FLAG(string, norm, Name(model.norm), kRun, "rms or layer");
+MOAT_FLAG(string, position, Name(model.position), kRun, "rotary or learned");
+MOAT_FLAG(string, mlp, Name(model.mlp), kRun, "swiglu or gelu");
+MOAT_FLAG(bool, tie_embeddings, model.tie_embeddings, kRun,
+          "one matrix for token embeddings and output");
+MOAT_FLAG(bool, bias, model.bias, kRun, "biases in the linear layers");
+MOAT_FLAG(double, rotary_base, model.rotary_base, kRun, "base of the rotary angles");
+MOAT_FLAG(double, norm_epsilon, model.norm_epsilon, kRun, "added to the mean square in norms");
+MOAT_FLAG(double, dropout, model.dropout, kRun, "share of activations dropped, in [0, 1)");
+
+// The step.
+MOAT_FLAG(int64, global_batch, train.global_batch, kRun, "sequences in one update, over all ranks");
+MOAT_FLAG(int64, micro_batch, train.micro_batch, kRun | kEval,
+          "sequences in one forward pass of one rank; divides global_batch");
+MOAT_LIST_FLAG(loss_roles, Joined(train.loss_roles), kRun,
+               "roles whose tokens are learned, with commas or repeated: system, user, assistant, "
+               "tool, text; or all");
+MOAT_FLAG(double, lr, train.lr, kRun, "learning rate after warm-up");
+MOAT_FLAG(double, min_lr, train.min_lr, kRun, "learning rate at the end, as a share of --lr");
+MOAT_FLAG(int64, warmup, train.warmup, kRun, "steps over which the learning rate rises from 0");
+MOAT_FLAG(double, weight_decay, train.weight_decay, kRun,
+          "decoupled weight decay; none on norms and biases");
+MOAT_FLAG(double, beta1, train.beta1, kRun, "AdamW's average of gradients, in [0, 1)");
+MOAT_FLAG(double, beta2, train.beta2, kRun, "AdamW's average of squares, in [0, 1)");
+MOAT_FLAG(double, adam_epsilon, train.adam_epsilon, kRun, "AdamW's epsilon");
+MOAT_FLAG(double, clip, train.clip, kRun, "largest global gradient norm; 0: no clipping");
+
+// Evaluation and checkpoints.
+MOAT_FLAG(int64, eval_every, train.eval_every, kRun,
+          "steps between evaluations; 0: only at the end");
+MOAT_FLAG(int64, eval_batches, train.eval_batches, kRun | kEval,
+          "micro-batches of the validation split in one evaluation, over all ranks; 0: all of it");
+MOAT_FLAG(int64, checkpoint_every, train.checkpoint_every, kRun,
+          "steps between checkpoints; 0: only at the end and when stopped");
+MOAT_FLAG(int32, keep_checkpoints, train.keep_checkpoints, kRun,
+          "newest checkpoints kept beside the best; at least 2");
+
+// Launching.
+MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
+MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch, "print what would be started, start nothing");
+MOAT_FLAG(double, grace, launching.grace, kLaunch,
+          "seconds a run gets to save after a signal before it is killed");
+
+// Generation.
+MOAT_FLAG(string, checkpoint, generate.checkpoint, kGenerate | kEval,
+          "newest, best, or a checkpoint's directory; empty: best if there is one, else newest");
+MOAT_FLAG(string, prompt, generate.prompt, kGenerate, "text to continue");
+MOAT_FLAG(string, chat, generate.chat, kGenerate,
+          "file with one JSON object with messages; the next assistant message is generated");
+MOAT_FLAG(int64, max_tokens, generate.max_tokens, kGenerate, "tokens generated, at most");
+MOAT_FLAG(double, temperature, generate.temperature, kGenerate,
+          "of the distribution tokens are drawn from; 0: always the likeliest");
+MOAT_FLAG(int64, top_k, generate.top_k, kGenerate, "draw from the k likeliest tokens; 0: off");
+MOAT_FLAG(double, top_p, generate.top_p, kGenerate,
+          "draw from the likeliest tokens that together have this probability, in (0, 1]");
+
+// Data.
+MOAT_LIST_FLAG(in, "", kDataImport,
+               "chat JSONL file, file or directory to read; may be repeated; a directory with .git "
+               "gives its history and files");
+MOAT_FLAG(string, out, import_defaults.out, kDataImport, "data set directory to make");
+MOAT_FLAG(string, tokenizer, import_defaults.tokenizer, kDataImport,
+          "SentencePiece model to take instead of training one");
+MOAT_FLAG(double, validation_fraction, import_defaults.validation_fraction, kDataImport,
+          "share of users, paths or ids in the validation split, in (0, 1)");
+MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImport,
+          "share of unreadable records above which the import fails, in [0, 1]");
+MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
+MOAT_FLAG(int64, max_file_bytes, import_defaults.max_file_bytes, kDataImport,
+          "bytes above which a file of a tree is skipped and counted");
+MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport,
+          "file with the 32-byte key of user hashes; empty: user.key in the data set, made if "
+          "absent");
+MOAT_FLAG(bool, history, import_defaults.history, kDataImport,
+          "read a git repository's history beside its files");
+MOAT_FLAG(bool, baselines, false, kDataStat,
+          "measure a bigram model and xz on the validation split, in bits per byte");
+MOAT_FLAG(string, split, "train", kDataShow, "train or validation");
+MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");
+MOAT_FLAG(int64, count, 3, kDataShow, "interactions shown");
+
+// Every command's.
+MOAT_FLAG(bool, check, false, kConfig, "only say whether the flagfile is good, with a summary");
+MOAT_FLAG(bool, json, launching.json, kPrints, "print one JSON object instead of text");
+
+}  // namespace
+
+// The linker takes this file from the library because someone calls this.
+void LinkFlags() {}
+
+}  // namespace moat::configs

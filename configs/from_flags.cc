@@ -1,0 +1,200 @@
+// From parsed flags to validated structs.
+#include <functional>
+#include <sstream>
+
+#include "configs/command_line.h"
+#include "core/error.h"
+
+namespace moat::configs {
+namespace {
+
+std::vector<std::string> SplitAtCommas(const std::vector<std::string>& texts) {
+  std::vector<std::string> words;
+  for (const std::string& text : texts) {
+    std::istringstream stream(text);
+    for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
+  }
+  return words;
+}
+
+// One of an enumeration's values, by the names the flag knows.
+template <typename Enum>
+Enum Choice(const CommandLine& line, const std::string& flag, Enum first, Enum second) {
+  const std::string text = line.value(flag);
+  if (text == Name(first)) return first;
+  if (text == Name(second)) return second;
+  throw core::ConfigError("--" + flag + "=" + text + ": expected " + Name(first) + " or " +
+                          Name(second));
+}
+
+core::DType DTypeOfFlag(const CommandLine& line) {
+  const std::string text = line.value("dtype");
+  if (text == "f32") return core::DType::kF32;
+  if (text == "bf16") return core::DType::kBF16;
+  throw core::ConfigError("--dtype=" + text + ": expected f32 or bf16");
+}
+
+// Adds to a message where the flags it names were set, if in a flagfile.
+std::string WithOrigins(const std::string& message, const CommandLine& line) {
+  std::string places;
+  for (const std::string& name : FlagNamesOf(FindCommand(line.command()).bit)) {
+    const size_t at = message.find("--" + name);
+    if (at == std::string::npos || !line.given(name)) continue;
+    const char next = at + name.size() + 2 < message.size() ? message[at + name.size() + 2] : ' ';
+    const bool longer_name = std::isalnum(static_cast<unsigned char>(next)) || next == '_';
+    if (longer_name || line.origin(name) == "command line") continue;
+    places += (places.empty() ? "" : ", ") + ("--" + name + " is set at " + line.origin(name));
+  }
+  return places.empty() ? message : message + " (" + places + ")";
+}
+
+template <typename Config>
+Config Filled(const CommandLine& line, const std::function<Config()>& fill) {
+  try {
+    Config config = fill();
+    Validate(config);
+    return config;
+  } catch (const core::ConfigError& error) {
+    throw core::ConfigError(WithOrigins(error.what(), line));
+  }
+}
+
+ModelConfig ModelOf(const CommandLine& line) {
+  ModelConfig model;
+  model.vocab_size = line.Int("vocab_size");
+  model.layers = line.Int("layers");
+  model.width = line.Int("width");
+  model.heads = line.Int("heads");
+  model.kv_heads = line.Int("kv_heads");
+  model.ffn = line.Int("ffn");
+  model.seq_len = line.Int("seq_len");
+  model.norm = Choice(line, "norm", Norm::kRms, Norm::kLayer);
+  model.position = Choice(line, "position", Position::kRotary, Position::kLearned);
+  model.mlp = Choice(line, "mlp", Mlp::kSwiglu, Mlp::kGelu);
+  model.tie_embeddings = line.Bool("tie_embeddings");
+  model.bias = line.Bool("bias");
+  model.rotary_base = line.Double("rotary_base");
+  model.norm_epsilon = line.Double("norm_epsilon");
+  model.dropout = line.Double("dropout");
+  return model;
+}
+
+void FillGrid(const CommandLine& line, TrainConfig& train) {
+  train.dp = static_cast<int>(line.Int("dp"));
+  train.tp = static_cast<int>(line.Int("tp"));
+  train.threads = static_cast<int>(line.Int("threads"));
+  train.reduction = Choice(line, "reduction", Reduction::kCanonical, Reduction::kFast);
+  train.canonical_ways = static_cast<int>(line.Int("canonical_ways"));
+  train.dtype = DTypeOfFlag(line);
+  train.device = line.value("device");
+  train.collective_timeout = line.Double("collective_timeout");
+}
+
+void FillOptimizer(const CommandLine& line, TrainConfig& train) {
+  train.lr = line.Double("lr");
+  train.min_lr = line.Double("min_lr");
+  train.warmup = line.Int("warmup");
+  train.weight_decay = line.Double("weight_decay");
+  train.beta1 = line.Double("beta1");
+  train.beta2 = line.Double("beta2");
+  train.adam_epsilon = line.Double("adam_epsilon");
+  train.clip = line.Double("clip");
+}
+
+uint64_t Seed(const CommandLine& line) {
+  return std::strtoull(line.value("seed").c_str(), nullptr, 10);
+}
+
+TrainConfig TrainOf(const CommandLine& line) {
+  TrainConfig train;
+  train.model = ModelOf(line);
+  train.data = line.value("data");
+  train.run_root = line.value("run_root");
+  train.run = line.value("run");
+  train.resume = line.value("resume");
+  train.seed = Seed(line);
+  train.steps = line.Int("steps");
+  train.global_batch = line.Int("global_batch");
+  train.micro_batch = line.Int("micro_batch");
+  train.loss_roles = SplitAtCommas(line.values("loss_roles"));
+  train.eval_every = line.Int("eval_every");
+  train.eval_batches = line.Int("eval_batches");
+  train.checkpoint_every = line.Int("checkpoint_every");
+  train.keep_checkpoints = static_cast<int>(line.Int("keep_checkpoints"));
+  FillGrid(line, train);
+  FillOptimizer(line, train);
+  return train;
+}
+
+void RequireRunAndData(const TrainConfig& train) {
+  if (train.run.empty()) throw core::ConfigError("--run=NAME is missing: give the run a name");
+  if (train.data.empty()) {
+    throw core::ConfigError(
+        "--data=DIR is missing: name a data set directory; moat data import makes one");
+  }
+}
+
+}  // namespace
+
+TrainConfig TrainConfigFromFlags(const CommandLine& line, Completeness completeness) {
+  return Filled<TrainConfig>(line, [&] {
+    TrainConfig train = TrainOf(line);
+    if (completeness == Completeness::kComplete) RequireRunAndData(train);
+    return train;
+  });
+}
+
+LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
+  return Filled<LaunchConfig>(line, [&] {
+    LaunchConfig launch;
+    launch.train = TrainConfigFromFlags(line);
+    launch.on = line.value("on");
+    launch.dry_run = line.Bool("dry_run");
+    launch.json = line.Bool("json");
+    launch.grace = line.Double("grace");
+    return launch;
+  });
+}
+
+ImportConfig ImportConfigFromFlags(const CommandLine& line) {
+  return Filled<ImportConfig>(line, [&] {
+    ImportConfig import_config;
+    import_config.in = line.values("in");
+    import_config.out = line.value("out");
+    import_config.tokenizer = line.value("tokenizer");
+    if (line.Int("vocab_size") != 0) import_config.vocab_size = line.Int("vocab_size");
+    import_config.validation_fraction = line.Double("validation_fraction");
+    import_config.max_bad_fraction = line.Double("max_bad_fraction");
+    import_config.shard_tokens = line.Int("shard_tokens");
+    import_config.max_file_bytes = line.Int("max_file_bytes");
+    import_config.user_key = line.value("user_key");
+    import_config.threads = static_cast<int>(line.Int("threads"));
+    import_config.seed = Seed(line);
+    import_config.history = line.Bool("history");
+    return import_config;
+  });
+}
+
+GenerateConfig GenerateConfigFromFlags(const CommandLine& line) {
+  return Filled<GenerateConfig>(line, [&] {
+    GenerateConfig generate;
+    generate.run_root = line.value("run_root");
+    generate.run = line.value("run");
+    generate.checkpoint = line.value("checkpoint");
+    generate.prompt = line.value("prompt");
+    generate.chat = line.value("chat");
+    generate.max_tokens = line.Int("max_tokens");
+    generate.temperature = line.Double("temperature");
+    generate.top_k = line.Int("top_k");
+    generate.top_p = line.Double("top_p");
+    generate.seed = Seed(line);
+    generate.threads = static_cast<int>(line.Int("threads"));
+    generate.json = line.Bool("json");
+    if (generate.prompt.empty() == generate.chat.empty()) {
+      throw core::ConfigError("give one of --prompt=TEXT and --chat=FILE");
+    }
+    return generate;
+  });
+}
+
+}  // namespace moat::configs

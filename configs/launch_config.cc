@@ -1,0 +1,14 @@
+// What a launch may be.
+#include "configs/launch_config.h"
+
+#include "configs/bounds.h"
+
+namespace moat::configs {
+
+void Validate(const LaunchConfig& config) {
+  Validate(config.train);
+  if (config.on != "local") Expected("on", config.on, "local: this version starts runs here only");
+  Number("grace", config.grace, config.grace > 0, "seconds above 0");
+}
+
+}  // namespace moat::configs

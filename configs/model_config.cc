@@ -1,0 +1,43 @@
+// What a model may be.
+#include "configs/model_config.h"
+
+#include <string>
+
+#include "configs/bounds.h"
+
+namespace moat::configs {
+
+const char* Name(Norm norm) { return norm == Norm::kRms ? "rms" : "layer"; }
+const char* Name(Position position) { return position == Position::kRotary ? "rotary" : "learned"; }
+const char* Name(Mlp mlp) { return mlp == Mlp::kSwiglu ? "swiglu" : "gelu"; }
+
+void Validate(const ModelConfig& config) {
+  const auto n = [](int64_t value) { return std::to_string(value); };
+  AtLeast("vocab_size", config.vocab_size, 0);
+  AtLeast("layers", config.layers, 1);
+  AtLeast("width", config.width, 1);
+  AtLeast("heads", config.heads, 1);
+  AtLeast("kv_heads", config.kv_heads, 1);
+  AtLeast("ffn", config.ffn, 1);
+  AtLeast("seq_len", config.seq_len, 2);
+  if (config.width % config.heads != 0) {
+    throw core::ConfigError("heads x head width = width does not hold: --width=" + n(config.width) +
+                            " / --heads=" + n(config.heads) + " is not whole");
+  }
+  if (config.heads % config.kv_heads != 0) {
+    throw core::ConfigError("heads / kv_heads = " + n(config.heads) + " / " + n(config.kv_heads) +
+                            " is not whole; choose a --kv_heads that divides --heads");
+  }
+  if (config.position == Position::kRotary && config.head_width() % 2 != 0) {
+    throw core::ConfigError(
+        "head width = width / heads = " + n(config.width) + " / " + n(config.heads) + " = " +
+        n(config.head_width()) +
+        " is odd; rotary positions need an even one: change --width or --heads");
+  }
+  Number("rotary_base", config.rotary_base, config.rotary_base > 1, "a number above 1");
+  Number("norm_epsilon", config.norm_epsilon, config.norm_epsilon > 0, "a number above 0");
+  Number("dropout", config.dropout, config.dropout >= 0 && config.dropout < 1,
+         "a number of at least 0 and below 1");
+}
+
+}  // namespace moat::configs

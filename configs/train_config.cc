@@ -1,0 +1,102 @@
+// What a training run may be.
+#include "configs/train_config.h"
+
+#include <algorithm>
+#include <string>
+
+#include "configs/bounds.h"
+#include "configs/not_offered.h"
+#include "core/nearest.h"
+
+namespace moat::configs {
+namespace {
+
+std::string N(int64_t value) { return std::to_string(value); }
+
+void ValidateRoles(const std::vector<std::string>& roles) {
+  const std::vector<std::string> known = {"system", "user", "assistant", "tool", "text", "all"};
+  if (roles.empty()) Expected("loss_roles", "", "at least one role, or all");
+  for (const std::string& role : roles) {
+    if (std::find(known.begin(), known.end(), role) != known.end()) continue;
+    const std::string nearest = core::NearestName(role, known);
+    Expected("loss_roles", role,
+             "system, user, assistant, tool, text or all" +
+                 (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
+  }
+}
+
+void ValidateResume(const std::string& resume) {
+  if (resume == "auto" || resume == "never") return;
+  const bool digits = !resume.empty() && resume.size() <= 18 &&
+                      std::all_of(resume.begin(), resume.end(),
+                                  [](unsigned char c) { return c >= '0' && c <= '9'; });
+  if (!digits) Expected("resume", resume, "auto, never or the number of a saved step");
+}
+
+void ValidateGrid(const TrainConfig& config) {
+  if (config.dp != -1) AtLeast("dp", config.dp, 1);
+  AtLeast("tp", config.tp, 1);
+  AtLeast("threads", config.threads, 0);
+  AtLeast("canonical_ways", config.canonical_ways, 0);
+  if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
+    Expected("device", config.device, "auto, cpu or cuda");
+  }
+  if (config.dtype != core::DType::kF32 && config.dtype != core::DType::kBF16) {
+    Expected("dtype", core::Name(config.dtype), "f32 or bf16");
+  }
+  Number("collective_timeout", config.collective_timeout, config.collective_timeout > 0,
+         "seconds above 0");
+}
+
+void ValidateBatches(const TrainConfig& config) {
+  AtLeast("global_batch", config.global_batch, 1);
+  AtLeast("micro_batch", config.micro_batch, 1);
+  if (config.global_batch % config.micro_batch != 0) {
+    throw core::ConfigError("global_batch / micro_batch = " + N(config.global_batch) + " / " +
+                            N(config.micro_batch) +
+                            " is not whole; choose a --micro_batch that divides --global_batch");
+  }
+  const int64_t ranks = std::max(config.dp, 1);
+  if (config.global_batch / config.micro_batch % ranks != 0) {
+    throw core::ConfigError("global_batch / micro_batch / dp = " + N(config.global_batch) + " / " +
+                            N(config.micro_batch) + " / " + N(ranks) +
+                            " is not whole; change --global_batch, --micro_batch or --dp");
+  }
+}
+
+void ValidateOptimizer(const TrainConfig& config) {
+  Number("lr", config.lr, config.lr > 0, "a number above 0");
+  Number("min_lr", config.min_lr, config.min_lr >= 0 && config.min_lr <= 1, "a share in [0, 1]");
+  AtLeast("warmup", config.warmup, 0);
+  Number("weight_decay", config.weight_decay, config.weight_decay >= 0, "a number of at least 0");
+  Number("beta1", config.beta1, config.beta1 >= 0 && config.beta1 < 1,
+         "a number of at least 0 and below 1");
+  Number("beta2", config.beta2, config.beta2 >= 0 && config.beta2 < 1,
+         "a number of at least 0 and below 1");
+  Number("adam_epsilon", config.adam_epsilon, config.adam_epsilon > 0, "a number above 0");
+  Number("clip", config.clip, config.clip >= 0, "a number of at least 0 (0: no clipping)");
+}
+
+}  // namespace
+
+const char* Name(Reduction reduction) {
+  return reduction == Reduction::kCanonical ? "canonical" : "fast";
+}
+
+void Validate(const TrainConfig& config) {
+  Validate(config.model);
+  ValidateGrid(config);
+  RefuseNotOffered(config);
+  ValidateBatches(config);
+  ValidateOptimizer(config);
+  ValidateRoles(config.loss_roles);
+  ValidateResume(config.resume);
+  if (config.run_root.empty()) Expected("run_root", "", "a directory");
+  AtLeast("steps", config.steps, 1);
+  AtLeast("eval_every", config.eval_every, 0);
+  AtLeast("eval_batches", config.eval_batches, 0);
+  AtLeast("checkpoint_every", config.checkpoint_every, 0);
+  AtLeast("keep_checkpoints", config.keep_checkpoints, 2);
+}
+
+}  // namespace moat::configs

@@ -1,0 +1,53 @@
+// Requests to stop.
+#include "core/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+
+#include "core/error.h"
+
+namespace moat::core {
+namespace {
+
+constexpr std::array kSignals = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+
+std::atomic<int> g_first{0};
+std::atomic<bool> g_installed{false};
+std::array<struct sigaction, kSignals.size()> g_previous;
+static_assert(std::atomic<int>::is_always_lock_free, "a handler may use lock-free atomics only");
+
+void OnSignal(int number) {
+  int none = 0;
+  if (!g_first.compare_exchange_strong(none, number)) _exit(128 + number);
+}
+
+}  // namespace
+
+StopRequest::StopRequest() {
+  MOAT_CHECK(!g_installed.exchange(true), "one StopRequest at a time");
+  g_first = 0;
+  struct sigaction action = {};
+  action.sa_handler = OnSignal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &g_previous[i]);
+}
+
+StopRequest::~StopRequest() {
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &g_previous[i], nullptr);
+  g_first = 0;
+  g_installed = false;
+}
+
+int StopRequest::signal() const { return g_first; }
+
+int StopRequest::exit_code() const {
+  const int first = signal();
+  if (first == 0) return 0;
+  return static_cast<int>(first == SIGINT ? ExitCode::kStopped : ExitCode::kPreempted);
+}
+
+}  // namespace moat::core

@@ -1,0 +1,25 @@
+// Requests to stop, as a process of a run hears them: a first signal asks, a second one insists.
+//
+//   const core::StopRequest stop;        // in main, before threads start
+//   if (stop.requested()) { save; return stop.exit_code(); }
+//
+// TERM, USR1 and USR2 (a scheduler, or the supervisor of a run) mean 75: preempted, come back. INT
+// (Ctrl-C) means 78: stopped on purpose. A second signal of any of them ends the process at once
+// with 128 + its number; what was committed before stays. The decision to stop is taken together by
+// all ranks at a step boundary, never in the handler.
+#pragma once
+
+namespace moat::core {
+
+class StopRequest {
+ public:
+  StopRequest();   // installs the handlers. REQUIRES: no other StopRequest lives.
+  ~StopRequest();  // puts the previous handlers back, and forgets the request
+  StopRequest(const StopRequest&) = delete;
+
+  bool requested() const { return signal() != 0; }
+  int signal() const;     // the first signal's number, 0 while there was none
+  int exit_code() const;  // 75 or 78, 0 while there was none
+};
+
+}  // namespace moat::core

@@ -1,0 +1,195 @@
+// index.json as text, and everything about it that can be wrong.
+#include "data/index.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/digest.h"
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "data/shard_format.h"
+
+namespace moat::data {
+namespace {
+
+using nlohmann::json;
+
+json ToJson(const ShardEntry& shard) {
+  json arrays = json::array();
+  for (const StoredArray& array : shard.arrays) {
+    arrays.push_back({{"name", array.name},
+                      {"dtype", array.dtype},
+                      {"count", array.count},
+                      {"offset", array.offset},
+                      {"crc32c", array.crc32c}});
+  }
+  return {{"file", shard.file},
+          {"split", shard.split},
+          {"interactions", shard.interactions},
+          {"segments", shard.segments},
+          {"tokens", shard.tokens},
+          {"content_digest", shard.content_digest},
+          {"bytes", shard.bytes},
+          {"arrays", arrays}};
+}
+
+ShardEntry ShardFromJson(const json& value) {
+  ShardEntry shard;
+  value.at("file").get_to(shard.file);
+  value.at("split").get_to(shard.split);
+  value.at("interactions").get_to(shard.interactions);
+  value.at("segments").get_to(shard.segments);
+  value.at("tokens").get_to(shard.tokens);
+  value.at("content_digest").get_to(shard.content_digest);
+  value.at("bytes").get_to(shard.bytes);
+  for (const json& item : value.at("arrays")) {
+    StoredArray array;
+    item.at("name").get_to(array.name);
+    item.at("dtype").get_to(array.dtype);
+    item.at("count").get_to(array.count);
+    item.at("offset").get_to(array.offset);
+    item.at("crc32c").get_to(array.crc32c);
+    shard.arrays.push_back(std::move(array));
+  }
+  return shard;
+}
+
+json SplitCounts(const Index& index) {
+  json splits = json::object();
+  for (const ShardEntry& shard : index.shards) {
+    json& split = splits[shard.split];
+    if (split.is_null()) split = json::object();
+    split["shards"] = split.value("shards", 0) + 1;
+    split["interactions"] = split.value("interactions", int64_t{0}) + shard.interactions;
+    split["segments"] = split.value("segments", int64_t{0}) + shard.segments;
+    split["tokens"] = split.value("tokens", int64_t{0}) + shard.tokens;
+  }
+  return splits;
+}
+
+json ToJson(const Index& index) {
+  json shards = json::array();
+  for (const ShardEntry& shard : index.shards) shards.push_back(ToJson(shard));
+  return {{"format", kIndexFormat},
+          {"schema", kIndexVersion},
+          {"version", index.version},
+          {"vocab_size", index.vocab_size},
+          {"tokenizer_digest", index.tokenizer_digest},
+          {"template_digest", index.template_digest},
+          {"content_digest", index.content_digest},
+          {"splits", SplitCounts(index)},
+          {"shards", shards},
+          {"provenance",
+           {{"import_digest", index.provenance.import_digest},
+            {"inputs", index.provenance.inputs},
+            {"split_rule", index.provenance.split_rule},
+            {"created_micros", index.provenance.created_micros},
+            {"counts", index.provenance.counts}}}};
+}
+
+Index FromJson(const json& value) {
+  Index index;
+  value.at("version").get_to(index.version);
+  value.at("vocab_size").get_to(index.vocab_size);
+  value.at("tokenizer_digest").get_to(index.tokenizer_digest);
+  value.at("template_digest").get_to(index.template_digest);
+  value.at("content_digest").get_to(index.content_digest);
+  for (const json& shard : value.at("shards")) index.shards.push_back(ShardFromJson(shard));
+  const json& provenance = value.at("provenance");
+  provenance.at("import_digest").get_to(index.provenance.import_digest);
+  provenance.at("inputs").get_to(index.provenance.inputs);
+  provenance.at("split_rule").get_to(index.provenance.split_rule);
+  provenance.at("created_micros").get_to(index.provenance.created_micros);
+  provenance.at("counts").get_to(index.provenance.counts);
+  return index;
+}
+
+std::string Checksum(json value) {
+  value.erase("checksum");
+  return core::Hex(core::Sha256Of(value.dump()));
+}
+
+[[noreturn]] void Fail(const std::filesystem::path& path, const std::string& what) {
+  throw core::DataError(path.string() + ": " + what + "; import the data again or restore a copy");
+}
+
+void CheckShard(const std::filesystem::path& path, const ShardEntry& shard, int64_t vocab_size) {
+  const auto fail = [&](const std::string& what) {
+    Fail(path, "shard " + shard.file + ": " + what);
+  };
+  const std::filesystem::path file = shard.file;
+  if (file.is_absolute() || shard.file.find("..") != std::string::npos) fail("file outside DIR");
+  if (shard.split != "train" && shard.split != "validation") fail("unknown split " + shard.split);
+  constexpr int64_t kLimit = int64_t{1} << 48;  // so that no product below can overflow
+  if (shard.interactions <= 0 || shard.segments < shard.interactions || shard.tokens <= 0 ||
+      shard.tokens > kLimit || shard.segments > shard.tokens) {
+    fail("counts that cannot be");
+  }
+  if (shard.arrays.size() != shard::kArrays) fail("expected 9 arrays");
+  for (size_t i = 0; i < shard.arrays.size(); ++i) {
+    const StoredArray& array = shard.arrays[i];
+    const auto kind = static_cast<shard::Array>(i);
+    const core::DType dtype = shard::TypeOf(kind, vocab_size);
+    if (array.name != shard::kNames[i] || array.dtype != core::Name(dtype)) {
+      fail(std::string("expected array ") + shard::kNames[i] + " of " + core::Name(dtype) +
+           ", found " + array.name + " of " + array.dtype);
+    }
+    if (array.count != shard::CountOf(kind, shard.interactions, shard.segments, shard.tokens)) {
+      fail("array " + array.name + " has an unexpected count, " + std::to_string(array.count));
+    }
+    const int64_t size = array.count * core::SizeOf(dtype);
+    if (array.offset < 0 || array.offset > shard.bytes || size > shard.bytes - array.offset) {
+      fail("array " + array.name + " lies outside the file");
+    }
+    if (static_cast<int64_t>(array.crc32c.size()) != shard::CrcBlocks(size)) {
+      fail("array " + array.name + " lacks CRCs");
+    }
+  }
+}
+
+void CheckIndex(const std::filesystem::path& path, const Index& index) {
+  if (index.vocab_size <= 0 || index.vocab_size > (int64_t{1} << 31)) Fail(path, "vocab_size");
+  if (index.shards.empty()) Fail(path, "no shards");
+  for (const ShardEntry& shard : index.shards) CheckShard(path, shard, index.vocab_size);
+  if (index.content_digest != DatasetDigest(index)) Fail(path, "content_digest does not match");
+}
+
+}  // namespace
+
+std::string DatasetDigest(const Index& index) {
+  std::string text = index.tokenizer_digest + "\n" + index.template_digest + "\n";
+  for (const ShardEntry& shard : index.shards) {
+    text += shard.split + "\n" + shard.content_digest + "\n";
+  }
+  return core::Hex(core::Sha256Of(text));
+}
+
+void WriteIndex(const std::filesystem::path& directory, const Index& index) {
+  json value = ToJson(index);
+  value["checksum"] = Checksum(value);
+  core::WriteFileAtomically(directory / kIndexFile, value.dump(1) + "\n");
+}
+
+Index ReadIndex(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / kIndexFile;
+  if (!std::filesystem::exists(path)) {
+    throw core::ConfigError(
+        directory.string() + ": expected a data set, found no " + std::string(kIndexFile) +
+        " in it; make one with `moat data import --in=PATH --out=" + directory.string() + "`");
+  }
+  const json value = json::parse(core::ReadWholeFile(path), nullptr, false);
+  Index index;
+  try {
+    if (value.at("format") != kIndexFormat || value.at("schema") != kIndexVersion) {
+      Fail(path, "expected format moat.dataset, schema 1, found " + value.at("format").dump() +
+                     ", " + value.at("schema").dump());
+    }
+    if (value.at("checksum") != Checksum(value)) Fail(path, "its checksum does not match");
+    index = FromJson(value);
+  } catch (const json::exception& error) {
+    Fail(path, std::string("not a moat data set's index (") + error.what() + ")");
+  }
+  CheckIndex(path, index);
+  return index;
+}
+
+}  // namespace moat::data

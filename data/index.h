@@ -1,0 +1,46 @@
+// index.json of a data set: its schema, written and read here only.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace moat::data {
+
+inline constexpr const char* kIndexFile = "index.json";
+inline constexpr const char* kIndexFormat = "moat.dataset";
+inline constexpr int kIndexVersion = 1;  // of the schema
+
+// What an import did, kept for people and for recognising the same import.
+struct Provenance {
+  std::string import_digest;  // of the flags and the state of the inputs
+  std::vector<std::string> inputs;
+  std::string split_rule;                 // "by user", ... as printed
+  int64_t created_micros = 0;             // Unix time
+  std::map<std::string, int64_t> counts;  // "quarantined", "binary files skipped", ...
+};
+
+struct Index {
+  int version = 1;  // of the data
+  int64_t vocab_size = 0;
+  std::string tokenizer_digest, template_digest, content_digest;
+  std::vector<ShardEntry> shards;  // in the order that numbers interactions
+  Provenance provenance;
+};
+
+// SHA-256 over the tokenizer's and the template's digests and, per shard, split and content
+// digest, each followed by a line feed.
+std::string DatasetDigest(const Index& index);
+
+// Replaces DIR/index.json durably. The file carries a SHA-256 of its own text.
+void WriteIndex(const std::filesystem::path& directory, const Index& index);
+
+// Reads and validates: schema, own checksum, names, dtypes, counts, addresses inside the file,
+// number of CRCs, content digest. DataError; ConfigError when there is no index.
+Index ReadIndex(const std::filesystem::path& directory);
+
+}  // namespace moat::data

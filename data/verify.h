@@ -1,0 +1,21 @@
+// `moat data verify`: every byte of a data set against its checksums, and what must hold besides.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace moat::data {
+
+struct VerifyReport {
+  int64_t shards = 0;
+  int64_t interactions = 0;
+  int64_t tokens = 0;
+  int64_t bytes = 0;  // of shard files
+};
+
+// Checks the index, the tokenizer's and the template's digests, and per shard: the size, the HDF5
+// attributes, addresses and CRC datasets against the index, every CRC, the content digest, and that
+// every interaction follows the template. Throws DataError naming file, dataset and row.
+VerifyReport Verify(const std::filesystem::path& directory);
+
+}  // namespace moat::data

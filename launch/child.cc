@@ -1,0 +1,132 @@
+// A started program, by fork and exec.
+#include "launch/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "core/error.h"
+#include "core/orphan.h"
+
+extern char** environ;
+
+namespace moat::launch {
+namespace {
+
+using Pipe = std::array<int, 2>;
+
+Pipe MakePipe() {
+  Pipe ends;
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    throw core::Error(core::ExitCode::kNode,
+                      std::string("cannot make a pipe: ") + std::strerror(errno));
+  }
+  return ends;
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+std::vector<std::string> Environment(const std::map<std::string, std::string>& added) {
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    if (added.count(text.substr(0, text.find('='))) == 0) environment.push_back(text);
+  }
+  for (const auto& [name, value] : added) environment.push_back(name + "=" + value);
+  return environment;
+}
+
+// In the child, between fork and exec: system calls only.
+[[noreturn]] void Become(char* const* argv, char* const* env, pid_t parent, int output, int errors,
+                         int report) {
+  setpgid(0, 0);
+  core::DieWithParent(parent);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  signal(SIGPIPE, SIG_DFL);
+  const int null = open("/dev/null", O_RDONLY);
+  dup2(null, STDIN_FILENO);
+  dup2(output, STDOUT_FILENO);
+  dup2(errors, STDERR_FILENO);
+  execvpe(argv[0], argv, env);
+  const int error = errno;
+  [[maybe_unused]] const ssize_t n = write(report, &error, sizeof error);
+  _exit(127);
+}
+
+}  // namespace
+
+Child::Child(const std::vector<std::string>& argv, const std::map<std::string, std::string>& env) {
+  const std::vector<std::string> environment = Environment(env);
+  const std::vector<char*> argv_pointers = Pointers(argv);
+  const std::vector<char*> env_pointers = Pointers(environment);
+  const Pipe output = MakePipe();
+  const Pipe errors = MakePipe();
+  const Pipe report = MakePipe();
+  const pid_t parent = getpid();
+  pid_ = fork();
+  if (pid_ == 0) {
+    Become(argv_pointers.data(), env_pointers.data(), parent, output[1], errors[1], report[1]);
+  }
+  const int fork_error = errno;
+  for (const int end : {output[1], errors[1], report[1]}) close(end);
+  output_ = output[0];
+  errors_ = errors[0];
+  int error = pid_ < 0 ? fork_error : 0;
+  // Empty when exec succeeded, since it closed the writing end.
+  if (pid_ > 0) {
+    setpgid(pid_, pid_);
+    while (read(report[0], &error, sizeof error) < 0 && errno == EINTR) {
+    }
+  }
+  close(report[0]);
+  if (error == 0) return;
+  if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  close(output_);
+  close(errors_);
+  throw core::ConfigError("cannot start " + argv[0] + ": " + std::strerror(error) +
+                          "; launch/install-deps installs what moat needs");
+}
+
+Child::~Child() {
+  if (!ended_) {
+    Kill();
+    waitpid(pid_, nullptr, 0);
+  }
+  close(output_);
+  close(errors_);
+}
+
+void Child::Signal(int number) const { kill(pid_, number); }
+
+void Child::Kill() const { kill(-pid_, SIGKILL); }
+
+bool Child::HasEnded(int* wait_status) {
+  if (!ended_ && waitpid(pid_, wait_status, WNOHANG) == pid_) ended_ = true;
+  return ended_;
+}
+
+void BecomeSubreaper() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+void KillAdoptedChildren() {
+  const std::string self = std::to_string(getpid());
+  std::ifstream file("/proc/" + self + "/task/" + self + "/children");
+  for (pid_t pid = 0; file >> pid;) kill(pid, SIGKILL);
+  while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+}
+
+}  // namespace moat::launch

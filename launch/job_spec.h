@@ -1,0 +1,22 @@
+// What is to be launched: everything Render() and the supervisor need, as values.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "configs/command_line.h"
+#include "configs/launch_config.h"
+
+namespace moat::launch {
+
+struct JobSpec {
+  configs::LaunchConfig config;
+  configs::CommandLine flags;        // what config was filled from; run.flags is written from it
+  std::filesystem::path program;     // moat-train, absolute
+  std::vector<std::string> command;  // as the user typed it, for the record
+  int cores = 1;                     // of this node
+  int attempt = 0;                   // 0 for a run's first
+};
+
+}  // namespace moat::launch

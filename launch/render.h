@@ -1,0 +1,30 @@
+// From a job to the command that starts it: pure, so that tests and --dry_run see what will run.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "launch/job_spec.h"
+
+namespace moat::launch {
+
+struct LaunchPlan {
+  int ranks = 1;
+  int threads = 1;                         // per rank
+  std::vector<std::string> argv;           // argv[0] is looked up in PATH
+  std::map<std::string, std::string> env;  // added to the environment
+  std::vector<std::string> notes;          // choices made for the user, one sentence each
+};
+
+// --dp=-1 becomes one rank here. Throws ConfigError where the sizes of the job do not fit each
+// other (canonical ways, name of the run).
+LaunchPlan Render(const JobSpec& job);
+
+std::string ToText(const LaunchPlan& plan);  // notes as comments, then a line a shell takes
+std::string ToJson(const LaunchPlan& plan);
+
+// `word` as one word of a POSIX shell.
+std::string ShellQuoted(const std::string& word);
+
+}  // namespace moat::launch

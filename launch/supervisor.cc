@@ -1,0 +1,299 @@
+// The supervisor of one attempt.
+#include "launch/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "core/clock.h"
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "core/host.h"
+#include "core/logging.h"
+#include "launch/child.h"
+#include "launch/identity.h"
+#include "launch/render.h"
+#include "launch/source_version.h"
+#include "launch/verdict.h"
+#include "rundir/board.h"
+#include "rundir/capsule.h"
+#include "rundir/lease.h"
+#include "rundir/metrics.h"
+
+namespace moat::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kRenewSeconds = 10;
+constexpr double kDrainSeconds = 2;  // for output that outlives mpirun
+constexpr size_t kTailBytes = 16384;
+
+// Signals as a file descriptor; the mask is put back at the end.
+class SignalSource {
+ public:
+  SignalSource() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD}) {
+      sigaddset(&set, number);
+    }
+    sigprocmask(SIG_BLOCK, &set, &previous_);
+    signal(SIGPIPE, SIG_IGN);  // a closed terminal must not end the run
+    fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    MOAT_CHECK(fd_ >= 0, "signalfd");
+  }
+  ~SignalSource() {
+    close(fd_);
+    sigprocmask(SIG_SETMASK, &previous_, nullptr);
+  }
+  SignalSource(const SignalSource&) = delete;
+  int fd() const { return fd_; }
+  int Next() const {  // 0: none is pending
+    signalfd_siginfo info;
+    return read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+  }
+
+ private:
+  int fd_ = -1;
+  sigset_t previous_;
+};
+
+// Copies a pipe to the terminal and to the node's log, and keeps the end of it.
+class Tee {
+ public:
+  Tee(const fs::path& log) : log_(log, std::ios::app) {
+    if (!log_) throw core::StorageError("cannot open " + log.string());
+  }
+  // False at the end of the pipe.
+  bool Pass(int from, int to) {
+    char buffer[8192];
+    const ssize_t n = read(from, buffer, sizeof buffer);
+    if (n < 0) return errno == EINTR || errno == EAGAIN;
+    if (n == 0) return false;
+    log_.write(buffer, n).flush();
+    [[maybe_unused]] const ssize_t shown = write(to, buffer, static_cast<size_t>(n));
+    tail_.append(buffer, static_cast<size_t>(n));
+    if (tail_.size() > 2 * kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+    return true;
+  }
+  const std::string& tail() const { return tail_; }
+
+ private:
+  std::ofstream log_;
+  std::string tail_;
+};
+
+class Watch {
+ public:
+  Watch(const JobSpec& job, const rundir::RunLayout& layout, rundir::Lease& lease,
+        const SignalSource& signals)
+      : grace_(job.config.grace),
+        stdout_(job.config.json ? STDERR_FILENO : STDOUT_FILENO),
+        lease_(lease),
+        signals_(signals),
+        tee_(layout.node_log(job.attempt, core::HostName())) {}
+
+  // Until the child has ended and its output is drained.
+  Ending Until(Child& child) {
+    pollfd fds[] = {
+        {signals_.fd(), POLLIN, 0}, {child.output(), POLLIN, 0}, {child.errors(), POLLIN, 0}};
+    double drained_by = 0;
+    while (true) {
+      poll(fds, 3, 200);
+      while (const int number = signals_.Next()) OnSignal(number, child);
+      if (fds[1].revents != 0 && !tee_.Pass(child.output(), stdout_)) fds[1].fd = -1;
+      if (fds[2].revents != 0 && !tee_.Pass(child.errors(), STDERR_FILENO)) fds[2].fd = -1;
+      const double now = core::MonotonicSeconds();
+      if (child.HasEnded(&ending_.wait_status)) {
+        if (drained_by == 0) drained_by = now + kDrainSeconds;
+        if ((fds[1].fd < 0 && fds[2].fd < 0) || now > drained_by) break;
+      } else {
+        KeepTime(now, child);
+      }
+    }
+    ending_.output_tail = tee_.tail();
+    return ending_;
+  }
+
+ private:
+  void OnSignal(int number, Child& child) {
+    if (number == SIGCHLD) return;
+    if (ending_.first_signal != 0) {
+      if (ending_.second_signal == 0) ending_.second_signal = number;
+      core::Log(core::Log::kWarning) << "second signal: killing the run";
+      child.Kill();
+      return;
+    }
+    ending_.first_signal = number;
+    ending_.grace = grace_;
+    kill_at_ = core::MonotonicSeconds() + grace_;
+    core::Log() << strsignal(number) << ": the ranks save at the next step boundary and end; again "
+                << "to kill at once";
+    child.Signal(SIGUSR1);  // mpirun passes it on to every rank
+  }
+
+  void KeepTime(double now, Child& child) {
+    if (now >= renew_at_) {
+      lease_.Renew();
+      renew_at_ = now + kRenewSeconds;
+    }
+    if (ending_.first_signal != 0 && now > kill_at_ && !ending_.grace_over) {
+      ending_.grace_over = true;
+      child.Kill();
+    }
+  }
+
+  double grace_;
+  int stdout_;
+  rundir::Lease& lease_;
+  const SignalSource& signals_;
+  Tee tee_;
+  Ending ending_;
+  double kill_at_ = 0;
+  double renew_at_ = 0;
+};
+
+void CheckData(const JobSpec& job) {
+  const fs::path index = fs::path(job.config.train.data) / "index.json";
+  if (fs::exists(index)) return;
+  throw core::ConfigError("--data=" + job.config.train.data + ": there is no " + index.string() +
+                          "; moat data import makes a data set");
+}
+
+bool HasCheckpoint(const rundir::RunLayout& layout) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(layout.checkpoints(), ignored)) {
+    const bool is_step = entry.path().filename().string().starts_with("step-");
+    if (is_step && fs::exists(entry.path() / "manifest.json")) return true;
+  }
+  return false;
+}
+
+int64_t LastStep(const rundir::RunLayout& layout) {
+  const rundir::Metrics metrics = rundir::ReadMetrics(layout.metrics());
+  return metrics.steps.empty() ? 0 : metrics.steps.rbegin()->first;
+}
+
+std::string CommandText(const JobSpec& job) {
+  std::string text;
+  for (const std::string& word : job.command) text += ShellQuoted(word) + " ";
+  return text + "\n";
+}
+
+// Everything that is on disk before the ranks start.
+void Prepare(const JobSpec& job, const rundir::RunLayout& layout, const LaunchPlan& plan) {
+  const int attempt = job.attempt;
+  core::MakeDirectories(layout.logs(attempt));
+  core::MakeDirectories(layout.launch());
+  core::WriteFileAtomically(layout.flags(), job.flags.ResolvedFlags("train"));
+  core::WriteFileAtomically(layout.launch() / "command.txt",
+                            "# attempt " + std::to_string(attempt) + ", as it was asked for:\n" +
+                                CommandText(job) + "# as it was started:\n" + ToText(plan));
+  rundir::CapsuleEntry capsule = rundir::DescribeBuild();
+  capsule.attempt = attempt;
+  capsule.git = SourceVersion(job.program.parent_path());
+  rundir::AppendCapsule(layout, capsule);
+}
+
+// Where the rank that failed was, when it no longer could say so itself.
+void AddBoard(const rundir::RunLayout& layout, int attempt, Verdict& verdict) {
+  if (!verdict.first_failure || verdict.first_failure->rank < 0) return;
+  const auto board = rundir::ReadBoard(layout.board(attempt, verdict.first_failure->rank));
+  if (board) verdict.first_failure->what += " (" + board->text() + ")";
+}
+
+void Tell(const rundir::Outcome& outcome, const std::string& run, bool json) {
+  std::string text = "run " + run + ": " + rundir::Name(outcome.state) + " at step " +
+                     std::to_string(outcome.step) + ", exit code " +
+                     std::to_string(outcome.exit_code);
+  if (const auto& failure = outcome.first_failure) {
+    text += "; " +
+            (failure->rank >= 0
+                 ? "rank " + std::to_string(failure->rank) + " on " + failure->host + ": "
+                 : std::string()) +
+            failure->what;
+  }
+  if (outcome.resumable) text += "; launch it again to go on";
+  core::Log(outcome.state == rundir::RunState::kFailed ? core::Log::kWarning : core::Log::kInfo)
+      << text;
+  if (json) std::cout << rundir::ToJson(outcome) << std::flush;
+}
+
+// Where nothing can be started (no mpirun), the attempt is recorded as failed.
+std::unique_ptr<Child> Start(const JobSpec& job, const rundir::RunLayout& layout,
+                             const LaunchPlan& plan) {
+  try {
+    return std::make_unique<Child>(plan.argv, plan.env);
+  } catch (const core::Error& error) {
+    rundir::WriteOutcome(layout, {rundir::RunState::kFailed, core::ExitCodeName(error.code()),
+                                  static_cast<int>(error.code()),
+                                  rundir::FirstFailure{-1, core::HostName(), error.what()},
+                                  LastStep(layout), HasCheckpoint(layout), job.attempt + 1});
+    throw;
+  }
+}
+
+// Starts the ranks and watches them to their end.
+Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const LaunchPlan& plan,
+                rundir::Lease& lease, const SignalSource& signals) {
+  BecomeSubreaper();
+  Ending ending;
+  {
+    Watch watch(job, layout, lease, signals);
+    const std::unique_ptr<Child> child = Start(job, layout, plan);
+    ending = watch.Until(*child);
+  }
+  KillAdoptedChildren();
+  ending.failures = rundir::ReadFailures(layout, job.attempt);
+  ending.result = rundir::ReadResult(layout, job.attempt);
+  ending.last_step = LastStep(layout);
+  return ending;
+}
+
+rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
+                          const Ending& ending) {
+  Verdict verdict = Judge(ending);
+  AddBoard(layout, job.attempt, verdict);
+  const bool resumable = verdict.state != rundir::RunState::kDone && HasCheckpoint(layout);
+  return {verdict.state, verdict.error_class, verdict.exit_code, verdict.first_failure,
+          verdict.step,  resumable,           job.attempt + 1};
+}
+
+}  // namespace
+
+int Run(const JobSpec& asked) {
+  JobSpec job = asked;
+  const rundir::RunLayout layout =
+      rundir::LayoutOf(job.config.train.run_root, job.config.train.run);
+  Render(job);  // for its refusals, before anything is made
+  CheckData(job);
+  core::MakeDirectories(layout.root);
+  rundir::Lease lease(layout);
+  if (!lease.note().empty()) core::Log(core::Log::kWarning) << lease.note();
+  for (const std::string& note : CheckSameRun(layout.flags(), job.flags)) core::Log() << note;
+
+  const SignalSource signals;  // from here on a request to stop waits until the ranks run
+  job.attempt = rundir::ReadOutcome(layout).value_or(rundir::Outcome{}).attempts;
+  const LaunchPlan plan = Render(job);
+  for (const std::string& note : plan.notes) core::Log() << note;
+  Prepare(job, layout, plan);
+  rundir::WriteOutcome(layout, {rundir::RunState::kRunning, "ok", 0, std::nullopt, LastStep(layout),
+                                HasCheckpoint(layout), job.attempt + 1});
+  const rundir::Outcome outcome =
+      Concluded(layout, job, RunRanks(job, layout, plan, lease, signals));
+  rundir::WriteOutcome(layout, outcome);
+  Tell(outcome, job.config.train.run, job.config.json);
+  return outcome.exit_code;
+}
+
+}  // namespace moat::launch

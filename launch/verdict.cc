@@ -1,0 +1,140 @@
+// How an attempt ended.
+#include "launch/verdict.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+#include <regex>
+
+namespace moat::launch {
+namespace {
+
+using core::ExitCode;
+
+Verdict Of(ExitCode code, int64_t step) {
+  const int number = static_cast<int>(code);
+  return {rundir::StateOf(number), number, core::ExitCodeName(code), std::nullopt, step};
+}
+
+Verdict Failed(ExitCode code, rundir::FirstFailure failure, int64_t step) {
+  Verdict verdict = Of(code, step);
+  verdict.first_failure = std::move(failure);
+  return verdict;
+}
+
+// Ctrl-C and moat stop mean: do not come back. Every other request does.
+ExitCode Meaning(int signal) {
+  return signal == SIGINT ? ExitCode::kStopped : ExitCode::kPreempted;
+}
+
+Verdict JudgeKilledByUs(const Ending& ending) {
+  if (ending.second_signal != 0) {
+    Verdict verdict = Of(Meaning(ending.first_signal), ending.last_step);
+    verdict.exit_code = 128 + ending.second_signal;
+    verdict.first_failure = {-1, "", "killed by a second signal, without saving"};
+    return verdict;
+  }
+  const std::string what = "did not end within " + std::to_string(static_cast<int>(ending.grace)) +
+                           " s of the request to stop (--grace) and was killed, without saving";
+  const ExitCode code = ending.first_signal == SIGINT ? ExitCode::kStopped : ExitCode::kPeer;
+  return Failed(code, {-1, "", what}, ending.last_step);
+}
+
+Verdict JudgeResult(const Ending& ending) {
+  ExitCode code = ending.result->code;
+  if (code == ExitCode::kPreempted && ending.first_signal != 0) code = Meaning(ending.first_signal);
+  return Of(code, ending.result->step);
+}
+
+bool IsDocumented(int code) {
+  return std::string(core::ExitCodeName(static_cast<ExitCode>(code))) != "unknown";
+}
+
+bool IsCrash(int signal) {
+  return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE ||
+         signal == SIGILL || signal == SIGTRAP;
+}
+
+// mpirun names the rank that a signal ended.
+rundir::FirstFailure KilledRank(const std::string& output, int signal) {
+  rundir::FirstFailure failure;
+  std::smatch match;
+  static const std::regex pattern(R"(process rank (\d+) with PID \d+ on node (\S+) exited)");
+  if (std::regex_search(output, match, pattern)) {
+    failure.rank = std::stoi(match[1]);
+    failure.host = match[2];
+  }
+  failure.what = "was ended by signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
+  return failure;
+}
+
+// The request to stop came before a rank could listen for it, and ended mpirun or the rank instead.
+bool StoppedInStartUp(const Ending& ending) {
+  if (ending.first_signal == 0) return false;
+  if (WIFSIGNALED(ending.wait_status)) return WTERMSIG(ending.wait_status) == SIGUSR1;
+  return WEXITSTATUS(ending.wait_status) == 128 + SIGUSR1;
+}
+
+std::string WhyMpirunDidNotStart(const std::string& output) {
+  constexpr std::pair<const char*, const char*> kSayings[] = {
+      {"not enough slots", "not enough slots"},
+      {"or execute an executable", "moat-train cannot be executed"},
+      {"could not find an executable", "moat-train was not found"}};
+  for (const auto& [saying, meaning] : kSayings) {
+    if (output.find(saying) != std::string::npos) return meaning;
+  }
+  return "";
+}
+
+Verdict JudgeMpirun(const Ending& ending) {
+  const int64_t step = ending.last_step;
+  if (WIFSIGNALED(ending.wait_status)) {
+    return Failed(
+        ExitCode::kPeer,
+        {-1, "",
+         std::string("mpirun was ended by signal ") + std::to_string(WTERMSIG(ending.wait_status))},
+        step);
+  }
+  const int code = WEXITSTATUS(ending.wait_status);
+  if (code == 0) {
+    return Failed(ExitCode::kBug, {-1, "", "the ranks ended without saying how"}, step);
+  }
+  // Its codes for these differ from version to version, and look like signals.
+  if (const std::string refusal = WhyMpirunDidNotStart(ending.output_tail); !refusal.empty()) {
+    return Failed(ExitCode::kConfig, {-1, "", "mpirun did not start: " + refusal}, step);
+  }
+  if (code > 128 && code < 128 + 65) {
+    const int signal = code - 128;
+    return Failed(IsCrash(signal) ? ExitCode::kBug : ExitCode::kPeer,
+                  KilledRank(ending.output_tail, signal), step);
+  }
+  if (code == static_cast<int>(ExitCode::kPreempted) && ending.first_signal != 0) {
+    return Of(Meaning(ending.first_signal), step);
+  }
+  if (IsDocumented(code)) {
+    return Failed(static_cast<ExitCode>(code),
+                  {-1, "", "a rank exited " + std::to_string(code) + " without a failure file"},
+                  step);
+  }
+  return Failed(ExitCode::kBug,
+                {-1, "", "mpirun exited " + std::to_string(code) + ", and no rank said why"}, step);
+}
+
+}  // namespace
+
+Verdict Judge(const Ending& ending) {
+  // What a rank wrote before it was killed still tells more than that it was killed.
+  if (!ending.failures.empty()) {
+    const rundir::Failure& first = ending.failures.front();
+    return Failed(first.code, {first.rank, first.host, first.what},
+                  std::max(first.step, ending.last_step));
+  }
+  if (ending.result) return JudgeResult(ending);
+  if (ending.second_signal != 0 || ending.grace_over) return JudgeKilledByUs(ending);
+  if (StoppedInStartUp(ending)) return Of(Meaning(ending.first_signal), ending.last_step);
+  return JudgeMpirun(ending);
+}
+
+}  // namespace moat::launch

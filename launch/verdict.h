@@ -1,0 +1,36 @@
+// How an attempt ended, judged from what its ranks wrote, what mpirun said and what was asked for.
+// Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rundir/failure.h"
+#include "rundir/outcome.h"
+
+namespace moat::launch {
+
+struct Ending {
+  int wait_status = 0;                    // of mpirun, as waitpid gives it
+  std::string output_tail;                // the end of what mpirun and the ranks printed
+  std::vector<rundir::Failure> failures;  // the first cause first
+  std::optional<rundir::Result> result;   // rank 0's
+  int first_signal = 0;                   // what the supervisor was told, 0: nothing
+  int second_signal = 0;                  // it was told again: everything was killed at once
+  bool grace_over = false;                // it was killed because it did not end in time
+  double grace = 0;                       // seconds
+  int64_t last_step = 0;                  // by metrics.jsonl
+};
+
+struct Verdict {
+  rundir::RunState state = rundir::RunState::kFailed;
+  int exit_code = 0;  // of the supervisor, and in outcome.json
+  std::string error_class;
+  std::optional<rundir::FirstFailure> first_failure;
+  int64_t step = 0;
+};
+
+Verdict Judge(const Ending& ending);
+
+}  // namespace moat::launch

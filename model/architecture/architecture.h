@@ -1,0 +1,86 @@
+// Architecture: a model's configuration as data. Parameters, activations, FLOPs; no memory, no
+// devices.
+//
+// Pure: usable on a login node. Everything that needs to know "which parameters are there, how
+// large, split how" asks here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "configs/model_config.h"
+#include "core/dtype.h"
+#include "core/units.h"
+#include "parallel/slice.h"
+
+namespace moat::model {
+
+enum class Init { kNormal, kOnes, kZeros };
+
+// A parameter, declared once.
+struct Parameter {
+  std::string name;           // "layers.0.attention.wq", as in checkpoints
+  parallel::SplitSpec split;  // global shape and how it lies on the tensor axis
+  Init init = Init::kNormal;
+  double deviation = 0;  // of Init::kNormal
+  bool decays = true;    // weight decay applies (matrices; not norms and biases)
+};
+
+// All parameters in the order of the flat buffers (weights, gradients, moments). Neighbours that
+// one product serves stand side by side: wq, wk, wv and w_gate, w_up.
+//
+//   embedding                   [vocab_size, width]
+//   layers.L.attention_norm     [width]
+//   layers.L.attention.wq       [heads * head_width, width]      split dim 0
+//   layers.L.attention.wk, wv   [kv_heads * head_width, width]   split dim 0
+//   layers.L.attention.wo       [width, heads * head_width]      split dim 1
+//   layers.L.ffn_norm           [width]
+//   layers.L.ffn.w_gate, w_up   [ffn, width]                     split dim 0
+//   layers.L.ffn.w_down         [width, ffn]                     split dim 1
+//   final_norm                  [width]
+//   output                      [vocab_size, width]              absent when embeddings are tied
+//
+// Matrices are drawn from N(0, 0.02); those that write to the residual stream (wo, w_down) from
+// N(0, 0.02 / sqrt(2 layers)) (Radford et al., "Language Models are Unsupervised Multitask
+// Learners", 2019, section 2.3).
+std::vector<Parameter> ParameterTable(const configs::ModelConfig& config);
+
+int64_t ParameterCount(const configs::ModelConfig& config);
+
+// A parameter's place in a rank's flat buffers.
+struct FlatRange {
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+// Ranges of tensor rank `tp_index` of `tp`, in the order of the table, without gaps.
+std::vector<FlatRange> FlatLayout(const std::vector<Parameter>& table, int tp_index, int tp);
+
+// Floating-point operations of one token's forward and backward pass: 6 N + 6 L C T, N being the
+// parameters in products (embedding look-up left out), counted as everywhere in moat's figures.
+// Recomputation is not work.
+double FlopsPerToken(const configs::ModelConfig& config);
+
+// What the activations of one micro-batch take, buffer by buffer.
+struct ActivationBuffer {
+  std::string name;  // "layers.0.qkv", "attention.workspace"
+  int64_t elements = 0;
+  core::DType dtype = core::DType::kF32;
+  int64_t offset = 0;  // bytes from the start of the arena, a multiple of 64
+};
+
+struct ActivationPlan {
+  std::vector<ActivationBuffer> buffers;
+  core::Bytes total;
+  const ActivationBuffer& at(const std::string& name) const;  // BugError when absent
+};
+
+constexpr int64_t kAttentionTile = 64;  // queries handled at a time
+constexpr int64_t kLossRows = 256;      // slots whose logits exist at once
+
+// Forward and backward of `rows` sequences on `threads` threads. Planned once; a step allocates
+// nothing. The attention's workspace is threads x (2 x tile x seq_len + tile) elements, and logits
+// are kept for kLossRows slots only.
+ActivationPlan PlanActivations(const configs::ModelConfig& config, int64_t rows, int threads);
+
+}  // namespace moat::model

@@ -1,0 +1,99 @@
+// The commands that moat runs itself.
+#include "programs/moat/builtin.h"
+
+#include <cstdio>
+#include <iostream>
+
+#include "configs/command_line.h"
+#include "core/error.h"
+#include "core/host.h"
+#include "launch/render.h"
+#include "launch/run_list.h"
+#include "launch/supervisor.h"
+
+namespace moat::programs {
+
+using configs::CommandLine;
+using Words = std::vector<std::string>;
+
+int Launch(const Words& arguments, const Words& words) {
+  launch::JobSpec job;
+  job.flags = CommandLine::Parse("launch", arguments);
+  if (job.flags.help_printed()) return 0;
+  job.config = configs::LaunchConfigFromFlags(job.flags);
+  job.program = core::ProgramFolder() / "moat-train";
+  job.command = {"moat"};
+  job.command.insert(job.command.end(), words.begin(), words.end());
+  job.cores = core::Cores();
+  if (!job.config.dry_run) return launch::Run(job);
+  const launch::LaunchPlan plan = launch::Render(job);
+  std::cout << (job.config.json ? launch::ToJson(plan) : launch::ToText(plan));
+  return 0;
+}
+
+int Config(const Words& arguments) {
+  const auto line = CommandLine::Parse("config", arguments);
+  if (line.help_printed()) return 0;
+  const std::string file = line.positional().front();
+  const auto flags = CommandLine::Parse("launch", Words{"--flagfile=" + file});
+  configs::TrainConfigFromFlags(flags, configs::Completeness::kAnyRun);
+  if (line.Bool("json")) {
+    std::cout << configs::ResolvedJson(flags);
+    return 0;
+  }
+  if (line.Bool("check")) std::cout << file << ": ok\n";
+  for (const configs::FlagInfo& flag : configs::FlagsOf("train")) {
+    if (line.Bool("check") && !flags.given(flag.name)) continue;
+    std::cout << "--" << flag.name << "=" << flags.value(flag.name) << "  # "
+              << flags.origin(flag.name) << "\n";
+  }
+  return 0;
+}
+
+int Status(const Words& arguments) {
+  const auto line = CommandLine::Parse("status", arguments);
+  if (line.help_printed()) return 0;
+  const std::string root = line.value("run_root");
+  if (line.positional().empty()) {
+    const auto runs = launch::ListRuns(root);
+    std::cout << (line.Bool("json") ? launch::ToJson(runs) : launch::ToText(runs));
+    return 0;
+  }
+  const auto run = launch::SummaryOf(root, line.positional().front());
+  std::cout << (line.Bool("json") ? launch::ToJson(run) : launch::ToText(run));
+  return 0;
+}
+
+int Runs(const Words& arguments) {
+  const auto line = CommandLine::Parse("runs", arguments);
+  if (line.help_printed()) return 0;
+  const auto runs = launch::ListRuns(line.value("run_root"));
+  std::cout << (line.Bool("json") ? launch::ToJson(runs) : launch::ToText(runs));
+  return 0;
+}
+
+int Stop(const Words& arguments) {
+  const auto line = CommandLine::Parse("stop", arguments);
+  if (line.help_printed()) return 0;
+  const std::string name = line.positional().front();
+  const std::string holder = launch::StopRun(line.value("run_root"), name);
+  if (line.Bool("json")) {
+    std::cout << launch::ToJson(launch::SummaryOf(line.value("run_root"), name));
+  } else {
+    std::cout << "told " << holder << " to save and end; moat status " << name
+              << " says when it has\n";
+  }
+  return 0;
+}
+
+void PrintCommands() {
+  std::cout << "moat trains your own model on your own interactions.\n\nCommands:\n";
+  for (const configs::CommandInfo& command : configs::Commands()) {
+    std::printf("  moat %-18s %s\n", command.name.c_str(), command.summary.c_str());
+  }
+  std::printf("  moat %-18s %s\n", "help [COMMAND]", "This list, or a command's flags.");
+  std::printf(
+      "\nmoat COMMAND -h shows examples, --help the flags. Start with launch/quickstart.\n");
+}
+
+}  // namespace moat::programs

@@ -1,0 +1,17 @@
+// The commands that moat runs itself.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace moat::programs {
+
+// `words`: all that followed `moat`. Returns the exit code.
+int Launch(const std::vector<std::string>& arguments, const std::vector<std::string>& words);
+int Config(const std::vector<std::string>& arguments);
+int Status(const std::vector<std::string>& arguments);
+int Runs(const std::vector<std::string>& arguments);
+int Stop(const std::vector<std::string>& arguments);
+void PrintCommands();
+
+}  // namespace moat::programs

@@ -1,0 +1,135 @@
+// moat-data: import, stat, verify and show data sets. Started as `moat data ...`, or by itself.
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "configs/command_line.h"
+#include "core/error.h"
+#include "core/logging.h"
+#include "core/nearest.h"
+#include "core/units.h"
+#include "data/import.h"
+#include "data/show.h"
+#include "data/statistics.h"
+#include "data/verify.h"
+
+namespace moat::programs {
+namespace {
+
+using configs::CommandLine;
+using nlohmann::json;
+
+void PrintImport(const data::ImportReport& report, const std::string& out, bool as_json) {
+  if (as_json) {
+    const auto split = [](const data::SplitReport& value) {
+      return json{{"interactions", value.interactions}, {"tokens", value.tokens}};
+    };
+    std::cout << json{{"out", out},
+                      {"already_done", report.already_done},
+                      {"split_rule", report.split_rule},
+                      {"train", split(report.train)},
+                      {"validation", split(report.validation)},
+                      {"vocab_size", report.vocab_size},
+                      {"text_bytes", report.text_bytes},
+                      {"records", report.records},
+                      {"quarantined", report.quarantined},
+                      {"skipped", report.counts},
+                      {"content_digest", report.content_digest},
+                      {"seconds", report.seconds}}
+              << "\n";
+    return;
+  }
+  if (report.already_done) std::cout << "nothing to do: " << out << " holds this import already\n";
+  std::cout << "train       " << report.train.interactions << " interactions, "
+            << report.train.tokens << " tokens\n"
+            << "validation  " << report.validation.interactions << " interactions, "
+            << report.validation.tokens << " tokens\n"
+            << "split       " << report.split_rule << "\n"
+            << "vocabulary  " << report.vocab_size << " tokens\n"
+            << "content     " << report.content_digest << "\n";
+  for (const auto& [what, count] : report.counts) std::cout << count << " " << what << "\n";
+  if (report.quarantined > 0) {
+    std::cout << report.quarantined << " of " << report.records << " records quarantined in " << out
+              << "/quarantine.jsonl\n";
+  }
+  if (!report.already_done) {
+    std::cout << "wrote " << out << " in " << core::FormatSeconds(report.seconds) << "\n";
+  }
+}
+
+int RunImport(const CommandLine& line) {
+  const configs::ImportConfig config = configs::ImportConfigFromFlags(line);
+  PrintImport(data::Import(config), config.out, line.Bool("json"));
+  return 0;
+}
+
+int RunStat(const CommandLine& line) {
+  const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
+  const data::Statistics statistics = data::Measure(dataset, line.Bool("baselines"));
+  std::cout << (line.Bool("json") ? data::ToJson(statistics) + "\n" : data::ToText(statistics));
+  return 0;
+}
+
+int RunVerify(const CommandLine& line) {
+  const std::string& directory = line.positional()[0];
+  const data::VerifyReport report = data::Verify(directory);
+  if (line.Bool("json")) {
+    std::cout << json{{"ok", true},
+                      {"shards", report.shards},
+                      {"interactions", report.interactions},
+                      {"tokens", report.tokens},
+                      {"bytes", report.bytes}}
+              << "\n";
+  } else {
+    std::cout << directory << " is intact: " << report.shards << " shards, " << report.interactions
+              << " interactions, " << report.tokens << " tokens, "
+              << core::Format(core::Bytes(report.bytes)) << "\n";
+  }
+  return 0;
+}
+
+int RunShow(const CommandLine& line) {
+  const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
+  const std::string split = line.value("split");
+  if (split != "train" && split != "validation") {
+    throw core::ConfigError("--split=" + split + ": expected train or validation");
+  }
+  int64_t interactions = 0;
+  for (const data::ShardEntry& shard : dataset.ShardsOf(split)) interactions += shard.interactions;
+  const int64_t start = line.Int("start");
+  const int64_t end =
+      std::min(start + std::max<int64_t>(line.Int("count"), 1), std::max(interactions, start + 1));
+  for (int64_t number = start; number < end; ++number) {
+    std::cout << data::Show(dataset, split, number, line.Bool("json"));
+  }
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const std::map<std::string, int (*)(const CommandLine&)> commands = {
+      {"import", RunImport}, {"show", RunShow}, {"stat", RunStat}, {"verify", RunVerify}};
+  const std::string name = argc > 1 ? argv[1] : "";
+  const auto command = commands.find(name);
+  if (command == commands.end()) {
+    const std::string nearest = core::NearestName(name, {"import", "show", "stat", "verify"});
+    throw core::ConfigError("moat data needs a command: import, show, stat or verify" +
+                            (name.empty() ? "" : ", not \"" + name + "\"") +
+                            (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
+  }
+  const CommandLine line = CommandLine::Parse("data " + name, argc - 1, argv + 1);
+  if (line.help_printed()) return 0;
+  const int status = command->second(line);
+  std::cout.flush();
+  if (!std::cout) throw core::StorageError("cannot write to standard output");
+  return status;
+}
+
+}  // namespace
+}  // namespace moat::programs
+
+int main(int argc, char** argv) {
+  moat::core::StartLogging("moat-data");
+  return moat::core::RunMain([&] { return moat::programs::Main(argc, argv); });
+}

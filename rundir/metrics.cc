@@ -1,0 +1,123 @@
+// metrics.jsonl.
+#include "rundir/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace moat::rundir {
+namespace {
+
+[[noreturn]] void Fail(const std::string& action, const std::filesystem::path& path) {
+  throw core::StorageError("cannot " + action + " " + path.string() + ": " + std::strerror(errno));
+}
+
+bool EndsInsideALine(int fd, const std::filesystem::path& path) {
+  const off_t end = lseek(fd, 0, SEEK_END);
+  if (end < 0) Fail("read", path);
+  char last = '\n';
+  if (end > 0 && pread(fd, &last, 1, end - 1) != 1) Fail("read", path);
+  return last != '\n';
+}
+
+double Number(const nlohmann::json& json, const char* key) {
+  const auto found = json.find(key);
+  return found == json.end() || found->is_null() ? NAN : found->get<double>();
+}
+
+void ReadLine(const std::string& text, Metrics& metrics) {
+  const auto json = nlohmann::json::parse(text);
+  const int attempt = json.at("attempt");
+  const int64_t step = json.at("step");
+  if (json.contains("loss")) {
+    StepLine line;
+    line.attempt = attempt;
+    line.step = step;
+    line.loss = Number(json, "loss");
+    line.grad_norm = Number(json, "grad_norm");
+    line.lr = Number(json, "lr");
+    line.ms = Number(json, "ms");
+    line.tokens_per_second = Number(json, "tokens_per_second");
+    line.memory_bytes = json.value("memory_bytes", int64_t{0});
+    line.data_wait = Number(json, "data_wait");
+    line.exposed_communication = Number(json, "exposed_communication");
+    line.eta_seconds = Number(json, "eta_seconds");
+    line.sample_hash = json.value("sample_hash", "");
+    metrics.steps[step] = line;
+  } else {
+    metrics.evaluations[step] = {attempt, step, Number(json, "val_loss"),
+                                 Number(json, "val_bits_per_byte")};
+  }
+}
+
+}  // namespace
+
+std::string ToJsonLine(const StepLine& line) {
+  nlohmann::ordered_json json = {{"attempt", line.attempt},
+                                 {"step", line.step},
+                                 {"loss", line.loss},
+                                 {"grad_norm", line.grad_norm},
+                                 {"lr", line.lr},
+                                 {"ms", line.ms},
+                                 {"tokens_per_second", line.tokens_per_second},
+                                 {"memory_bytes", line.memory_bytes},
+                                 {"data_wait", line.data_wait},
+                                 {"exposed_communication", line.exposed_communication},
+                                 {"eta_seconds", line.eta_seconds}};
+  if (!line.sample_hash.empty()) json["sample_hash"] = line.sample_hash;
+  return json.dump() + "\n";
+}
+
+std::string ToJsonLine(const EvaluationLine& line) {
+  const nlohmann::ordered_json json = {{"attempt", line.attempt},
+                                       {"step", line.step},
+                                       {"val_loss", line.val_loss},
+                                       {"val_bits_per_byte", line.val_bits_per_byte}};
+  return json.dump() + "\n";
+}
+
+MetricsWriter::MetricsWriter(const std::filesystem::path& path)
+    : path_(path), fd_(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+  if (fd_ < 0) Fail("open", path_);
+  try {
+    if (EndsInsideALine(fd_, path_)) Write("\n");
+  } catch (...) {
+    close(fd_);
+    throw;
+  }
+}
+
+MetricsWriter::~MetricsWriter() { close(fd_); }
+
+void MetricsWriter::Write(const std::string& text) {
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = write(fd_, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) Fail("write", path_);
+    done += static_cast<size_t>(n);
+  }
+}
+
+Metrics ReadMetrics(const std::filesystem::path& path) {
+  Metrics metrics;
+  std::ifstream file(path);
+  for (std::string text; std::getline(file, text);) {
+    if (text.empty()) continue;
+    try {
+      ReadLine(text, metrics);
+    } catch (const nlohmann::json::exception&) {
+      ++metrics.unreadable_lines;
+    }
+  }
+  return metrics;
+}
+
+}  // namespace moat::rundir

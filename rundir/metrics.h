@@ -1,0 +1,65 @@
+// metrics.jsonl: one JSON object a line for every training step and every evaluation of a run.
+//
+// Lines are only ever appended, by rank 0. Steps repeated after a resume appear again with their
+// attempt; the last line of a step wins.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace moat::rundir {
+
+struct StepLine {
+  int attempt = 0;
+  int64_t step = 0;  // 1 for the first update
+  double loss = 0;   // written with full precision; NaN becomes null
+  double grad_norm = 0;
+  double lr = 0;
+  double ms = 0;  // of the whole step
+  double tokens_per_second = 0;
+  int64_t memory_bytes = 0;          // peak of rank 0's process
+  double data_wait = 0;              // share of the step, 0..1
+  double exposed_communication = 0;  // share of the step, 0..1
+  double eta_seconds = 0;
+  std::string sample_hash;  // hex, of what was fed so far; left out when empty
+};
+
+struct EvaluationLine {
+  int attempt = 0;
+  int64_t step = 0;
+  double val_loss = 0;
+  double val_bits_per_byte = 0;
+};
+
+std::string ToJsonLine(const StepLine& line);        // ends with a line feed
+std::string ToJsonLine(const EvaluationLine& line);  // ends with a line feed
+
+class MetricsWriter {
+ public:
+  // Opens for appending. A line that a crash cut short is ended first, so that it spoils no other.
+  explicit MetricsWriter(const std::filesystem::path& path);
+  ~MetricsWriter();
+  MetricsWriter(const MetricsWriter&) = delete;
+
+  // One write per line. Throws StorageError.
+  void Append(const StepLine& line) { Write(ToJsonLine(line)); }
+  void Append(const EvaluationLine& line) { Write(ToJsonLine(line)); }
+
+ private:
+  void Write(const std::string& text);
+  std::filesystem::path path_;
+  int fd_;
+};
+
+struct Metrics {
+  std::map<int64_t, StepLine> steps;
+  std::map<int64_t, EvaluationLine> evaluations;
+  int64_t unreadable_lines = 0;  // cut short by a crash
+};
+
+// An absent file has no lines.
+Metrics ReadMetrics(const std::filesystem::path& path);
+
+}  // namespace moat::rundir

@@ -1,0 +1,89 @@
+// Token embeddings and rotary positions.
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "tensor/cpu/kernels.h"
+#include "tensor/cpu/parallel_for.h"
+#include "tensor/cpu/vector_math.h"
+
+namespace moat::tensor::cpu {
+namespace {
+
+constexpr int64_t kRowBlock = 64;
+constexpr int64_t kColumnBlock = 64;
+
+template <typename T>
+void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
+           const Stream& stream) {
+  ParallelBlocks(tokens, kRowBlock, stream, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      std::memcpy(static_cast<T*>(y) + t * width, static_cast<const T*>(table) + ids[t] * width,
+                  static_cast<size_t>(width) * sizeof(T));
+    }
+  });
+}
+
+// Tokens repeat, so rows collide: work is split by columns, and each column adds its tokens in
+// order.
+template <typename T>
+void EmbedGrad(int64_t tokens, int64_t width, const int32_t* ids, const void* dy, float* dtable,
+               const Stream& stream) {
+  ParallelBlocks(width, kColumnBlock, stream, [&](int64_t begin, int64_t end) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      const T* from = static_cast<const T*>(dy) + t * width;
+      float* to = dtable + ids[t] * width;
+      for (int64_t j = begin; j < end; ++j) to[j] += Load(from + j);
+    }
+  });
+}
+
+template <typename T>
+void RotateRow(T* x, int64_t heads, int64_t head_width, const float* cosine, const float* sine) {
+  const int64_t half = head_width / 2;
+  for (int64_t h = 0; h < heads; ++h) {
+    T* first = x + h * head_width;
+    T* second = first + half;
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = Load(first + i), b = Load(second + i);
+      Store(first + i, a * cosine[i] - b * sine[i]);
+      Store(second + i, a * sine[i] + b * cosine[i]);
+    }
+  }
+}
+
+template <typename T>
+void Rotate(int64_t tokens, int64_t heads, int64_t head_width, int64_t stride,
+            const int32_t* positions, double base, bool inverse, void* x, const Stream& stream) {
+  const int64_t half = head_width / 2;
+  std::vector<double> frequency(static_cast<size_t>(half));
+  for (int64_t i = 0; i < half; ++i) {
+    frequency[static_cast<size_t>(i)] =
+        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_width));
+  }
+  ParallelBlocks(tokens, kRowBlock, stream, [&](int64_t begin, int64_t end) {
+    std::vector<float> cosine(static_cast<size_t>(half)), sine(static_cast<size_t>(half));
+    int64_t known = -1;  // the position whose angles stand in the tables
+    for (int64_t t = begin; t < end; ++t) {
+      if (positions[t] != known) {
+        known = positions[t];
+        for (size_t i = 0; i < cosine.size(); ++i) {
+          const double angle = static_cast<double>(known) * frequency[i];
+          cosine[i] = static_cast<float>(std::cos(angle));
+          sine[i] = static_cast<float>(inverse ? -std::sin(angle) : std::sin(angle));
+        }
+      }
+      RotateRow(static_cast<T*>(x) + t * stride, heads, head_width, cosine.data(), sine.data());
+    }
+  });
+}
+
+}  // namespace
+
+void FillEmbedding(KernelTable& table) {
+  table.embed = Embed<float>;
+  table.embed_grad = EmbedGrad<float>;
+  table.rotate = Rotate<float>;
+}
+
+}  // namespace moat::tensor::cpu

@@ -1,0 +1,67 @@
+// AdamW and the sum of squares for the global norm.
+#include <cmath>
+#include <vector>
+
+#include "tensor/cpu/kernels.h"
+#include "tensor/cpu/parallel_for.h"
+#include "tensor/cpu/vector_math.h"
+
+namespace moat::tensor::cpu {
+namespace {
+
+constexpr int64_t kFlatBlock = 1 << 14;
+constexpr int64_t kNormBlock = 1 << 13;
+
+MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* gradient,
+                                float* moment1, float* moment2, float* weight) {
+  const float rest1 = 1.0f - s.beta1, rest2 = 1.0f - s.beta2;
+  const float inverse1 = 1.0f / s.correction1, inverse2 = 1.0f / s.correction2;
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = gradient[i] * s.gradient_scale;
+    const float m = s.beta1 * moment1[i] + rest1 * g;
+    const float v = s.beta2 * moment2[i] + rest2 * g * g;
+    moment1[i] = m;
+    moment2[i] = v;
+    const float update = m * inverse1 / (std::sqrt(v * inverse2) + s.epsilon);
+    weight[i] -= s.learning_rate * (update + s.weight_decay * weight[i]);
+  }
+}
+
+// Eight f64 partial sums, then a tree.
+MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
+  double lane[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (int l = 0; l < 8; ++l)
+      lane[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
+  }
+  for (; i < n; ++i) lane[i % 8] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* moment1,
+           float* moment2, float* weight, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    AdamWRange(end - begin, step, gradient + begin, moment1 + begin, moment2 + begin,
+               weight + begin);
+  });
+}
+
+double SumOfSquares(int64_t count, const float* x, const Stream& stream) {
+  std::vector<double> sums(static_cast<size_t>((count + kNormBlock - 1) / kNormBlock));
+  ParallelBlocks(count, kNormBlock, stream, [&](int64_t begin, int64_t end) {
+    sums[static_cast<size_t>(begin / kNormBlock)] = SquaresOfBlock(x + begin, end - begin);
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace
+
+void FillOptimizer(KernelTable& table) {
+  table.adamw = AdamW;
+  table.sum_of_squares = SumOfSquares;
+}
+
+}  // namespace moat::tensor::cpu

@@ -1,0 +1,208 @@
+// The ops: validation, once for every device; then the kernel.
+#include "tensor/ops.h"
+
+#include <cstring>
+#include <string>
+
+namespace moat::tensor {
+namespace {
+
+const KernelTable& Kernels(ConstView view, const Stream& stream) {
+  MOAT_CHECK(view.device == stream.device(), "memory of another device than the stream's");
+  return CpuKernels(view.dtype);
+}
+
+void Expect(ConstView view, int64_t count, core::DType dtype, const char* what) {
+  MOAT_CHECK(view.count == count, std::string(what) + " has " + std::to_string(view.count) +
+                                      " elements, expected " + std::to_string(count));
+  MOAT_CHECK(view.dtype == dtype,
+             std::string(what) + " is " + Name(view.dtype) + ", expected " + Name(dtype));
+}
+
+const float* Floats(ConstView view) { return static_cast<const float*>(view.data); }
+float* Floats(View view) { return static_cast<float*>(view.data); }
+const int32_t* Ints(ConstView view) { return static_cast<const int32_t*>(view.data); }
+
+constexpr auto kF32 = core::DType::kF32;
+constexpr auto kI32 = core::DType::kI32;
+
+}  // namespace
+
+void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstView a, ConstView b,
+            View c, bool accumulate, Stream& stream) {
+  Expect(a, m * k, a.dtype, "a");
+  Expect(b, k * n, a.dtype, "b");
+  Expect(c, m * n, c.dtype == kF32 ? kF32 : a.dtype, "c");
+  if (m == 0 || n == 0) return;
+  MOAT_CHECK(k > 0, "an empty sum");
+  Kernels(a, stream).matmul(trans_a, trans_b, m, n, k, a.data, b.data, c.data, c.dtype == kF32,
+                            accumulate, stream);
+}
+
+void Embed(ConstView ids, ConstView table, View y, int64_t width, Stream& stream) {
+  Expect(ids, ids.count, kI32, "ids");
+  Expect(y, ids.count * width, table.dtype, "y");
+  Kernels(table, stream).embed(ids.count, width, Ints(ids), table.data, y.data, stream);
+}
+
+void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t width, Stream& stream) {
+  Expect(ids, ids.count, kI32, "ids");
+  Expect(dy, ids.count * width, dy.dtype, "dy");
+  Expect(dtable, dtable.count, kF32, "dtable");
+  Kernels(dy, stream).embed_grad(ids.count, width, Ints(ids), dy.data, Floats(dtable), stream);
+}
+
+void RmsNorm(ConstView x, ConstView weight, View y, View inverse_rms, double epsilon,
+             Stream& stream) {
+  const int64_t width = weight.count;
+  const int64_t rows = x.count / width;
+  Expect(x, rows * width, weight.dtype, "x");
+  Expect(y, x.count, x.dtype, "y");
+  Expect(inverse_rms, rows, kF32, "inverse_rms");
+  Kernels(x, stream).rms_norm(rows, width, static_cast<float>(epsilon), x.data, weight.data, y.data,
+                              Floats(inverse_rms), stream);
+}
+
+void RmsNormGrad(ConstView x, ConstView weight, ConstView inverse_rms, ConstView dy, View dx,
+                 View dweight, bool accumulate, Stream& stream) {
+  const int64_t width = weight.count;
+  const int64_t rows = x.count / width;
+  Expect(x, rows * width, weight.dtype, "x");
+  Expect(dy, x.count, x.dtype, "dy");
+  Expect(dx, x.count, x.dtype, "dx");
+  Expect(inverse_rms, rows, kF32, "inverse_rms");
+  Expect(dweight, width, kF32, "dweight");
+  Kernels(x, stream).rms_norm_grad(rows, width, x.data, weight.data, Floats(inverse_rms), dy.data,
+                                   dx.data, Floats(dweight), accumulate, stream);
+}
+
+void Rotate(View x, ConstView positions, int64_t heads, int64_t head_width, int64_t stride,
+            double base, bool inverse, Stream& stream) {
+  Expect(positions, positions.count, kI32, "positions");
+  Expect(x, positions.count * stride, x.dtype, "x");
+  MOAT_CHECK(head_width % 2 == 0 && heads * head_width <= stride,
+             "rotary heads do not fit in a row");
+  Kernels(x, stream).rotate(positions.count, heads, head_width, stride, Ints(positions), base,
+                            inverse, x.data, stream);
+}
+
+namespace {
+
+void ExpectAttention(const AttentionShape& s, ConstView span_start, ConstView qkv, ConstView out,
+                     ConstView log_sum, ConstView workspace, const Stream& stream) {
+  const int64_t tokens = s.rows * s.seq_len;
+  MOAT_CHECK(s.heads % s.kv_heads == 0 && s.tile > 0, "attention shape");
+  Expect(span_start, tokens, kI32, "span_start");
+  Expect(qkv, tokens * (s.heads + 2 * s.kv_heads) * s.head_width, qkv.dtype, "qkv");
+  Expect(out, tokens * s.heads * s.head_width, qkv.dtype, "out");
+  Expect(log_sum, tokens * s.heads, kF32, "log_sum");
+  Expect(workspace, AttentionWorkspace(s.seq_len, s.tile, stream.threads()), kF32, "workspace");
+}
+
+}  // namespace
+
+int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int threads) {
+  return threads * (2 * tile * seq_len + tile);
+}
+
+void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,
+               View log_sum, View workspace, Stream& stream) {
+  ExpectAttention(shape, span_start, qkv, out, log_sum, workspace, stream);
+  Kernels(qkv, stream)
+      .attention(shape, Ints(span_start), qkv.data, out.data, Floats(log_sum), Floats(workspace),
+                 stream);
+}
+
+void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
+                   ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream) {
+  ExpectAttention(shape, span_start, qkv, out, log_sum, workspace, stream);
+  Expect(dout, out.count, out.dtype, "dout");
+  Expect(dqkv, qkv.count, qkv.dtype, "dqkv");
+  Kernels(qkv, stream)
+      .attention_grad(shape, Ints(span_start), qkv.data, out.data, Floats(log_sum), dout.data,
+                      dqkv.data, Floats(workspace), stream);
+}
+
+void AttentionCached(ConstView q, ConstView keys, ConstView values, View out, int64_t heads,
+                     int64_t kv_heads, int64_t head_width, Stream& stream) {
+  const int64_t length = keys.count / (kv_heads * head_width);
+  Expect(q, heads * head_width, q.dtype, "q");
+  Expect(keys, length * kv_heads * head_width, q.dtype, "keys");
+  Expect(values, keys.count, q.dtype, "values");
+  Expect(out, q.count, q.dtype, "out");
+  MOAT_CHECK(length > 0, "an empty cache");
+  Kernels(q, stream).attention_cached(heads, kv_heads, head_width, length, q.data, keys.data,
+                                      values.data, out.data, stream);
+}
+
+void SwiGlu(ConstView gate_up, View y, int64_t width, Stream& stream) {
+  const int64_t rows = y.count / width;
+  Expect(y, rows * width, gate_up.dtype, "y");
+  Expect(gate_up, 2 * y.count, gate_up.dtype, "gate_up");
+  Kernels(gate_up, stream).swiglu(rows, width, gate_up.data, y.data, stream);
+}
+
+void SwiGluGrad(ConstView gate_up, ConstView dy, View dgate_up, int64_t width, Stream& stream) {
+  const int64_t rows = dy.count / width;
+  Expect(dy, rows * width, gate_up.dtype, "dy");
+  Expect(gate_up, 2 * dy.count, gate_up.dtype, "gate_up");
+  Expect(dgate_up, gate_up.count, gate_up.dtype, "dgate_up");
+  Kernels(gate_up, stream).swiglu_grad(rows, width, gate_up.data, dy.data, dgate_up.data, stream);
+}
+
+void AddDropout(ConstView x, ConstView branch, View y, int64_t width, const DropoutKey& dropout,
+                Stream& stream) {
+  Expect(branch, x.count, x.dtype, "branch");
+  Expect(y, x.count, x.dtype, "y");
+  Kernels(x, stream).add_dropout(x.count / width, width, x.data, branch.data, y.data, dropout,
+                                 stream);
+}
+
+void Dropout(View x, int64_t width, const DropoutKey& dropout, Stream& stream) {
+  if (dropout.rate == 0) return;
+  Kernels(x, stream).dropout(x.count / width, width, x.data, dropout, stream);
+}
+
+void Add(ConstView x, View y, Stream& stream) {
+  Expect(y, x.count, x.dtype, "y");
+  Kernels(x, stream).add(x.count, x.data, y.data, stream);
+}
+
+void Copy(ConstView x, View y, Stream& stream) {
+  Expect(y, x.count, x.dtype, "y");
+  MOAT_CHECK(x.device == stream.device() && y.device == x.device, "memory of another device");
+  std::memcpy(y.data, x.data, static_cast<size_t>(x.bytes().value));
+}
+
+void CrossEntropy(View logits, ConstView targets, ConstView weights, View losses, bool gradient,
+                  Stream& stream) {
+  const int64_t rows = targets.count;
+  if (rows == 0) return;
+  const int64_t vocab = logits.count / rows;
+  Expect(logits, rows * vocab, logits.dtype, "logits");
+  Expect(targets, rows, kI32, "targets");
+  Expect(weights, rows, kF32, "weights");
+  Expect(losses, rows, kF32, "losses");
+  Kernels(logits, stream)
+      .cross_entropy(rows, vocab, logits.data, Ints(targets), Floats(weights), Floats(losses),
+                     gradient, stream);
+}
+
+void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2, View weight,
+           Stream& stream) {
+  Expect(gradient, weight.count, kF32, "gradient");
+  Expect(moment1, weight.count, kF32, "moment1");
+  Expect(moment2, weight.count, kF32, "moment2");
+  Expect(weight, weight.count, kF32, "weight");
+  Kernels(weight, stream)
+      .adamw(weight.count, step, Floats(gradient), Floats(moment1), Floats(moment2), Floats(weight),
+             stream);
+}
+
+double SumOfSquares(ConstView x, Stream& stream) {
+  Expect(x, x.count, kF32, "x");
+  stream.Synchronize();
+  return Kernels(x, stream).sum_of_squares(x.count, Floats(x), stream);
+}
+
+}  // namespace moat::tensor

@@ -1,0 +1,99 @@
+// The ops: free functions over views, the stream last. About twenty, and all a transformer needs.
+//
+// Every op validates extents, dtypes and devices (BugError), then calls the device's kernel. Shapes
+// stand in brackets, row-major. Unless said otherwise inputs and outputs share one dtype (f32) and
+// outputs must not overlap inputs. An op's result depends on its inputs and shapes only: bitwise
+// the same for any number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/kernel_table.h"
+#include "tensor/stream.h"
+#include "tensor/tensor.h"
+
+namespace moat::tensor {
+
+// c [m, n] = op(a) op(b), or c += with `accumulate`. op(a) is [m, k]: a is stored [m, k], or [k, m]
+// when trans_a; op(b) is [k, n]: b is stored [k, n], or [n, k] when trans_b. c may be f32 where a
+// and b are bf16 (weight gradients). Work is split in fixed tiles of c; each is one sequential
+// product, so bits do not depend on threads.
+void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstView a, ConstView b,
+            View c, bool accumulate, Stream& stream);
+
+// y [tokens, width] = table[ids]; table [vocab, width]. REQUIRES: 0 <= ids < vocab (checked where
+// data enters).
+void Embed(ConstView ids, ConstView table, View y, int64_t width, Stream& stream);
+// dtable [vocab, width] (f32) += rows of dy, in the order of tokens.
+void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t width, Stream& stream);
+
+// y = x / rms(x) * weight, rms(x) = sqrt(mean(x^2) + epsilon), over rows of `width`. inverse_rms
+// [rows] (f32) is kept for the gradient. Zhang and Sennrich, "Root Mean Square Layer
+// Normalization", 2019, eq. 4.
+void RmsNorm(ConstView x, ConstView weight, View y, View inverse_rms, double epsilon,
+             Stream& stream);
+// dx and dweight (f32; += with `accumulate`). dx may be dy.
+void RmsNormGrad(ConstView x, ConstView weight, ConstView inverse_rms, ConstView dy, View dx,
+                 View dweight, bool accumulate, Stream& stream);
+
+// Rotary positions, in place: rotates pairs (i, i + head_width/2) of the first `heads` heads of
+// each row of x [tokens, stride] by position * base^(-2i/head_width); `inverse` rotates back (the
+// gradient). Su et al., "RoFormer", 2021, eq. 34, in the half-split layout of the Llama weights
+// that others publish.
+void Rotate(View x, ConstView positions, int64_t heads, int64_t head_width, int64_t stride,
+            double base, bool inverse, Stream& stream);
+
+// Causal attention inside spans. qkv [rows * seq_len, (heads + 2 kv_heads) * head_width]: queries,
+// keys, values of a slot side by side; query head h uses key/value head h / (heads / kv_heads).
+// Slot t sees slots [span_start[t], t] of its row. out [rows * seq_len, heads * head_width];
+// log_sum [rows, heads, seq_len] (f32) is the log of the softmax's denominator, kept for the
+// gradient. workspace (f32): AttentionWorkspace(). Scores are scaled by 1/sqrt(head_width) (Vaswani
+// et al., 2017, eq. 1); they are computed a tile of `tile` queries at a time and never stored whole
+// (Dao et al., "FlashAttention", 2022, backward by recomputation).
+void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,
+               View log_sum, View workspace, Stream& stream);
+// dqkv from dout.
+void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
+                   ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream);
+// Elements of workspace: two tiles x seq_len score blocks and a tile of sums per thread, whatever
+// the number of rows and heads.
+int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int threads);
+
+// One new slot against a cache: q [heads * head_width], keys and values [length, kv_heads *
+// head_width], out like q.
+void AttentionCached(ConstView q, ConstView keys, ConstView values, View out, int64_t heads,
+                     int64_t kv_heads, int64_t head_width, Stream& stream);
+
+// y [rows, width] = silu(gate) * up; gate_up [rows, 2 width] holds both side by side. Shazeer, "GLU
+// Variants", 2020, eq. 5.
+void SwiGlu(ConstView gate_up, View y, int64_t width, Stream& stream);
+void SwiGluGrad(ConstView gate_up, ConstView dy, View dgate_up, int64_t width, Stream& stream);
+
+// y = x + dropout(branch), x and branch [rows * seq_len, width]; kept values are scaled by
+// 1/(1-rate). y may be x. The mask depends on the key, the global sample, the position in the row
+// and the feature only. Srivastava et al., 2014.
+void AddDropout(ConstView x, ConstView branch, View y, int64_t width, const DropoutKey& dropout,
+                Stream& stream);
+// x = dropout(x), in place: forward, and the gradient with the same key.
+void Dropout(View x, int64_t width, const DropoutKey& dropout, Stream& stream);
+
+void Add(ConstView x, View y, Stream& stream);   // y += x, one float dtype
+void Copy(ConstView x, View y, Stream& stream);  // y = x, any one dtype
+
+// losses [rows] (f32) = weights * (log sum exp(logits) - logits[target]); with `gradient` logits
+// [rows, vocab] become weights * (softmax(logits) - onehot(target)). Rows of weight 0 give loss 0
+// and gradient 0.
+void CrossEntropy(View logits, ConstView targets, ConstView weights, View losses, bool gradient,
+                  Stream& stream);
+
+// AdamW over one f32 range: g = scale * gradient; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+// w -= lr * (m / c1 / (sqrt(v / c2) + eps) + decay * w). Loshchilov and Hutter, "Decoupled Weight
+// Decay", 2019, algorithm 2.
+void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2, View weight,
+           Stream& stream);
+
+// Sum of squares of an f32 range in f64: per fixed block, then in order of blocks. Waits for the
+// stream.
+double SumOfSquares(ConstView x, Stream& stream);
+
+}  // namespace moat::tensor

@@ -1,0 +1,94 @@
+// Configurations that cannot be: each refused with the flag, what was expected, what was found.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "configs/generate_config.h"
+#include "configs/import_config.h"
+#include "configs/launch_config.h"
+#include "configs/train_config.h"
+#include "core/error.h"
+
+namespace moat::configs {
+namespace {
+
+template <typename Config>
+std::string ErrorOf(Config config, const std::function<void(Config&)>& change) {
+  change(config);
+  try {
+    Validate(config);
+  } catch (const core::ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Validate, AcceptsTheDefaults) {
+  EXPECT_NO_THROW(Validate(TrainConfig{}));
+  EXPECT_NO_THROW(Validate(LaunchConfig{}));
+}
+
+TEST(Validate, RefusesEachImpossibleTrainConfig) {
+  using C = TrainConfig;
+  const std::pair<std::function<void(C&)>, std::string> cases[] = {
+      {[](C& c) { c.model.heads = 3; }, "heads x head width = width"},
+      {[](C& c) { c.model.kv_heads = 3; }, "heads / kv_heads = 4 / 3 is not whole"},
+      {[](C& c) { c.model.width = 12; }, "is odd"},
+      {[](C& c) { c.model.layers = 0; }, "--layers=0: expected a whole number of at least 1"},
+      {[](C& c) { c.model.dropout = 1; }, "--dropout=1"},
+      {[](C& c) { c.model.dropout = NAN; }, "--dropout=nan"},
+      {[](C& c) { c.model.seq_len = 1; }, "--seq_len=1"},
+      {[](C& c) { c.lr = NAN; }, "--lr=nan: expected a number above 0"},
+      {[](C& c) { c.lr = -1; }, "--lr=-1"},
+      {[](C& c) { c.lr = INFINITY; }, "--lr=inf"},
+      {[](C& c) { c.beta2 = 1; }, "--beta2=1"},
+      {[](C& c) { c.clip = -1; }, "--clip=-1"},
+      {[](C& c) { c.warmup = -1; }, "--warmup=-1"},
+      {[](C& c) { c.micro_batch = 3; }, "global_batch / micro_batch = 16 / 3 is not whole"},
+      {[](C& c) { c.dp = 3; }, "global_batch / micro_batch / dp = 16 / 2 / 3 is not whole"},
+      {[](C& c) { c.dp = 0; }, "--dp=0"},
+      {[](C& c) { c.steps = 0; }, "--steps=0"},
+      {[](C& c) { c.keep_checkpoints = 1; }, "--keep_checkpoints=1"},
+      {[](C& c) { c.loss_roles = {"asistant"}; }, "did you mean assistant?"},
+      {[](C& c) { c.loss_roles = {}; }, "at least one role"},
+      {[](C& c) { c.resume = "latest"; }, "--resume=latest: expected auto, never or the number"},
+      {[](C& c) { c.device = "tpu"; }, "--device=tpu: expected auto, cpu or cuda"},
+      {[](C& c) { c.device = "cuda"; }, "this build has no CUDA backend"},
+      {[](C& c) { c.dtype = core::DType::kBF16; }, "--dtype=bf16 is not offered"},
+      {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
+      {[](C& c) { c.tp = 2; }, "--tp is not offered"},
+      {[](C& c) { c.reduction = Reduction::kFast; }, "--reduction=fast is not offered"},
+      {[](C& c) { c.model.norm = Norm::kLayer; }, "--norm=layer is not offered"},
+      {[](C& c) { c.model.position = Position::kLearned; }, "--position=learned is not offered"},
+      {[](C& c) { c.model.mlp = Mlp::kGelu; }, "--mlp=gelu is not offered"},
+      {[](C& c) { c.model.bias = true; }, "--bias is not offered"},
+  };
+  for (const auto& [change, message] : cases) {
+    EXPECT_THAT(ErrorOf<C>(C{}, change), ::testing::HasSubstr(message));
+  }
+}
+
+TEST(Validate, RefusesEachImpossibleImportGenerationAndLaunch) {
+  ImportConfig import_config;
+  EXPECT_THAT(ErrorOf<ImportConfig>(import_config, [](auto&) {}),
+              ::testing::HasSubstr("--in=PATH"));
+  import_config.in = {"a"};
+  EXPECT_THAT(ErrorOf<ImportConfig>(import_config, [](auto&) {}),
+              ::testing::HasSubstr("--out=DIR"));
+  import_config.out = "o";
+  EXPECT_NO_THROW(Validate(import_config));
+  EXPECT_THAT(ErrorOf<ImportConfig>(import_config, [](auto& c) { c.vocab_size = 100; }),
+              ::testing::HasSubstr("--vocab_size=100"));
+  EXPECT_THAT(ErrorOf<ImportConfig>(import_config, [](auto& c) { c.validation_fraction = 1; }),
+              ::testing::HasSubstr("--validation_fraction=1"));
+  EXPECT_THAT(ErrorOf<GenerateConfig>({}, [](auto&) {}), ::testing::HasSubstr("--run=NAME"));
+  EXPECT_THAT(ErrorOf<GenerateConfig>({}, [](auto& c) { c.run = "r", c.top_p = 0; }),
+              ::testing::HasSubstr("--top_p=0"));
+  EXPECT_THAT(ErrorOf<LaunchConfig>({}, [](auto& c) { c.on = "slurm"; }),
+              ::testing::HasSubstr("--on=slurm"));
+}
+
+}  // namespace
+}  // namespace moat::configs

@@ -1,0 +1,213 @@
+// The importers: chat records, git history and file trees.
+#include <gtest/gtest.h>
+
+#include "data/chat_records.h"
+#include "data/child_process.h"
+#include "data/file_tree.h"
+#include "data/git_history.h"
+#include "tests/data/fixture.h"
+
+namespace moat::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ReasonOf(const std::string& line) {
+  return ErrorOf(core::ExitCode::kData, [&] { ParseChatRecord(line, "f:1"); });
+}
+
+std::vector<float> WeightsOf(const std::string& line) {
+  std::vector<float> weights;
+  for (const Segment& segment : ParseChatRecord(line, "f:1").segments) {
+    weights.push_back(segment.weight);
+  }
+  return weights;
+}
+
+TEST(ChatRecords, FieldsAreTaken) {
+  const Interaction record = ParseChatRecord(
+      R"({"id": 7, "user": "ada", "time": "2026-03-01T12:00:00.5+01:00",
+          "messages": [{"role": "user", "content": "hi", "name": "Ada"}]})",
+      "f:1");
+  EXPECT_EQ(record.id, "7");
+  EXPECT_EQ(record.user, "ada");
+  EXPECT_EQ(record.time_micros, 1772362800500000);
+  EXPECT_EQ(record.segments, (std::vector<Segment>{{Role::kUser, 1, "hi"}}));
+  EXPECT_EQ(ParseChatRecord(R"({"messages": [{"role": "text", "content": "x"}]})", "f:1").id,
+            "f:1");
+}
+
+TEST(ChatRecords, WeightsFallWhereTheyShould) {
+  const std::string messages = R"("messages": [{"role": "assistant", "content": "a"},
+    {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"},
+    {"role": "tool", "content": "d"}])";
+  EXPECT_EQ(WeightsOf("{" + messages + "}"), (std::vector<float>{1, 1, 1, 1}));
+  EXPECT_EQ(WeightsOf("{" + messages + R"(, "weight": 0.5})"), (std::vector<float>{0, 1, 0.5, 1}));
+  EXPECT_EQ(WeightsOf("{" + messages + R"(, "weight": 0})"), (std::vector<float>{0, 1, 0, 1}));
+  EXPECT_EQ(WeightsOf(R"({"weight": 1, "messages": [
+    {"role": "assistant", "content": "a", "weight": 2}, {"role": "assistant", "content": "b"}]})"),
+            (std::vector<float>{2, 1}));
+}
+
+TEST(ChatRecords, MalformedOnesSayWhy) {
+  EXPECT_TRUE(Contains(ReasonOf("{"), "not JSON"));
+  EXPECT_TRUE(Contains(ReasonOf("[]"), "not a JSON object"));
+  EXPECT_TRUE(Contains(ReasonOf("{}"), "no messages"));
+  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": []})"), "messages is empty"));
+  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "bot", "content": "x"}]})"),
+                       "unknown role \"bot\""));
+  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "user", "content": ["x"]}]})"),
+                       "message 1: content is not a string"));
+  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "user", "content": ""}]})"),
+                       "every message is empty"));
+  for (const char* weight : {"-1", "\"1\"", "1e39", "1e999", "NaN", "true"}) {
+    ReasonOf(R"({"messages": [{"role": "assistant", "content": "x"}], "weight": )" +
+             std::string(weight) + "}");
+    ReasonOf(R"({"messages": [{"role": "assistant", "content": "x", "weight": )" +
+             std::string(weight) + "}]}");
+  }
+  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "user", "content": "x"}], "weight": 1})"),
+                       "weight"));
+  EXPECT_TRUE(Contains(
+      ReasonOf(R"({"messages": [{"role": "user", "content": "x"}], "time": "soon"})"), "ISO 8601"));
+  ReasonOf("{\"messages\": [{\"role\": \"user\", \"content\": \"\xff\"}]}");
+  ReasonOf(std::string(100000, '['));
+}
+
+TEST(ChatRecords, FilesMayHaveMarksBlankLinesAndNoLastLineFeed) {
+  const testing::TemporaryDirectory directory;
+  const std::string line = R"({"messages": [{"role": "user", "content": "x"}]})";
+  WriteText(directory / "a.jsonl", "\xef\xbb\xbf" + line + "\r\n\n  \nnoise\n" + line);
+  KeepingSink sink;
+  ImportChatRecords(directory / "a.jsonl", &sink);
+  EXPECT_EQ(sink.interactions.size(), 2u);
+  EXPECT_EQ(sink.interactions[1].id, "a.jsonl:5");
+  ASSERT_EQ(sink.bad.size(), 1u);
+  EXPECT_TRUE(sink.bad[0].starts_with("4: not JSON")) << sink.bad[0];
+}
+
+void Git(const fs::path& root, const std::vector<std::string>& arguments) {
+  std::vector<std::string> argv = {"git",
+                                   "-C",
+                                   root.string(),
+                                   "-c",
+                                   "user.name=Ada",
+                                   "-c",
+                                   "user.email=ada@example.com",
+                                   "-c",
+                                   "commit.gpgsign=false"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  int status = 0;
+  std::string errors;
+  OutputOf(argv, &status, &errors);
+  ASSERT_EQ(status, 0) << errors;
+}
+
+// A repository whose messages and contents imitate the log's own structure.
+void MakeRepository(const fs::path& root) {
+  fs::create_directories(root);
+  Git(root, {"init", "-q", "-b", "main"});
+  WriteText(root / "odd \"name\"\twith tab.txt", "one\ntwo\n");
+  WriteText(root / "plain.txt", "a\nb\nc\nno line feed");
+  WriteText(root / "picture.bin", std::string("\0\1\2", 3));
+  Git(root, {"add", "-A"});
+  Git(root,
+      {"commit", "-q", "-m", "first\n\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-x"});
+  WriteText(root / "plain.txt", "a\n-- minus\n++ plus\n@@ -1,1 +1,1 @@\ndiff --git a/y b/y\n\n");
+  Git(root, {"commit", "-q", "-a", "-m", "second"});
+  Git(root, {"mv", "plain.txt", "moved.txt"});
+  Git(root, {"commit", "-q", "-m", "a rename without a change"});
+  Git(root, {"checkout", "-q", "-b", "side", "HEAD~1"});
+  WriteText(root / "side.txt", "side\n");
+  Git(root, {"add", "-A"});
+  Git(root, {"commit", "-q", "-m", "on the side"});
+  Git(root, {"checkout", "-q", "main"});
+  Git(root, {"merge", "-q", "--no-ff", "-m", "merge", "side"});
+}
+
+TEST(GitHistory, OneInteractionPerCommitAndFile) {
+  const testing::TemporaryDirectory directory;
+  MakeRepository(directory / "r");
+  KeepingSink sink;
+  ImportGitHistory(directory / "r", 1 << 20, &sink);
+  ASSERT_EQ(sink.interactions.size(), 4u);
+  EXPECT_EQ(sink.counts, (std::vector<std::string>{"binary changes skipped"}));
+  const Interaction& odd = sink.interactions[0];
+  EXPECT_EQ(odd.path, "odd \"name\"\twith tab.txt");
+  EXPECT_EQ(odd.user, "ada@example.com");
+  EXPECT_GT(odd.time_micros, 1'500'000'000'000'000);
+  EXPECT_EQ(odd.segments[1].text, "first\n\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-x");
+  EXPECT_EQ(odd.segments[2].text, "@@ -0,0 +1,2 @@\n+one\n+two\n");
+  EXPECT_EQ(sink.interactions[1].segments[2].text,
+            "@@ -0,0 +1,4 @@\n+a\n+b\n+c\n+no line feed\n\\ No newline at end of file\n");
+  const Interaction& second = sink.interactions[2];
+  EXPECT_EQ(second.path, "plain.txt");
+  EXPECT_EQ(second.segments[2].text,
+            "@@ -1,4 +1,6 @@\n a\n-b\n-c\n-no line feed\n\\ No newline at end of file\n"
+            "+-- minus\n+++ plus\n+@@ -1,1 +1,1 @@\n+diff --git a/y b/y\n+\n");
+  EXPECT_EQ(sink.interactions[3].path, "side.txt");
+}
+
+TEST(GitHistory, LargeChangesAreCounted) {
+  const testing::TemporaryDirectory directory;
+  fs::create_directories(directory / "r");
+  Git(directory / "r", {"init", "-q"});
+  WriteText(directory / "r/long.txt", std::string(5000, 'x') + "\n");
+  WriteText(directory / "r/short.txt", "x\n");
+  Git(directory / "r", {"add", "-A"});
+  Git(directory / "r", {"commit", "-q", "-m", "both"});
+  KeepingSink sink;
+  ImportGitHistory(directory / "r", 1000, &sink);
+  ASSERT_EQ(sink.interactions.size(), 1u);
+  EXPECT_EQ(sink.interactions[0].path, "short.txt");
+  EXPECT_EQ(sink.counts.size(), 1u);
+}
+
+TEST(FileTree, SkipsWhatIsNotText) {
+  const testing::TemporaryDirectory directory;
+  WriteText(directory / "t/b.txt", "b");
+  WriteText(directory / "t/a/deep.txt", "deep");
+  WriteText(directory / "t/empty.txt", "");
+  WriteText(directory / "t/binary", std::string("x\0y", 3));
+  WriteText(directory / "t/large", std::string(100, 'x'));
+  WriteText(directory / "t/.git/config", "secret");
+  WriteText(directory / "t/out/index.json", "out");
+  fs::create_symlink("/etc/passwd", directory / "t/link");
+  KeepingSink sink;
+  const fs::path root = directory / "t";
+  ImportTree(root, ListTree(root, false, {root / "out"}), 50, &sink);
+  ASSERT_EQ(sink.interactions.size(), 2u);
+  EXPECT_EQ(sink.interactions[0].path, "a/deep.txt");
+  EXPECT_EQ(sink.interactions[1].segments,
+            (std::vector<Segment>{{Role::kSystem, 1, "b.txt"}, {Role::kText, 1, "b"}}));
+  EXPECT_EQ(sink.counts.size(), 3u);
+}
+
+TEST(FileTree, WorkTreeListsWhatGitWouldTrack) {
+  const testing::TemporaryDirectory directory;
+  const fs::path root = directory / "r";
+  fs::create_directories(root);
+  EXPECT_FALSE(InspectGit(root).inside);
+  Git(root, {"init", "-q"});
+  WriteText(root / ".gitignore", "build/\n");
+  WriteText(root / "build/out.txt", "built");
+  WriteText(root / "new.txt", "new");
+  const GitWorkTree tree = InspectGit(root);
+  EXPECT_TRUE(tree.inside);
+  EXPECT_EQ(tree.head, "");
+  const std::vector<TreeFile> files = ListTree(root, true, {});
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_EQ(files[1].path, "new.txt");
+}
+
+TEST(ChildProcess, ReportsStatusErrorsAndAbsence) {
+  int status = 0;
+  std::string errors;
+  EXPECT_EQ(OutputOf({"sh", "-c", "echo out; echo err >&2; exit 3"}, &status, &errors), "out\n");
+  EXPECT_EQ(status, 3);
+  EXPECT_EQ(errors, "err");
+  ErrorOf(core::ExitCode::kConfig, [] { ChildProcess child({"/nowhere/at/all"}); });
+}
+
+}  // namespace
+}  // namespace moat::data

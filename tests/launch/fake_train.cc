@@ -1,0 +1,97 @@
+// A trainer that only behaves like one: FAKE_TRAIN says how its ranks end.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include "core/durable_file.h"
+#include "core/host.h"
+#include "core/orphan.h"
+#include "core/signals.h"
+#include "rundir/attempt.h"
+#include "rundir/board.h"
+#include "rundir/failure.h"
+#include "rundir/metrics.h"
+
+namespace {
+
+using moat::core::ExitCode;
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+struct Rank {
+  moat::rundir::RunLayout layout;
+  int attempt = 0;
+  int rank = 0;
+
+  int End(ExitCode code, int64_t step) const {
+    if (rank == 0) moat::rundir::WriteResult(layout, attempt, {code, step});
+    return moat::rundir::OrderlyExit(code);
+  }
+  void Train() const {
+    if (rank != 0) return;
+    moat::rundir::MetricsWriter metrics(layout.metrics());
+    for (int step = 1; step <= 3; ++step) {
+      moat::rundir::StepLine line;
+      line.attempt = attempt;
+      line.step = step;
+      line.loss = 4.0 - step;
+      metrics.Append(line);
+    }
+  }
+  // Tells the test that this rank is up and which process it is.
+  void Announce() const {
+    moat::core::WriteFileAtomically(layout.logs(attempt) / ("pid-" + std::to_string(rank)),
+                                    std::to_string(getpid()));
+  }
+};
+
+int UntilAsked(const Rank& rank, const moat::core::StopRequest& stop) {
+  rank.Announce();
+  while (!stop.requested()) usleep(1000);
+  return rank.End(static_cast<ExitCode>(stop.exit_code()), 3);
+}
+
+int Behave(const std::string& how, const Rank& rank, const moat::core::StopRequest& stop) {
+  rank.Train();
+  std::cout << "rank " << rank.rank << " writes to stdout" << std::endl;
+  if (how == "succeed") return rank.End(ExitCode::kOk, 3);
+  if (how == "silent") return 0;
+  if (how == "until_asked") return UntilAsked(rank, stop);
+  if (how == "deaf") {
+    for (const int number : {SIGTERM, SIGUSR1, SIGINT}) signal(number, SIG_IGN);
+    rank.Announce();
+    while (true) pause();
+  }
+  if (how == "fail" && rank.rank == 1) {
+    moat::rundir::WriteFailure(
+        rank.layout, rank.attempt,
+        {1, moat::core::HostName(), ExitCode::kData, "shard 7 is torn", 2, 1});
+    return static_cast<int>(ExitCode::kData);
+  }
+  if (how == "die" && rank.rank == 1) {
+    moat::rundir::BoardWriter board(rank.layout.board(rank.attempt, 1));
+    board.SetPhase(moat::rundir::Phase::kStep);
+    board.SetStep(2);
+    board.EnterCollective("data all-reduce", 17);
+    kill(getpid(), SIGKILL);
+  }
+  while (true) pause();
+}
+
+}  // namespace
+
+int main() {
+  moat::core::DieWithParent();
+  const moat::core::StopRequest stop;
+  const auto attempt = moat::rundir::AttemptFromEnvironment();
+  if (!attempt) return 70;
+  const Rank rank{
+      {attempt->run_dir}, attempt->attempt, std::atoi(Variable("OMPI_COMM_WORLD_RANK").c_str())};
+  return Behave(Variable("FAKE_TRAIN"), rank, stop);
+}

@@ -1,0 +1,57 @@
+// What makes a run the same run.
+#include "launch/identity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace moat::launch {
+namespace {
+
+class IdentityTest : public ::testing::Test {
+ protected:
+  static configs::CommandLine Line(const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"--run=r", "--data=d"};
+    words.insert(words.end(), more.begin(), more.end());
+    return configs::CommandLine::Parse("launch", words);
+  }
+  std::vector<std::string> Check(const std::vector<std::string>& before,
+                                 const std::vector<std::string>& now) {
+    core::WriteFileAtomically(directory_ / "run.flags", Line(before).ResolvedFlags("train"));
+    return CheckSameRun(directory_ / "run.flags", Line(now));
+  }
+  testing::TemporaryDirectory directory_;
+};
+
+TEST_F(IdentityTest, ANewRunIsItsOwn) {
+  EXPECT_TRUE(CheckSameRun(directory_ / "absent", Line({})).empty());
+}
+
+TEST_F(IdentityTest, HowLongHowOftenAndWhereMayChange) {
+  EXPECT_TRUE(Check({}, {"--steps=9", "--eval_every=1", "--threads=7", "--dp=2", "--resume=never",
+                         "--checkpoint_every=3", "--data=./d"})
+                  .empty());
+}
+
+TEST_F(IdentityTest, WhatItIsMayNotAndEveryDifferenceIsShown) {
+  try {
+    Check({"--seed=1", "--lr=0.001"}, {"--seed=2", "--lr=0.002", "--data=e"});
+    FAIL();
+  } catch (const core::ConfigError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--seed was 1, now 2"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--lr was 0.001, now 0.002"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--data was d, now e"));
+  }
+}
+
+TEST_F(IdentityTest, AnotherOrderOfSumsIsNoted) {
+  EXPECT_THAT(
+      Check({"--micro_batch=2"}, {"--micro_batch=4"}),
+      ::testing::ElementsAre("the chain of equal bits ends here: --micro_batch was 2, now 4"));
+}
+
+}  // namespace
+}  // namespace moat::launch

@@ -1,0 +1,89 @@
+// How an attempt is judged, for each way it may end.
+#include "launch/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+namespace moat::launch {
+namespace {
+
+using core::ExitCode;
+using rundir::RunState;
+
+int Exited(int code) { return code << 8; }
+
+struct Case {
+  std::string name;
+  Ending ending;
+  int exit_code;
+  RunState state;
+};
+
+rundir::Failure By(int rank, ExitCode code) { return {rank, "h", code, "w", 4, 1}; }
+// Of mpirun: what it exited with and printed; what a rank said; what was asked for.
+Ending End(int wait_status, const std::string& output = "",
+           std::vector<rundir::Failure> failures = {}, std::optional<rundir::Result> result = {},
+           int first = 0, int second = 0, bool grace_over = false) {
+  return {wait_status, output, std::move(failures), result, first, second, grace_over, 60, 0};
+}
+
+rundir::Result Result(ExitCode code) { return {code, 9}; }
+
+TEST(Judge, EveryWayToEnd) {
+  const std::string killed =
+      "mpirun noticed that process rank 3 with PID 71 on node n7 exited on signal 9 (Killed).";
+  const Case cases[] = {
+      {"done", End(Exited(0), "", {}, Result(ExitCode::kOk)), 0, RunState::kDone},
+      {"done although asked to stop", End(Exited(0), "", {}, Result(ExitCode::kOk), SIGTERM), 0,
+       RunState::kDone},
+      {"preempted", End(Exited(1), "", {}, Result(ExitCode::kPreempted), SIGTERM), 75,
+       RunState::kPreempted},
+      {"interrupted: the ranks only see USR1",
+       End(Exited(1), "", {}, Result(ExitCode::kPreempted), SIGINT), 78, RunState::kStopped},
+      {"a rank was told directly", End(Exited(75), "", {}, Result(ExitCode::kPreempted)), 75,
+       RunState::kPreempted},
+      {"a rank failed while stopping",
+       End(Exited(1), "", {By(1, ExitCode::kStorage)}, std::nullopt, SIGTERM), 74,
+       RunState::kFailed},
+      {"a failure beats a result",
+       End(Exited(1), "", {By(1, ExitCode::kBug)}, Result(ExitCode::kOk)), 70, RunState::kFailed},
+      {"a rank was killed", End(Exited(137), killed), 76, RunState::kFailed},
+      {"a rank crashed", End(Exited(139), ""), 70, RunState::kFailed},
+      {"asked before a rank could listen", End(Exited(138), "", {}, {}, SIGINT), 78,
+       RunState::kStopped},
+      {"asked before mpirun could listen", End(SIGUSR1, "", {}, {}, SIGTERM), 75,
+       RunState::kPreempted},
+      {"mpirun was faster than rank 0's word", End(Exited(75), "", {}, {}, SIGINT), 78,
+       RunState::kStopped},
+      {"mpirun was killed", End(SIGKILL, ""), 76, RunState::kFailed},
+      {"a documented code without a word", End(Exited(71), ""), 71, RunState::kFailed},
+      {"not a word", End(Exited(0), ""), 70, RunState::kFailed},
+      {"no slots", End(Exited(1), "There are not enough slots available"), 2, RunState::kFailed},
+      {"no program", End(Exited(132), "it could not access\nor execute an executable:\n"), 2,
+       RunState::kFailed},
+      {"mpirun's own trouble", End(Exited(1), ""), 70, RunState::kFailed},
+      {"second signal", End(SIGKILL, "", {}, {}, SIGTERM, SIGINT), 130, RunState::kPreempted},
+      {"grace over", End(SIGKILL, "", {}, {}, SIGTERM, 0, true), 76, RunState::kFailed},
+      {"grace over after Ctrl-C", End(SIGKILL, "", {}, {}, SIGINT, 0, true), 78,
+       RunState::kStopped},
+  };
+  for (const Case& c : cases) {
+    const Verdict verdict = Judge(c.ending);
+    EXPECT_EQ(verdict.exit_code, c.exit_code) << c.name;
+    EXPECT_EQ(verdict.state, c.state) << c.name;
+  }
+}
+
+TEST(Judge, NamesTheRankThatMpirunNames) {
+  const Verdict verdict =
+      Judge(End(Exited(137), "process rank 3 with PID 71 on node n7 exited on signal 9 (Killed)."));
+  ASSERT_TRUE(verdict.first_failure);
+  EXPECT_EQ(verdict.first_failure->rank, 3);
+  EXPECT_EQ(verdict.first_failure->host, "n7");
+  EXPECT_THAT(verdict.first_failure->what, ::testing::HasSubstr("signal 9"));
+}
+
+}  // namespace
+}  // namespace moat::launch

@@ -1,0 +1,46 @@
+// A tiny configuration and a batch with packed spans and uneven weights, for tests of the model.
+#pragma once
+
+#include "configs/model_config.h"
+#include "core/rng.h"
+#include "model/transformer.h"
+#include "tests/support/reference_transformer.h"
+
+namespace moat::testing {
+
+inline configs::ModelConfig TinyConfig() {
+  configs::ModelConfig c;
+  c.vocab_size = 37;
+  c.layers = 2;
+  c.width = 24;
+  c.heads = 4;
+  c.kv_heads = 2;
+  c.ffn = 29;
+  c.seq_len = 11;
+  return c;
+}
+
+inline ReferenceBatch TinyBatch(const configs::ModelConfig& c, int64_t rows, uint64_t seed = 3) {
+  ReferenceBatch b{rows, {}, {}, {}, {}};
+  uint64_t draw = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    int32_t start = 0;
+    for (int32_t t = 0; t < c.seq_len; ++t) {
+      if (r % 2 == 1 && t == c.seq_len / 2) start = t;
+      b.tokens.push_back(static_cast<int32_t>(core::RandomBits(seed, draw++) %
+                                              static_cast<uint64_t>(c.vocab_size)));
+      b.targets.push_back(static_cast<int32_t>(core::RandomBits(seed, draw++) %
+                                               static_cast<uint64_t>(c.vocab_size)));
+      b.span_start.push_back(start);
+      b.weights.push_back(t % 4 == 1 ? 0.0f : 0.25f * static_cast<float>(1 + t % 3));
+    }
+  }
+  return b;
+}
+
+inline model::MicroBatch View(const ReferenceBatch& b, const std::vector<uint64_t>& samples) {
+  return {b.rows,           b.tokens.data(),     b.targets.data(),
+          b.weights.data(), b.span_start.data(), samples.data()};
+}
+
+}  // namespace moat::testing

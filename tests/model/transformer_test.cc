@@ -1,0 +1,179 @@
+#include "model/transformer.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/model/tiny_model.h"
+#include "tests/support/values.h"
+
+namespace moat::model {
+namespace {
+
+using testing::TinyBatch;
+using testing::TinyConfig;
+
+const std::vector<uint64_t> kSamples = {10, 11, 12, 13};
+
+// Larger weights than training starts with, so that every path matters.
+void FillWeights(Transformer& model) {
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    const Parameter& parameter = model.parameters()[p];
+    tensor::View weight = model.weight(static_cast<int>(p));
+    const auto values = testing::RandomValues(parameter.name, weight.count,
+                                              parameter.init == Init::kOnes ? 0.3f : 0.4f);
+    for (int64_t i = 0; i < weight.count; ++i) {
+      weight.as<float>()[i] =
+          values[static_cast<size_t>(i)] + (parameter.init == Init::kOnes ? 1.0f : 0.0f);
+    }
+  }
+}
+
+testing::ReferenceTransformer ReferenceOf(Transformer& model) {
+  testing::ReferenceTransformer reference(model.config());
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    const tensor::View weight = model.weight(static_cast<int>(p));
+    reference.parameters[model.parameters()[p].name] = {weight.as<float>(),
+                                                        weight.as<float>() + weight.count};
+  }
+  return reference;
+}
+
+class TransformerTest : public ::testing::TestWithParam<bool> {};  // tied embeddings or not
+
+TEST_P(TransformerTest, LossAndLogitsEqualThePlainModel) {
+  configs::ModelConfig config = TinyConfig();
+  config.tie_embeddings = GetParam();
+  tensor::Stream stream(2);
+  Transformer model(config, 4, false, stream);
+  FillWeights(model);
+  const auto batch = TinyBatch(config, 4);
+  testing::Matrix want;
+  const double loss = ReferenceOf(model).Loss(batch, &want);
+  std::vector<float> logits(want.size());
+  model.Logits(testing::View(batch, kSamples), logits.data());
+  EXPECT_LT(testing::RelativeError(logits, want), 2e-6);
+  const LossSums sums = model.Evaluate(testing::View(batch, kSamples));
+  EXPECT_NEAR(sums.weighted_loss / loss, 1, 1e-6);
+}
+
+TEST_P(TransformerTest, EveryParametersGradientEqualsFiniteDifferences) {
+  configs::ModelConfig config = TinyConfig();
+  config.tie_embeddings = GetParam();
+  tensor::Stream stream(1);
+  Transformer model(config, 2, true, stream);
+  FillWeights(model);
+  const auto batch = TinyBatch(config, 2);
+  std::vector<int> ready;
+  model.ForwardBackward(testing::View(batch, kSamples), 1, 1, false,
+                        [&](int p) { ready.push_back(p); });
+  auto reference = ReferenceOf(model);
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    const Parameter& parameter = model.parameters()[p];
+    std::vector<double> want;
+    for (double& value : reference.parameters[parameter.name]) {
+      const double keep = value, step = 1e-4;
+      value = keep + step;
+      const double up = reference.Loss(batch);
+      value = keep - step;
+      want.push_back((up - reference.Loss(batch)) / (2 * step));
+      value = keep;
+    }
+    const tensor::View got = model.gradient(static_cast<int>(p));
+    EXPECT_LT(testing::RelativeError(
+                  std::vector<float>(got.as<float>(), got.as<float>() + got.count), want),
+              2e-5)
+        << parameter.name;
+    EXPECT_EQ(std::count(ready.begin(), ready.end(), static_cast<int>(p)), 1)
+        << parameter.name << " was not announced once";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Embeddings, TransformerTest, ::testing::Bool());
+
+std::vector<float> Gradients(int threads, double dropout, int64_t seq_len) {
+  configs::ModelConfig config = TinyConfig();
+  config.seq_len = seq_len;
+  config.dropout = dropout;
+  tensor::Stream stream(threads);
+  Transformer model(config, 4, true, stream);
+  FillWeights(model);
+  const auto batch = TinyBatch(config, 4);
+  const LossSums sums = model.ForwardBackward(testing::View(batch, kSamples), 1, 7, false);
+  model.ForwardBackward(testing::View(batch, kSamples), 1, 8, true);
+  std::vector<float> all(model.gradients().as<float>(),
+                         model.gradients().as<float>() + model.gradients().count);
+  all.push_back(static_cast<float>(sums.weighted_loss));
+  return all;
+}
+
+TEST(Transformer, GradientsHaveTheSameBitsForAnyThreads) {
+  for (const double dropout : {0.0, 0.2}) {
+    testing::SameForAnyThreads([&](int threads) { return Gradients(threads, dropout, 71); });
+  }
+}
+
+TEST(Transformer, DropoutGradientIsThatOfTheDroppedLoss) {
+  // With the mask fixed by (seed, step), the loss is a smooth function: compare directional
+  // derivatives.
+  configs::ModelConfig config = TinyConfig();
+  config.dropout = 0.3;
+  tensor::Stream stream(1);
+  Transformer model(config, 2, true, stream);
+  FillWeights(model);
+  const auto batch = TinyBatch(config, 2);
+  const auto view = testing::View(batch, kSamples);
+  model.ForwardBackward(view, 5, 2, false);
+  const std::vector<float> gradient(model.gradients().as<float>(),
+                                    model.gradients().as<float>() + model.gradients().count);
+  const auto direction = testing::RandomValues("direction", static_cast<int64_t>(gradient.size()));
+  double want = 0;
+  for (size_t i = 0; i < gradient.size(); ++i)
+    want += static_cast<double>(gradient[i]) * static_cast<double>(direction[i]);
+  const auto loss_at = [&](float step) {
+    FillWeights(model);
+    float* w = model.weights().as<float>();
+    for (size_t i = 0; i < direction.size(); ++i) w[i] += step * direction[i];
+    return model.ForwardBackward(view, 5, 2, false).weighted_loss;
+  };
+  EXPECT_NEAR((loss_at(1e-3f) - loss_at(-1e-3f)) / 2e-3 / want, 1, 5e-3);
+}
+
+TEST(Transformer, AccumulationAddsAndFewerRowsAreFine) {
+  configs::ModelConfig config = TinyConfig();
+  tensor::Stream stream(2);
+  Transformer model(config, 4, true, stream);
+  FillWeights(model);
+  const auto four = TinyBatch(config, 4);
+  model.ForwardBackward(testing::View(four, kSamples), 1, 1, false);
+  const std::vector<float> whole(model.gradients().as<float>(),
+                                 model.gradients().as<float>() + model.gradients().count);
+  for (int64_t r = 0; r < 4; ++r) {  // one row at a time
+    const auto cut = [&](const auto& v) {
+      return std::vector(v.begin() + r * config.seq_len, v.begin() + (r + 1) * config.seq_len);
+    };
+    const testing::ReferenceBatch row{1, cut(four.tokens), cut(four.targets), cut(four.span_start),
+                                      cut(four.weights)};
+    model.ForwardBackward(testing::View(row, {kSamples[static_cast<size_t>(r)]}), 1, 1, r > 0);
+  }
+  const std::vector<float> parts(model.gradients().as<float>(),
+                                 model.gradients().as<float>() + model.gradients().count);
+  EXPECT_LT(testing::RelativeError(parts, whole), 1e-5);
+}
+
+TEST(Transformer, InitialValuesAreDrawnByNameAndIndex) {
+  configs::ModelConfig config = TinyConfig();
+  tensor::Stream stream(1);
+  Transformer model(config, 1, false, stream);
+  model.InitializeWeights(4);
+  double square = 0;
+  const tensor::View wq = model.weight(2);
+  for (int64_t i = 0; i < wq.count; ++i)
+    square += static_cast<double>(wq.as<float>()[i] * wq.as<float>()[i]);
+  EXPECT_NEAR(std::sqrt(square / static_cast<double>(wq.count)), 0.02, 0.002);
+  EXPECT_EQ(model.weight(1).as<float>()[0], 1);  // a norm
+  const float first = wq.as<float>()[5];
+  model.InitializeWeights(5);
+  EXPECT_NE(wq.as<float>()[5], first);
+}
+
+}  // namespace
+}  // namespace moat::model

@@ -1,0 +1,219 @@
+"""The stages of tests/run: build, format, unit tests, tests over ranks, integration tests; counted.
+
+A stage's tests:
+  unit         every GoogleTest binary in build/tests, two at a time
+  ranks        those with a .ranks file beside them, under mpirun, for each number of ranks in it
+  integration  every executable tests/integration/*_test.{sh,py}: exit 0 passes, 77 skips (the last line of
+               its output says why), anything else fails; its working directory is the repository
+Suites whose names contain "Sweep", and integration tests in tests/integration/long/, run under --all only.
+"""
+import argparse
+import concurrent.futures
+import fnmatch
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+UNIT_SECONDS = 900
+ALL_SECONDS = 7200
+MPI_ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
+# Each rank writes a report of its own.
+RANK_SHELL = 'report=$1; shift; exec "$0" --gtest_output="json:$report.$OMPI_COMM_WORLD_RANK" "$@"'
+
+
+class Tally:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+        self.minutes = []
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def run(command, seconds, env=None):
+    """(exit code, output); a command that runs out of time has code 124."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=seconds, env={**os.environ, **(env or {})}, errors="replace")
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        text = late.stdout or b""
+        text = text.decode(errors="replace") if isinstance(text, bytes) else text
+        return 124, text + f"\nout of time after {seconds} s\n"
+
+
+def read_reports(paths):
+    """{test: (failed, skip reason or None)} over the reports of all ranks; None when one is missing or torn."""
+    tests = {}
+    for path in paths:
+        try:
+            with open(path) as file:
+                report = json.load(file)
+        except (OSError, ValueError):
+            return None
+        for suite in report["testsuites"]:
+            for test in suite["testsuite"]:
+                name = f'{suite["name"]}.{test["name"]}'
+                if test.get("status") == "NOTRUN":
+                    continue
+                skip = None
+                if test.get("result") == "SKIPPED":
+                    skip = "; ".join(s.get("message", "").strip().split("\n")[-1] for s in test.get("skipped", []))
+                failed, before = tests.get(name, (False, None))
+                tests[name] = (failed or bool(test.get("failures")), skip if skip is not None else before)
+    return tests
+
+
+def count(label, code, output, tests):
+    tally = Tally()
+    for name, (failed, skip) in (tests or {}).items():
+        if failed:
+            tally.failed.append(f"{label}: {name}")
+        elif skip is not None:
+            tally.skipped.append((name, skip or "no reason given"))
+        else:
+            tally.passed += 1
+    # Died, hung, or failed without saying which test: one failure, so that a crash never counts as nothing.
+    if tests is None or (code != 0 and not tally.failed):
+        tally.failed.append(f"{label}: ended with code {code}")
+    if not tests and tests is not None and code == 0:
+        tally.failed.append(f"{label}: ran no test")
+    if tally.failed:
+        print(f"--- {label}", *output.splitlines()[-150:], sep="\n")
+    return tally
+
+
+def gtest_flags(options):
+    return ["--gtest_brief=1"] + ([] if options.all else ["--gtest_filter=-*Sweep*"])
+
+
+def run_binary(binary, options):
+    label = os.path.basename(binary)
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report")
+        code, output = run([binary, f"--gtest_output=json:{report}"] + gtest_flags(options),
+                           ALL_SECONDS if options.all else UNIT_SECONDS)
+        return count(label, code, output, read_reports([report]))
+
+
+def run_ranks(binary, ranks, options):
+    label = f"{os.path.basename(binary)} on {ranks} ranks"
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report")
+        command = MPIRUN + ["-np", str(ranks), "sh", "-c", RANK_SHELL, binary, report] + gtest_flags(options)
+        code, output = run(command, ALL_SECONDS if options.all else UNIT_SECONDS, MPI_ENV)
+        return count(label, code, output, read_reports([f"{report}.{rank}" for rank in range(ranks)]))
+
+
+def run_script(script, options):
+    name = os.path.splitext(os.path.relpath(script, "tests"))[0]
+    code, output = run([script], ALL_SECONDS if options.all else UNIT_SECONDS)
+    if code == 77:
+        lines = output.strip().splitlines()
+        return count(name, 0, output, {name: (False, lines[-1] if lines else "")})
+    return count(name, code, output, {name: (code != 0, None)})
+
+
+def binaries():
+    """(plain, [(binary, ranks)]) of what build/tests holds and the build still makes."""
+    known = subprocess.run(["ninja", "-C", "build", "-t", "targets", "all"], capture_output=True, text=True).stdout
+    made = set(re.findall(r"^(tests/[^/:\s]+_test):", known, re.M))
+    plain, ranked = [], []
+    for binary in sorted(glob.glob("build/tests/*_test")):
+        if os.path.relpath(binary, "build") not in made:
+            continue
+        binary = os.path.abspath(binary)
+        if os.path.exists(binary + ".ranks"):
+            with open(binary + ".ranks") as file:
+                ranked += [(binary, int(n)) for n in file.read().split()]
+        else:
+            plain.append(binary)
+    return plain, ranked
+
+
+def build(options):
+    for command in (["cmake", "--preset", "release", "-DMOAT_TESTS=ON"], ["cmake", "--build", "build"]):
+        code, output = run(command, ALL_SECONDS)
+        if code != 0:
+            print(*output.splitlines()[-80:], sep="\n")
+            tally = Tally()
+            tally.failed.append("build: " + " ".join(command))
+            return tally
+    return Tally()
+
+
+def check_format(options):
+    listed = subprocess.run(["git", "ls-files", "*.h", "*.cc", "*.cu", "*.cuh"], capture_output=True, text=True)
+    files = [f for f in listed.stdout.split() if os.path.exists(f)]
+    if listed.returncode != 0:  # sources without git
+        files = [f for f in glob.glob("**/*.h", recursive=True) + glob.glob("**/*.cc", recursive=True)
+                 if not f.startswith("build")]
+    code, output = run(["clang-format", "--dry-run", "-Werror"] + files, UNIT_SECONDS)
+    return count("format", code, output, {"format.clang-format": (code != 0, None)})
+
+
+def in_parallel(jobs, workers):
+    tally = Tally()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(*job) for job in jobs]:
+            tally.add(done.result())
+    return tally
+
+
+def unit(options):
+    return in_parallel([(run_binary, b, options) for b in binaries()[0] if options.filter in b], 2)
+
+
+def ranks(options):
+    return in_parallel([(run_ranks, b, n, options) for b, n in binaries()[1] if options.filter in b], 1)
+
+
+def integration(options):
+    scripts = glob.glob("tests/integration/*_test.*") + (glob.glob("tests/integration/long/*") if options.all else [])
+    scripts = [s for s in sorted(scripts) if os.access(s, os.X_OK) and s.endswith((".sh", ".py"))]
+    return in_parallel([(run_script, os.path.abspath(s), options) for s in scripts if options.filter in s], 1)
+
+
+def allowed_skips():
+    with open("tests/allowed_skips.txt") as file:
+        lines = [line.split("#")[0].strip() for line in file]
+    return [line for line in lines if line]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/run", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="long sweeps too")
+    parser.add_argument("--filter", default="", metavar="TEXT", help="only binaries and scripts whose path contains TEXT")
+    options = parser.parse_args()
+    total = Tally()
+    for stage in (build, check_format, unit, ranks, integration):
+        begin = time.monotonic()
+        tally = stage(options)
+        total.add(tally)
+        total.minutes.append((stage.__name__, (time.monotonic() - begin) / 60))
+        if stage is build and tally.failed:
+            break
+    allowed = allowed_skips()
+    for name, reason in total.skipped:
+        known = any(fnmatch.fnmatch(name, pattern) for pattern in allowed)
+        print(f"skipped: {name}: {reason}" + ("" if known else " (not in tests/allowed_skips.txt)"))
+        if not known:
+            total.failed.append(f"skip that is not allowed: {name}")
+    for failure in total.failed:
+        print(f"failed: {failure}")
+    print("minutes: " + ", ".join(f"{name} {minutes:.1f}" for name, minutes in total.minutes))
+    print(f"tests: {total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped", flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+#include <gtest/gtest.h>
+
+#include "tensor/ops.h"
+#include "tests/support/values.h"
+
+namespace moat::tensor {
+namespace {
+
+struct Problem {
+  AttentionShape shape;
+  std::vector<int32_t> span_start;
+  std::vector<float> qkv;
+  int64_t tokens() const { return shape.rows * shape.seq_len; }
+  int64_t out_count() const { return tokens() * shape.heads * shape.head_width; }
+};
+
+// Spans of uneven lengths, some of one slot.
+Problem MakeProblem(int64_t rows, int64_t seq_len, int64_t heads, int64_t kv_heads,
+                    int64_t head_width, int64_t tile) {
+  Problem p{{rows, seq_len, heads, kv_heads, head_width, tile}, {}, {}};
+  for (int64_t row = 0; row < rows; ++row) {
+    int32_t start = 0;
+    for (int32_t t = 0; t < seq_len; ++t) {
+      if (row % 2 == 1 && t - start > (t % 5) * 3) start = t;
+      p.span_start.push_back(start);
+    }
+  }
+  p.qkv = testing::RandomValues("qkv", rows * seq_len * (heads + 2 * kv_heads) * head_width);
+  return p;
+}
+
+std::vector<double> Reference(const Problem& p, const std::vector<double>& qkv) {
+  const auto& s = p.shape;
+  const int64_t stride = (s.heads + 2 * s.kv_heads) * s.head_width;
+  std::vector<double> out(static_cast<size_t>(p.out_count()));
+  for (int64_t r = 0; r < s.rows; ++r) {
+    for (int64_t h = 0; h < s.heads; ++h) {
+      const int64_t kv = h / (s.heads / s.kv_heads);
+      const auto at = [&](int64_t t, int64_t head, int64_t i) {
+        return qkv[static_cast<size_t>((r * s.seq_len + t) * stride + head * s.head_width + i)];
+      };
+      for (int64_t t = 0; t < s.seq_len; ++t) {
+        std::vector<double> p_row;
+        double sum = 0;
+        const int64_t first = p.span_start[static_cast<size_t>(r * s.seq_len + t)];
+        for (int64_t u = first; u <= t; ++u) {
+          double dot = 0;
+          for (int64_t i = 0; i < s.head_width; ++i) dot += at(t, h, i) * at(u, s.heads + kv, i);
+          p_row.push_back(std::exp(dot / std::sqrt(static_cast<double>(s.head_width))));
+          sum += p_row.back();
+        }
+        for (int64_t i = 0; i < s.head_width; ++i) {
+          double value = 0;
+          for (int64_t u = first; u <= t; ++u) {
+            value +=
+                p_row[static_cast<size_t>(u - first)] / sum * at(u, s.heads + s.kv_heads + kv, i);
+          }
+          out[static_cast<size_t>(((r * s.seq_len + t) * s.heads + h) * s.head_width + i)] = value;
+        }
+      }
+    }
+  }
+  return out;
+}
+
+// out and, with `dout`, dqkv behind it.
+std::vector<float> RunAttention(const Problem& p, const std::vector<float>* dout, int threads) {
+  Stream stream(threads);
+  const auto& s = p.shape;
+  std::vector<float> out(static_cast<size_t>(p.out_count())),
+      log_sum(static_cast<size_t>(p.tokens() * s.heads));
+  std::vector<float> workspace(static_cast<size_t>(AttentionWorkspace(s.seq_len, s.tile, threads)));
+  const auto n = [](const auto& v) { return static_cast<int64_t>(v.size()); };
+  const ConstView spans = HostView(p.span_start.data(), p.tokens()),
+                  qkv = HostView(p.qkv.data(), n(p.qkv));
+  Attention(s, spans, qkv, HostView(out.data(), n(out)), HostView(log_sum.data(), n(log_sum)),
+            HostView(workspace.data(), n(workspace)), stream);
+  if (dout) {
+    std::vector<float> dqkv(p.qkv.size(), NAN);  // every element must be written
+    AttentionGrad(s, spans, qkv, HostView(out.data(), n(out)), HostView(log_sum.data(), n(log_sum)),
+                  HostView(dout->data(), n(*dout)), HostView(dqkv.data(), n(dqkv)),
+                  HostView(workspace.data(), n(workspace)), stream);
+    out.insert(out.end(), dqkv.begin(), dqkv.end());
+  }
+  return out;
+}
+
+TEST(Attention, EqualsReferenceForOddSizesAndGroups) {
+  for (const Problem& p : {MakeProblem(2, 1, 1, 1, 4, 64), MakeProblem(2, 67, 4, 2, 6, 64),
+                           MakeProblem(3, 130, 3, 1, 10, 64), MakeProblem(2, 29, 2, 2, 16, 8)}) {
+    const auto got =
+        testing::SameForAnyThreads([&](int threads) { return RunAttention(p, nullptr, threads); });
+    EXPECT_LT(testing::RelativeError(got, Reference(p, {p.qkv.begin(), p.qkv.end()})), 2e-6);
+  }
+}
+
+TEST(AttentionGrad, EqualsFiniteDifferences) {
+  for (const Problem& p : {MakeProblem(2, 9, 2, 1, 4, 4), MakeProblem(2, 13, 4, 2, 6, 64)}) {
+    const auto dout = testing::RandomValues("dout", p.out_count());
+    auto both = testing::SameForAnyThreads([&](int threads) { return RunAttention(p, &dout, threads); });
+    both.erase(both.begin(), both.begin() + p.out_count());
+    std::vector<double> qkv(p.qkv.begin(), p.qkv.end()), want;
+    const auto loss = [&] {
+      const auto out = Reference(p, qkv);
+      double sum = 0;
+      for (size_t i = 0; i < out.size(); ++i) sum += out[i] * static_cast<double>(dout[i]);
+      return sum;
+    };
+    for (double& value : qkv) {
+      const double keep = value, step = 1e-5;
+      value = keep + step;
+      const double up = loss();
+      value = keep - step;
+      want.push_back((up - loss()) / (2 * step));
+      value = keep;
+    }
+    EXPECT_LT(testing::RelativeError(both, want), 1e-5);
+  }
+}
+
+TEST(Attention, SlotsOfAnotherSpanDoNotMatter) {
+  Problem p = MakeProblem(2, 40, 2, 1, 8, 16);
+  const auto before = RunAttention(p, nullptr, 1);
+  const int64_t stride = 4 * 8;
+  const int32_t last_start = p.span_start.back();
+  for (int64_t i = 0; i < last_start * stride; ++i)
+    p.qkv[static_cast<size_t>(40 * stride + i)] += 1;  // row 1, slots before
+  const auto after = RunAttention(p, nullptr, 1);
+  for (size_t i = before.size() - 8; i < before.size(); ++i) EXPECT_EQ(before[i], after[i]);
+}
+
+TEST(Attention, WorkspaceIsOfTheOrderOfOneTileOfScores) {
+  const int64_t seq_len = 4096;
+  for (const int threads : {1, 8}) {
+    const int64_t elements = AttentionWorkspace(seq_len, 64, threads);
+    EXPECT_LE(elements, threads * 3 * 64 * seq_len);  // far below seq_len^2 = 16.8M for one head
+  }
+}
+
+TEST(AttentionCached, EqualsTheLastSlotOfTheWhole) {
+  Problem p = MakeProblem(1, 23, 4, 2, 8, 64);
+  const auto whole = RunAttention(p, nullptr, 1);
+  const int64_t stride = 8 * 8, kv = 2 * 8, length = 23;
+  std::vector<float> keys, values, out(32);
+  for (int64_t t = 0; t < length; ++t) {
+    const float* row = p.qkv.data() + t * stride;
+    keys.insert(keys.end(), row + 32, row + 32 + kv);
+    values.insert(values.end(), row + 32 + kv, row + 32 + 2 * kv);
+  }
+  Stream stream(2);
+  AttentionCached(HostView(std::as_const(p.qkv).data() + 22 * stride, 32),
+                  HostView(std::as_const(keys).data(), length * kv),
+                  HostView(std::as_const(values).data(), length * kv), HostView(out.data(), 32), 4,
+                  2, 8, stream);
+  EXPECT_LT(testing::RelativeError(out, std::vector<float>(whole.end() - 32, whole.end())), 1e-6);
+}
+
+}  // namespace
+}  // namespace moat::tensor

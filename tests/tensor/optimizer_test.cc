@@ -1,0 +1,61 @@
+#include <gtest/gtest.h>
+
+#include "tensor/ops.h"
+#include "tests/support/values.h"
+
+namespace moat::tensor {
+namespace {
+
+TEST(AdamW, ThreeStepsEqualTheAlgorithmInF64) {
+  const int64_t n = 40001;
+  const auto start = testing::RandomValues("w", n);
+  const double lr = 1e-2, b1 = 0.9, b2 = 0.95, eps = 1e-8, decay = 0.1, scale = 0.25;
+  std::vector<double> w(start.begin(), start.end()), m(w.size()), v(w.size());
+  for (int t = 1; t <= 3; ++t) {
+    const auto g = testing::RandomValues("g" + std::to_string(t), n);
+    for (size_t i = 0; i < w.size(); ++i) {
+      const double gi = static_cast<double>(g[i]) * scale;
+      m[i] = b1 * m[i] + (1 - b1) * gi;
+      v[i] = b2 * v[i] + (1 - b2) * gi * gi;
+      w[i] -= lr * (m[i] / (1 - std::pow(b1, t)) / (std::sqrt(v[i] / (1 - std::pow(b2, t))) + eps) +
+                    decay * w[i]);
+    }
+  }
+  const auto got = testing::SameForAnyThreads([&](int threads) {
+    Stream stream(threads);
+    std::vector<float> weight = start, m1(start.size()), m2(start.size());
+    for (int t = 1; t <= 3; ++t) {
+      const auto g = testing::RandomValues("g" + std::to_string(t), n);
+      AdamW({static_cast<float>(lr), static_cast<float>(b1), static_cast<float>(b2),
+             static_cast<float>(eps), static_cast<float>(decay),
+             static_cast<float>(1 - std::pow(b1, t)), static_cast<float>(1 - std::pow(b2, t)),
+             static_cast<float>(scale)},
+            HostView(g.data(), n), HostView(m1.data(), n), HostView(m2.data(), n),
+            HostView(weight.data(), n), stream);
+    }
+    return weight;
+  });
+  EXPECT_LT(testing::RelativeError(got, w), 1e-6);
+}
+
+TEST(SumOfSquares, IsExactForSmallIntegersAndTheSameForAnyThreads) {
+  std::vector<float> x(100003);
+  double want = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(i % 13) - 6;
+    want += static_cast<double>(x[i] * x[i]);
+  }
+  for (const int threads : {1, 2, 3, 4}) {
+    Stream stream(threads);
+    EXPECT_EQ(
+        SumOfSquares(HostView(std::as_const(x).data(), static_cast<int64_t>(x.size())), stream),
+        want);
+  }
+  const auto r = testing::RandomValues("r", 70001);
+  Stream one(1), three(3);
+  EXPECT_EQ(SumOfSquares(HostView(r.data(), 70001), one),
+            SumOfSquares(HostView(r.data(), 70001), three));
+}
+
+}  // namespace
+}  // namespace moat::tensor
