@@ -2,9 +2,10 @@
 //
 // Save is collective over `world`. Commit order: each writer writes and fsyncs its safetensors file
 // in ckpt/.tmp-<run>-<step>; all agree; rank 0 writes the manifest, fsyncs it and the directory,
-// renames, fsyncs the parent; only then retention. If any rank fails, all ranks throw StorageError
-// with the first cause, the temporary directory is removed and what was committed before is
-// untouched.
+// renames, fsyncs the parent; only then retention. If any rank fails, all ranks throw the same
+// StorageError with the first cause (BugError where slices do not tile), the temporary directory is
+// removed and what was committed before is untouched. What a killed save leaves, the next Save of
+// the run removes. All ranks must see the same file system.
 #pragma once
 
 #include <filesystem>
@@ -32,9 +33,9 @@ struct SliceToLoad {
 };
 
 struct SaveOptions {
-  std::filesystem::path root;    // runs/<name>/ckpt
-  int keep = 2;                  // newest good steps kept; never fewer than 2
-  std::vector<int64_t> protect;  // steps retention never removes (the best one)
+  std::filesystem::path root;         // runs/<name>/ckpt
+  int keep = 2;                       // newest good steps kept, all generations; never fewer than 2
+  std::vector<int64_t> protect = {};  // steps retention never removes (the best one)
 };
 
 // Collective. Together the ranks' slices must tile each named tensor exactly once (checked by rank
@@ -49,9 +50,9 @@ Manifest ReadManifest(const std::filesystem::path& directory);
 // Reads every byte of every file and checks all CRCs. Throws DataError naming file and tensor.
 void Verify(const std::filesystem::path& directory);
 
-// Collective: the newest directory that is intact on all ranks (rank 0 looks and verifies, all are
-// told); damaged ones are passed over with a warning that says why. nullopt when there is none at
-// all; throws StorageError when there are some and none is intact.
+// Collective: the newest directory that is intact, the same answer on all ranks. Rank 0 lists, the
+// ranks share the reading of all bytes; damaged ones are passed over with a warning that says why.
+// nullopt when there is none at all; throws StorageError when there are some and none is intact.
 std::optional<std::filesystem::path> ChooseNewest(const std::filesystem::path& root,
                                                   comm::Communicator& world);
 

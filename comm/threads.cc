@@ -25,10 +25,9 @@ class Failure {
     rank_ = rank;
     failed_.store(true, std::memory_order_release);
   }
-  void ThrowIfFailed() const {
-    if (failed_.load(std::memory_order_acquire)) {
-      throw core::PeerError("lost peer: rank " + std::to_string(rank_) + " ended with an error");
-    }
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
+  [[noreturn]] void Throw() const {
+    throw core::PeerError("lost peer: rank " + std::to_string(rank_) + " ended with an error");
   }
   void Rethrow() const {
     if (first_) std::rethrow_exception(first_);
@@ -137,12 +136,17 @@ class ThreadCommunicator : public Communicator {
       return ranks;
     };
     int seen = 0;
-    const auto ready = [&] {
-      state_->failure->ThrowIfFailed();
+    const auto all_arrived = [&] {
       while (seen < size() && post(seen).arrivals.load(std::memory_order_acquire) >= arrivals_) {
         ++seen;
       }
       return seen == size();
+    };
+    // A peer that has arrived and failed later does not fail this step.
+    const auto ready = [&] {
+      if (all_arrived()) return true;
+      if (state_->failure->failed() && !all_arrived()) state_->failure->Throw();
+      return false;
     };
     keeper().Wait(ready, missing);
   }

@@ -35,7 +35,7 @@ struct FileEntry {
 };
 
 // What a run needs to go on, besides tensors. Free-form values are JSON text, so that this header
-// knows nothing of trainers.
+// knows nothing of trainers; they come back as the same JSON, without spaces.
 struct RunPosition {
   std::string run_id;
   int64_t step = 0;
@@ -44,20 +44,28 @@ struct RunPosition {
       values;  // "config", "data", "grid", "rng", "sample_hash", "metrics": JSON text
 };
 
+inline constexpr int kManifestVersion = 1;
+inline constexpr char kManifestName[] = "manifest.json";
+
 struct Manifest {
-  int version = 1;
+  int version = kManifestVersion;
   RunPosition position;
   std::map<std::string, TensorEntry> tensors;
   std::map<std::string, FileEntry> files;
 
-  std::string ToText() const;  // ends with the CRC of what stands before it
-  // Throws DataError naming `where` when text is damaged, of a newer version, or does not tile
-  // every byte of its files.
+  // Ends with the CRC of what stands before it. Throws BugError when a value is not JSON.
+  std::string ToText() const;
+  // Throws DataError naming `where` when text is damaged, of a newer version, or fails Validate().
   static Manifest FromText(const std::string& text, const std::string& where);
+  // The same without Validate(): for the part of a manifest that one rank contributes.
+  static Manifest Parse(const std::string& text, const std::string& where);
+  // Throws DataError naming `where` unless pieces tile every tensor exactly, header and pieces tile
+  // every byte of every file, and all sizes agree.
+  void Validate(const std::string& where) const;
 };
 
 // Directory names: step-00000200, step-00000200.g2, ... and the newest first. A directory without
-// manifest.json is not listed.
+// manifest.json is not listed, nor is one under another name.
 struct CheckpointDirectory {
   std::filesystem::path path;
   int64_t step = 0;
@@ -65,5 +73,12 @@ struct CheckpointDirectory {
 };
 std::vector<CheckpointDirectory> ListCheckpoints(const std::filesystem::path& root);
 std::string CheckpointName(int64_t step, int generation);
+// The first generation of `step` whose name is free in `root`.
+std::string FreeCheckpointName(const std::filesystem::path& root, int64_t step);
+
+// Which of `good` (newest first, each known to be intact) retention removes: all generations of the
+// newest `keep` steps (at least 2) and of protected steps stay.
+std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDirectory>& good,
+                                                int keep, const std::vector<int64_t>& protect);
 
 }  // namespace moat::checkpoint

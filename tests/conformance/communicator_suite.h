@@ -48,7 +48,7 @@ T Expected(int size, int64_t i, ReduceOp op) {
 }
 
 // 0, 1, odd, one cache line, and several pieces of the largest piece in use.
-inline std::vector<int64_t> Counts() { return {0, 1, 7, 16, 1001, 300007}; }
+inline std::vector<int64_t> Counts() { return {0, 1, 7, 16, 1001, 40009}; }
 
 template <typename T>
 void AllReduceIsExact(Communicator& group) {
@@ -137,7 +137,7 @@ inline float PlainTree(int first, int n, int64_t i) {
 inline void TreeHasItsOwnBits(Communicator& group) {
   tensor::Stream stream;
   const int n = group.size();
-  for (const int64_t block : {1, 333, 40001}) {
+  for (const int64_t block : {1, 333, 10001}) {
     std::vector<float> mine(static_cast<size_t>(block * n));
     for (int64_t i = 0; i < block * n; ++i) {
       mine[static_cast<size_t>(i)] = RandomValue(group.rank(), i);

@@ -1,0 +1,85 @@
+// Names of checkpoint directories: listing them, finding a free one, choosing which go.
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <optional>
+
+#include "checkpoint/manifest/manifest.h"
+#include "core/error.h"
+
+namespace moat::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The inverse of CheckpointName; nullopt for every other name.
+std::optional<CheckpointDirectory> FromPath(const fs::path& path) {
+  const std::string name = path.filename().string();
+  CheckpointDirectory directory{path};
+  constexpr size_t kPrefix = 5;
+  if (name.compare(0, kPrefix, "step-") != 0) return std::nullopt;
+  const char* const end = name.data() + name.size();
+  const auto step = std::from_chars(name.data() + kPrefix, end, directory.step);
+  if (step.ec != std::errc() || directory.step < 0) return std::nullopt;
+  if (step.ptr != end && end - step.ptr > 2) {
+    std::from_chars(step.ptr + 2, end, directory.generation);
+  }
+  if (directory.generation < 1 || name != CheckpointName(directory.step, directory.generation)) {
+    return std::nullopt;
+  }
+  return directory;
+}
+
+}  // namespace
+
+std::string CheckpointName(int64_t step, int generation) {
+  char text[64];
+  std::snprintf(text, sizeof text, "step-%08lld", static_cast<long long>(step));
+  return generation == 1 ? std::string(text) : text + (".g" + std::to_string(generation));
+}
+
+std::vector<CheckpointDirectory> ListCheckpoints(const fs::path& root) {
+  std::vector<CheckpointDirectory> found;
+  std::error_code error;
+  fs::directory_iterator entries(root, error);
+  if (error == std::errc::no_such_file_or_directory) return found;
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const auto directory = FromPath(entries->path());
+    std::error_code ignored;
+    if (directory && fs::exists(directory->path / kManifestName, ignored)) {
+      found.push_back(*directory);
+    }
+  }
+  if (error) {
+    throw core::StorageError("cannot list the checkpoints in " + root.string() + ": " +
+                             error.message());
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.step, a.generation) > std::pair(b.step, b.generation);
+  });
+  return found;
+}
+
+std::string FreeCheckpointName(const fs::path& root, int64_t step) {
+  int generation = 1;
+  std::error_code ignored;
+  while (fs::exists(root / CheckpointName(step, generation), ignored)) ++generation;
+  return CheckpointName(step, generation);
+}
+
+std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDirectory>& good,
+                                                int keep, const std::vector<int64_t>& protect) {
+  std::vector<int64_t> steps;  // distinct, newest first
+  std::vector<CheckpointDirectory> removals;
+  for (const CheckpointDirectory& directory : good) {
+    if (steps.empty() || steps.back() != directory.step) steps.push_back(directory.step);
+    const bool is_protected =
+        std::find(protect.begin(), protect.end(), directory.step) != protect.end();
+    if (static_cast<int>(steps.size()) > std::max(keep, 2) && !is_protected) {
+      removals.push_back(directory);
+    }
+  }
+  return removals;
+}
+
+}  // namespace moat::checkpoint

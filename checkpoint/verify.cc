@@ -1,0 +1,129 @@
+// Checking what a manifest says against the bytes on disk, and choosing the newest intact
+// checkpoint.
+#include <algorithm>
+#include <map>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/file_check.h"
+#include "checkpoint/safetensors.h"
+#include "core/crc32c.h"
+#include "core/logging.h"
+
+namespace moat::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+// " (its header says: run coffee, step 100, writer 1)", or "" when there is no readable header.
+std::string Origin(const fs::path& path) {
+  try {
+    auto metadata = ReadSafetensorsHeader(path).header.metadata;
+    if (!metadata.contains("run_id")) return "";
+    return " (its header says: run " + metadata["run_id"] + ", step " + metadata["step"] +
+           ", writer " + metadata["writer"] + ")";
+  } catch (const core::Error&) {
+    return "";
+  }
+}
+
+// Checks the files with index `part` modulo `parts`, in order of name.
+void VerifyPart(const fs::path& directory, int part, int parts) {
+  const Manifest manifest = ReadManifest(directory);
+  std::map<std::string, std::vector<std::pair<std::string, const Piece*>>> by_file;
+  for (const auto& [name, tensor] : manifest.tensors) {
+    for (const Piece& piece : tensor.pieces) by_file[piece.file].push_back({name, &piece});
+  }
+  int index = 0;
+  for (const auto& [name, entry] : manifest.files) {
+    if (index++ % parts != part) continue;
+    const core::FileReader file = OpenChecked(directory, name, entry);
+    for (const auto& [tensor, piece] : by_file[name]) ReadChecked(file, tensor, *piece);
+  }
+}
+
+}  // namespace
+
+core::FileReader OpenChecked(const fs::path& directory, const std::string& name,
+                             const FileEntry& entry) {
+  const fs::path path = directory / name;
+  std::error_code error;
+  if (!fs::exists(path, error) && !error) {
+    throw core::DataError(path.string() + " is missing; the checkpoint is not complete");
+  }
+  core::FileReader file(path);
+  if (file.size() != entry.bytes) {
+    throw core::DataError(path.string() + " has " + std::to_string(file.size()) + " bytes, " +
+                          std::to_string(entry.bytes) + " were written" + Origin(path));
+  }
+  std::string header(static_cast<size_t>(entry.header_bytes), '\0');
+  file.ReadAt(0, header.data(), header.size());
+  if (core::Crc32c(header.data(), header.size()) != entry.header_crc32c) {
+    throw core::DataError(path.string() +
+                          " has a damaged header, or belongs to another checkpoint" + Origin(path));
+  }
+  return file;
+}
+
+std::vector<char> ReadChecked(const core::FileReader& file, const std::string& tensor,
+                              const Piece& piece) {
+  std::vector<char> bytes(static_cast<size_t>(piece.bytes));
+  file.ReadAt(piece.offset, bytes.data(), bytes.size());
+  if (core::Crc32c(bytes.data(), bytes.size()) != piece.crc32c) {
+    throw core::DataError(file.path().string() + ": the bytes of tensor '" + tensor + "', slice " +
+                          piece.slice.text() + ", are damaged (their CRC differs)");
+  }
+  return bytes;
+}
+
+Manifest ReadManifest(const fs::path& directory) {
+  const fs::path path = directory / kManifestName;
+  std::string text;
+  try {
+    text = core::ReadWholeFile(path);
+  } catch (const core::StorageError& error) {
+    throw core::DataError(directory.string() + " is not a checkpoint: " + error.what());
+  }
+  return Manifest::FromText(text, path.string());
+}
+
+void Verify(const fs::path& directory) { VerifyPart(directory, 0, 1); }
+
+std::optional<fs::path> ChooseNewest(const fs::path& root, comm::Communicator& world) {
+  // Rank 0 lists, so that all look at the same candidates; each rank reads its share of the files.
+  std::string list;
+  if (world.rank() == 0) {
+    try {
+      for (const CheckpointDirectory& found : ListCheckpoints(root)) {
+        list += found.path.string() + '\n';
+      }
+    } catch (const core::StorageError& error) {
+      list = std::string("!") + error.what();
+    }
+  }
+  list = world.BroadcastText(list, 0);
+  if (!list.empty() && list[0] == '!') throw core::StorageError(list.substr(1));
+  std::string reasons;
+  for (size_t begin = 0; begin < list.size();) {
+    const size_t end = list.find('\n', begin);
+    const fs::path directory = list.substr(begin, end - begin);
+    begin = end + 1;
+    std::string problem;
+    try {
+      VerifyPart(directory, world.rank(), world.size());
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+    for (const std::string& theirs : world.AllGatherText(problem)) {
+      if (!theirs.empty()) problem = theirs;
+    }
+    if (problem.empty()) return directory;
+    if (world.rank() == 0) {
+      core::Log(core::Log::kWarning) << "checkpoint passed over: " << problem;
+    }
+    reasons += "\n  " + problem;
+  }
+  if (list.empty()) return std::nullopt;
+  throw core::StorageError("no intact checkpoint is left in " + root.string() + ":" + reasons);
+}
+
+}  // namespace moat::checkpoint

@@ -1,0 +1,13 @@
+// Faults on request: a test kills or fails a rank at a named point of a protocol.
+//
+//   MOAT_FAULT=checkpoint.before_rename:kill:0 moat-train ...
+//
+// Format: point:action[:rank]; without a rank it strikes every rank. Actions: "kill" (SIGKILL, as a
+// lost node) and "throw" (StorageError). Costs one getenv, so points are for protocols, not loops.
+#pragma once
+
+namespace moat::core {
+
+void FaultPoint(const char* point, int rank = 0);
+
+}  // namespace moat::core
