@@ -1,7 +1,9 @@
 // Shards and the index: what goes in comes out, and every byte that changes is noticed.
 #include <hdf5.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include <bit>
+#include <csignal>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -11,6 +13,7 @@
 #include "data/dataset_walk.h"
 #include "data/index.h"
 #include "data/shard_reader.h"
+#include "data/shard_writer.h"
 #include "data/show.h"
 #include "data/verify.h"
 #include "tests/data/fixture.h"
@@ -167,6 +170,29 @@ TEST(Shard, ValuesOutOfRangeAreRefusedWithTheirRow) {
   refuse(Forged(root, entry, shard::kFirstSegment, 2, uint64_t{0}), "first_segment, row 2");
   refuse(Forged(root, entry, shard::kFirstSegment, entry.interactions, uint64_t{3}),
          "first_segment, row");
+}
+
+// A limit on the size of files stands in for a full disk.
+TEST(Shard, DiskFullWhileSealingLeavesNoFile) {
+  const testing::TemporaryDirectory directory;
+  const auto seal_with_limit = [&] {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{50000, 50000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ShardWriter writer({600, "digest", "digest"});
+    Interaction interaction;
+    interaction.segments = {{Role::kText, 1, ""}};
+    writer.Add(interaction, {std::vector<int32_t>(100000, 9), {0}}, {1, 1, 0});
+    int code = 0;
+    try {
+      writer.Seal(directory.path(), "shards/full.h5", "train");
+    } catch (const core::Error& error) {
+      code = static_cast<int>(error.code());
+    }
+    _exit(code);
+  };
+  EXPECT_EXIT(seal_with_limit(), ::testing::ExitedWithCode(74), "");
+  EXPECT_TRUE(fs::is_empty(directory / "shards"));
 }
 
 TEST(Index, EveryChangeIsNoticed) {
