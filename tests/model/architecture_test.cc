@@ -1,3 +1,4 @@
+// Parameters, layouts, activation plans and counts of models.
 #include "model/architecture/architecture.h"
 
 #include <gtest/gtest.h>

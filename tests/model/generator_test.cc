@@ -1,3 +1,4 @@
+// Generation equals the whole forward pass; sampling follows its distribution.
 #include "model/generator.h"
 
 #include <gtest/gtest.h>

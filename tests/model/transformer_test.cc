@@ -1,3 +1,4 @@
+// The model against a plain f64 model and its finite differences.
 #include "model/transformer.h"
 
 #include <gtest/gtest.h>

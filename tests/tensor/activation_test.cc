@@ -1,3 +1,4 @@
+// SwiGLU, addition and dropout against references.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"

@@ -1,3 +1,4 @@
+// Attention against a plain reference and finite differences.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"
@@ -97,7 +98,8 @@ TEST(Attention, EqualsReferenceForOddSizesAndGroups) {
 TEST(AttentionGrad, EqualsFiniteDifferences) {
   for (const Problem& p : {MakeProblem(2, 9, 2, 1, 4, 4), MakeProblem(2, 13, 4, 2, 6, 64)}) {
     const auto dout = testing::RandomValues("dout", p.out_count());
-    auto both = testing::SameForAnyThreads([&](int threads) { return RunAttention(p, &dout, threads); });
+    auto both =
+        testing::SameForAnyThreads([&](int threads) { return RunAttention(p, &dout, threads); });
     both.erase(both.begin(), both.begin() + p.out_count());
     std::vector<double> qkv(p.qkv.begin(), p.qkv.end()), want;
     const auto loss = [&] {

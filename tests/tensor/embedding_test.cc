@@ -1,3 +1,4 @@
+// Embeddings and rotary positions against references.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"

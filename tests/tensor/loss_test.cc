@@ -1,3 +1,4 @@
+// Cross-entropy and its gradient against a reference.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"

@@ -1,3 +1,4 @@
+// Matrix products in every layout, bitwise for any threads.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"

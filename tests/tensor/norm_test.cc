@@ -1,3 +1,4 @@
+// RMSNorm against a reference and finite differences.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"

@@ -1,3 +1,4 @@
+// AdamW and the sum of squares against f64.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"

@@ -1,3 +1,4 @@
+// The vectorisable exponential and reductions.
 #include "tensor/cpu/vector_math.h"
 
 #include <gtest/gtest.h>

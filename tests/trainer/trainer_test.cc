@@ -1,0 +1,260 @@
+// Whole runs on ranks-as-threads: the same bits on every grid, through kills and resumes.
+#include "trainer/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <mutex>
+
+#include "comm/threads.h"
+#include "data/import.h"
+#include "tests/support/reference_transformer.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/support/values.h"
+
+namespace moat::trainer {
+namespace {
+
+// Chats of uneven lengths, a third of them with a weight of their own.
+void WriteChats(const std::filesystem::path& path) {
+  std::ofstream out(path);
+  const char* drinks[] = {"latte", "espresso", "green tea", "flat white", "mocha", "cold brew"};
+  for (int i = 0; i < 400; ++i) {
+    const std::string drink = drinks[i * 7 % 6], size = i % 3 ? "large" : "small";
+    out << R"({"id":"d)" << i << R"(","messages":[{"role":"user","content":"order )" << i << ": a "
+        << size << " " << drink << R"( please"},{"role":"assistant","content":"one )" << size << " "
+        << drink << R"( coming up"})";
+    for (int extra = 0; extra < i % 4; ++extra) {
+      out << R"(,{"role":"user","content":"and another )" << drinks[(i + extra) % 6]
+          << R"("},{"role":"assistant","content":"added the )" << drinks[(i + extra) % 6]
+          << R"( to your order"})";
+    }
+    out << "]" << (i % 3 == 0 ? R"(,"weight":0.5)" : "") << "}\n";
+  }
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = new testing::TemporaryDirectory;
+    WriteChats(*directory_ / "chats.jsonl");
+    configs::ImportConfig import;
+    import.in = {(*directory_ / "chats.jsonl").string()};
+    import.out = (*directory_ / "data").string();
+    import.vocab_size = 300;
+    data::Import(import);
+  }
+  static void TearDownTestSuite() { delete directory_; }
+
+  static TrainerOptions Options(const std::filesystem::path& run) {
+    TrainerOptions options;
+    configs::TrainConfig& c = options.config;
+    c.model.layers = 2;
+    c.model.width = 32;
+    c.model.heads = 4;
+    c.model.kv_heads = 2;
+    c.model.ffn = 48;
+    c.model.seq_len = 48;
+    c.model.dropout = 0.1;
+    c.data = (*directory_ / "data").string();
+    c.steps = 50;
+    c.global_batch = 16;
+    c.micro_batch = 1;
+    c.lr = 1e-2;
+    c.warmup = 5;
+    c.eval_every = 0;
+    c.eval_batches = 8;
+    c.checkpoint_every = 20;
+    options.layout.root = run;
+    options.identity = {{"lr", "0.01"}};
+    return options;
+  }
+
+  struct End {
+    core::ExitCode code = core::ExitCode::kBug;
+    std::vector<float> state;    // weights and both moments
+    std::vector<double> losses;  // by step
+    std::vector<std::string> hashes;
+    double validation = 0;
+  };
+
+  static End Train(const TrainerOptions& options, int dp, int threads) {
+    End end;
+    std::mutex mutex;
+    core::MakeDirectories(options.layout.root);
+    comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
+      tensor::Stream stream(threads);
+      Trainer trainer(options, data, stream);
+      const core::ExitCode code = trainer.Run();
+      const std::lock_guard lock(mutex);
+      std::vector<float> state;
+      for (const tensor::View view : {trainer.model().weights(), trainer.optimizer().moment1(),
+                                      trainer.optimizer().moment2()}) {
+        state.insert(state.end(), view.as<float>(), view.as<float>() + view.count);
+      }
+      if (!end.state.empty()) EXPECT_TRUE(testing::SameBits(end.state, state)) << "ranks differ";
+      end.state = state;
+      end.code = code;
+    });
+    const rundir::Metrics metrics = rundir::ReadMetrics(options.layout.metrics());
+    for (const auto& [step, line] : metrics.steps) {
+      end.losses.push_back(line.loss);
+      end.hashes.push_back(line.sample_hash);
+    }
+    if (!metrics.evaluations.empty())
+      end.validation = metrics.evaluations.rbegin()->second.val_loss;
+    return end;
+  }
+
+  static testing::TemporaryDirectory* directory_;
+};
+
+testing::TemporaryDirectory* TrainerTest::directory_ = nullptr;
+
+TEST_F(TrainerTest, EveryGridAndThreadCountEndsWithTheSameBitsWhileTheLossFalls) {
+  const testing::TemporaryDirectory runs;
+  const End one = Train(Options(runs / "1x1"), 1, 1);
+  ASSERT_EQ(one.code, core::ExitCode::kOk);
+  ASSERT_EQ(one.losses.size(), 50u);
+  EXPECT_LT(one.losses.back(), 0.8 * one.losses.front());
+  for (const int dp : {1, 2, 4}) {
+    for (const int threads : {1, 2}) {
+      if (dp * threads == 1) continue;
+      const End other =
+          Train(Options(runs / (std::to_string(dp) + "x" + std::to_string(threads))), dp, threads);
+      EXPECT_EQ(one.losses, other.losses) << dp << " ranks x " << threads << " threads";
+      EXPECT_EQ(one.hashes, other.hashes);
+      EXPECT_EQ(one.validation, other.validation);
+      EXPECT_TRUE(testing::SameBits(one.state, other.state))
+          << dp << " ranks x " << threads << " threads";
+    }
+  }
+}
+
+TEST_F(TrainerTest, StoppedAndResumedOnAnotherGridEndsWithTheSameBits) {
+  const testing::TemporaryDirectory runs;
+  const End whole = Train(Options(runs / "whole"), 2, 1);
+  for (const int dp_after : {2, 4, 1}) {
+    TrainerOptions options = Options(runs / ("stopped" + std::to_string(dp_after)));
+    int asked = 0;
+    std::mutex mutex;
+    options.stop_code = [&] {  // one rank hears the signal, in the middle of the run
+      const std::lock_guard lock(mutex);
+      return ++asked > 46 ? 75 : 0;
+    };
+    const End half = Train(options, 2, 1);
+    EXPECT_EQ(half.code, core::ExitCode::kPreempted);
+    ASSERT_LT(half.losses.size(), 50u);
+    options.stop_code = nullptr;
+    options.attempt = 1;
+    const End resumed = Train(options, dp_after, 2);
+    EXPECT_EQ(resumed.code, core::ExitCode::kOk);
+    EXPECT_EQ(whole.losses, resumed.losses);
+    EXPECT_EQ(whole.hashes, resumed.hashes);
+    EXPECT_TRUE(testing::SameBits(whole.state, resumed.state)) << "resumed with dp=" << dp_after;
+  }
+}
+
+TEST_F(TrainerTest, AFinishedRunHasNothingToDo) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.steps = 3;
+  const End first = Train(options, 1, 1);
+  const End again = Train(options, 1, 1);
+  EXPECT_EQ(again.code, core::ExitCode::kOk);
+  EXPECT_EQ(again.losses.size(), 3u);
+  EXPECT_TRUE(testing::SameBits(first.state, again.state));
+}
+
+TEST_F(TrainerTest, AnotherIdentityIsRefusedWithBothValues) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.steps = 2;
+  Train(options, 1, 1);
+  options.identity["lr"] = "0.5";
+  try {
+    Train(options, 1, 1);
+    FAIL() << "resumed with another learning rate";
+  } catch (const core::ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("lr was 0.01, now 0.5"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(TrainerTest, ADivergingRunEndsWith79AndCommitsNothingNew) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.lr = 1e30;
+  options.config.clip = 0;
+  options.config.warmup = 0;
+  options.config.checkpoint_every = 0;
+  EXPECT_THROW(Train(options, 2, 1), core::NumericsError);
+  EXPECT_TRUE(checkpoint::ListCheckpoints(options.layout.checkpoints()).empty());
+}
+
+// One rank has 1 weighted token, another 500: the loss is the mean over all 501, not a mean of
+// means.
+TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
+  configs::TrainConfig config = Options("unused").config;
+  config.model.vocab_size = 90;
+  config.model.seq_len = 500;
+  config.model.dropout = 0;
+  config.global_batch = 2;
+  config.clip = 0;
+  const auto batch_of = [&](int rank) {
+    data::Batch batch;
+    batch.rows = 1;
+    batch.seq_len = 500;
+    batch.samples = {static_cast<uint64_t>(rank)};
+    for (int t = 0; t < 500; ++t) {
+      batch.tokens.push_back((t * 7 + rank) % 90);
+      batch.targets.push_back((t * 11 + 3 + rank) % 90);
+      batch.span_start.push_back(0);
+      batch.weights.push_back(rank == 1 || t == 250 ? 1.0f : 0.0f);
+    }
+    return batch;
+  };
+  std::vector<double> losses(2), norms(2);
+  for (const int dp : {1, 2}) {
+    comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
+      tensor::Stream stream;
+      model::Transformer model(config.model, 1, true, stream);
+      model.InitializeWeights(1);
+      Optimizer optimizer(config, model, stream);
+      TrainingStep step(config, parallel::MakeCanonicalWays(2, 1, dp, 0), model, optimizer, data,
+                        stream);
+      int next = data.rank();
+      const StepResult result = step.Run(
+          1, [&] { return batch_of(next++); }, 0);
+      if (data.rank() == 0) {
+        losses[static_cast<size_t>(dp - 1)] = result.loss;
+        norms[static_cast<size_t>(dp - 1)] = result.grad_norm;
+        EXPECT_EQ(result.weight, 501);
+      }
+    });
+  }
+  EXPECT_EQ(losses[0], losses[1]);
+  EXPECT_EQ(norms[0], norms[1]);
+  // Against the plain f64 model, on one rank.
+  tensor::Stream stream;
+  model::Transformer model(config.model, 1, false, stream);
+  model.InitializeWeights(1);
+  testing::ReferenceTransformer reference(config.model);
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    const tensor::View weight = model.weight(static_cast<int>(p));
+    reference.parameters[model.parameters()[p].name] = {weight.as<float>(),
+                                                        weight.as<float>() + weight.count};
+  }
+  double one = 0, many = 0;
+  for (const int rank : {0, 1}) {
+    const data::Batch batch = batch_of(rank);
+    (rank == 0 ? one : many) =
+        reference.Loss({1, batch.tokens, batch.targets, batch.span_start, batch.weights});
+  }
+  EXPECT_NEAR(losses[0], (one + many) / 501, 1e-6);
+  EXPECT_GT(std::abs(losses[0] - (one + many / 500) / 2),
+            1e-4);  // a mean of means is another number
+}
+
+}  // namespace
+}  // namespace moat::trainer
