@@ -33,15 +33,14 @@ std::string Joined(const std::vector<std::string>& words) {
 }
 
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
-constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
+constexpr CommandSet kNamesRun = kTrain | kLaunch | kGenerate | kStatus | kRuns | kStop;
 constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch |
-                               kGenerate | kEval | kStatus | kRuns | kStop | kConfig |
-                               kCheckpointVerify;
+                               kGenerate | kStatus | kRuns | kStop | kConfig | kCheckpointVerify;
 
 // The run: what, where, how long.
-MOAT_FLAG(string, data, train.data, kRun | kEval, "data set directory, from moat data import");
+MOAT_FLAG(string, data, train.data, kRun, "data set directory, from moat data import");
 MOAT_FLAG(string, run_root, train.run_root, kNamesRun, "directory that holds the runs");
-MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
+MOAT_FLAG(string, run, train.run, kRun | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");
 MOAT_FLAG(string, resume, train.resume, kRun,
           "auto: from the newest intact checkpoint, if any; never: refuse if there is one; or the "
@@ -55,7 +54,7 @@ MOAT_FLAG(
     int32, dp, train.dp, kRun,
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
-MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport,
+MOAT_FLAG(int32, threads, train.threads, kRun | kGenerate | kDataImport,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
@@ -88,7 +87,7 @@ MOAT_FLAG(double, dropout, model.dropout, kRun, "share of activations dropped, i
 
 // The step.
 MOAT_FLAG(int64, global_batch, train.global_batch, kRun, "sequences in one update, over all ranks");
-MOAT_FLAG(int64, micro_batch, train.micro_batch, kRun | kEval,
+MOAT_FLAG(int64, micro_batch, train.micro_batch, kRun,
           "sequences in one forward pass of one rank; divides global_batch");
 MOAT_LIST_FLAG(loss_roles, Joined(train.loss_roles), kRun,
                "roles whose tokens are learned, with commas or repeated: system, user, assistant, "
@@ -106,7 +105,7 @@ MOAT_FLAG(double, clip, train.clip, kRun, "largest global gradient norm; 0: no c
 // Evaluation and checkpoints.
 MOAT_FLAG(int64, eval_every, train.eval_every, kRun,
           "steps between evaluations; 0: only at the end");
-MOAT_FLAG(int64, eval_batches, train.eval_batches, kRun | kEval,
+MOAT_FLAG(int64, eval_batches, train.eval_batches, kRun,
           "micro-batches of the validation split in one evaluation, over all ranks; 0: all of it");
 MOAT_FLAG(int64, checkpoint_every, train.checkpoint_every, kRun,
           "steps between checkpoints; 0: only at the end and when stopped");
@@ -120,7 +119,7 @@ MOAT_FLAG(double, grace, launching.grace, kLaunch,
           "seconds a run gets to save after a signal before it is killed");
 
 // Generation.
-MOAT_FLAG(string, checkpoint, generate.checkpoint, kGenerate | kEval,
+MOAT_FLAG(string, checkpoint, generate.checkpoint, kGenerate,
           "newest, best, or a checkpoint's directory; empty: best if there is one, else newest");
 MOAT_FLAG(string, prompt, generate.prompt, kGenerate, "text to continue");
 MOAT_FLAG(string, chat, generate.chat, kGenerate,

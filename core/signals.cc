@@ -19,6 +19,11 @@ std::atomic<bool> g_installed{false};
 std::array<struct sigaction, kSignals.size()> g_previous;
 static_assert(std::atomic<int>::is_always_lock_free, "a handler may use lock-free atomics only");
 
+// Handlers run on a stack of their own: oneDNN's generated kernels let the stack pointer point into
+// the heap, and a signal frame written there would overwrite whatever lies below it. A process's
+// signals go to its main thread, so one such stack is enough.
+alignas(64) std::array<char, 64 << 10> g_stack;
+
 void OnSignal(int number) {
   int none = 0;
   if (!g_first.compare_exchange_strong(none, number)) _exit(128 + number);
@@ -29,9 +34,13 @@ void OnSignal(int number) {
 StopRequest::StopRequest() {
   MOAT_CHECK(!g_installed.exchange(true), "one StopRequest at a time");
   g_first = 0;
+  stack_t stack = {};
+  stack.ss_sp = g_stack.data();
+  stack.ss_size = g_stack.size();
+  MOAT_CHECK(sigaltstack(&stack, nullptr) == 0, "a stack for signals");
   struct sigaction action = {};
   action.sa_handler = OnSignal;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &g_previous[i]);
 }

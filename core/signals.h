@@ -1,6 +1,6 @@
 // Requests to stop, as a process of a run hears them: a first signal asks, a second one insists.
 //
-//   const core::StopRequest stop;        // in main, before threads start
+//   const core::StopRequest stop;        // in main's thread, before others start
 //   if (stop.requested()) { save; return stop.exit_code(); }
 //
 // TERM, USR1 and USR2 (a scheduler, or the supervisor of a run) mean 75: preempted, come back. INT
