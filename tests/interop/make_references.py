@@ -12,7 +12,7 @@ cross-entropy, layer norm, GELU, SiLU, autograd and AdamW. They share nothing wi
 
 Files, safetensors, f32 computed in f64: <model>.safetensors holds weights, a batch, logits, the loss and all gradients;
 <model>_mistakes.safetensors the logits that one mistake each would give; <model>_training.safetensors weights and the
-losses and gradient norms of 200 steps (trained in f32).
+losses and gradient norms of 200 steps (trained in f32), and the losses that mistakes would give.
 """
 import hashlib
 import json
@@ -240,6 +240,10 @@ MISTAKES = {
 }
 
 
+TRAINING_MISTAKES = ["decay_joins_the_gradient", "vectors_decay", "mean_of_means", "weightless_step_updates",
+                     "clipped_before_the_mean"]
+
+
 class Draw:
     """A linear congruential generator; tests/interop/pattern.h has the same."""
 
@@ -278,16 +282,18 @@ def learning_rate(step):
     return t["lr"] * (t["min_lr"] + (1 - t["min_lr"]) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def train(family, c, weights):
+def train(family, c, weights, mistake=None):
     """(losses, gradient norms): AdamW on the mean over the global batch, in the weights' own type."""
     t = TRAINING
+    kind = torch.optim.Adam if mistake == "decay_joins_the_gradient" else torch.optim.AdamW
     for weight in weights.values():
         weight.requires_grad_(True)
     matrices = [w for w in weights.values() if w.dim() == 2]
     others = [w for w in weights.values() if w.dim() != 2]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": t["weight_decay"]},
-                                   {"params": others, "weight_decay": 0.0}],
-                                  betas=(t["beta1"], t["beta2"]), eps=t["adam_epsilon"])
+    vector_decay = t["weight_decay"] if mistake == "vectors_decay" else 0.0
+    optimizer = kind([{"params": matrices, "weight_decay": t["weight_decay"]},
+                      {"params": others, "weight_decay": vector_decay}],
+                     betas=(t["beta1"], t["beta2"]), eps=t["adam_epsilon"])
     draw, losses, norms = Draw(1), [], []
     for step in range(1, t["steps"] + 1):
         rows = [draw_row(draw, number, step == WEIGHTLESS_STEP) for number in range(t["global_batch"])]
@@ -295,19 +301,24 @@ def train(family, c, weights):
         optimizer.zero_grad()
         loss = 0.0
         for begin in range(0, len(rows), t["micro_batch"]):
-            part, _ = family(c, weights).loss(rows[begin:begin + t["micro_batch"]])
+            taken = rows[begin:begin + t["micro_batch"]]
+            part, _ = family(c, weights).loss(taken)
+            if mistake == "mean_of_means":  # over micro-batches, scaled so that the division below undoes it
+                part = part / max(1e-9, sum(w for row in taken for w in row["weights"])) * total / 2
             part.backward()
             loss += part.item()
-        if total == 0:
+        if total == 0 and mistake != "weightless_step_updates":
             losses, norms = losses + [0.0], norms + [0.0]
             continue
+        if mistake == "clipped_before_the_mean":
+            torch.nn.utils.clip_grad_norm_(weights.values(), t["clip"])
         for weight in weights.values():
-            weight.grad /= total
+            weight.grad /= total or 1
         norms.append(torch.nn.utils.clip_grad_norm_(weights.values(), t["clip"]).item())
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)
         optimizer.step()
-        losses.append(loss / total)
+        losses.append(loss / (total or 1))
     return losses, norms
 
 
@@ -348,8 +359,7 @@ def write_values(name, family, c):
     mistakes = {}
     for mistake, wrong in MISTAKES[family].items():
         mixed = type(mistake, (wrong, family), {})
-        with torch.no_grad():
-            mistakes[mistake] = mixed(c, weights).loss(rows)[1].float()
+        mistakes[mistake] = mixed(c, weights).loss(rows)[1].detach().float()
         far = ((mistakes[mistake] - logits).norm() / logits.norm()).item()
         print(f"{name}: {mistake} is {far:.1e} away")
     if name in ("llama", "gpt2"):
@@ -358,14 +368,20 @@ def write_values(name, family, c):
 
 def write_training(name, family, c):
     weights = draw_weights(c, name, 0.08, 0.02)
-    start = {key: weight.clone() for key, weight in weights.items()}
-    exact, _ = train(family, c, {key: weight.double() for key, weight in weights.items()})
-    losses, norms = train(family, c, weights)
+
+    def trained(kind, mistake=None):
+        return train(family, c, {key: weight.to(kind, copy=True) for key, weight in weights.items()}, mistake)
+
+    (losses, norms), (exact, _) = trained(torch.float32), trained(torch.float64)
     drift = max(abs(a - b) for a, b in zip(losses, exact))
     clipped = sum(norm > TRAINING["clip"] for norm in norms)
     print(f"{name}: loss {losses[0]:.3f} -> {losses[-1]:.3f}, {clipped} steps clipped, {drift:.1e} from f64")
     tensors = {"losses": torch.tensor(losses, dtype=torch.float64), "norms": torch.tensor(norms, dtype=torch.float64)}
-    tensors.update({"weight/" + key: weight for key, weight in start.items()})
+    for mistake in TRAINING_MISTAKES:
+        wrong = trained(torch.float32, mistake)[0]
+        print(f"{name}: {mistake} is {max(abs(a - b) for a, b in zip(losses, wrong)):.1e} away")
+        tensors["mistake/" + mistake] = torch.tensor(wrong, dtype=torch.float64)
+    tensors.update({"weight/" + key: weight for key, weight in weights.items()})
     write(name, tensors, config=json.dumps(c), training=json.dumps(TRAINING))
 
 
