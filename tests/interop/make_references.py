@@ -9,6 +9,7 @@ cross-entropy, layer norm, GELU, SiLU, autograd and AdamW. They share nothing wi
 
   llama  Touvron et al., "LLaMA", 2023, section 2.2, and Ainslie et al., "GQA", 2023
   gpt2   Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3
+  mixed  LayerNorm, rotary positions and biases everywhere, those of SwiGLU too
 
 Files, safetensors, f32 computed in f64: <model>.safetensors holds weights, a batch, logits, the loss and all gradients;
 <model>_mistakes.safetensors the logits that one mistake each would give; <model>_training.safetensors weights and the
@@ -32,6 +33,7 @@ LLAMA = {**COMMON, "kv_heads": 2, "ffn": 48, "norm": "rms", "position": "rotary"
          "tie_embeddings": False, "bias": False}
 GPT2 = {**COMMON, "kv_heads": HEADS, "ffn": 128, "norm": "layer", "position": "learned", "mlp": "gelu",
         "tie_embeddings": True, "bias": True}
+MIXED = {**LLAMA, "norm": "layer", "bias": True}
 # Clipped in most steps, not in all. Step 100 has no weight at all, so it has no mean and no update.
 TRAINING = {"steps": 200, "global_batch": 4, "micro_batch": 2, "lr": 1e-2, "min_lr": 0.1, "warmup": 20,
             "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "adam_epsilon": 1e-8, "clip": 1.6}
@@ -86,7 +88,7 @@ class Model:
         return F.linear(x, self.w[layer + name], self.w.get(layer + name.replace(".w", ".b")))
 
     def heads(self, x):  # [slots, heads * d] -> [heads, slots, d]
-        return x.view(len(x), -1, self.c["width"] // self.c["heads"]).transpose(0, 1)
+        return x.view(len(x), -1, WIDTH // HEADS).transpose(0, 1)
 
     def scores(self, q, k):
         return q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
@@ -159,6 +161,10 @@ class Gpt2(Model):
         return self.linear(F.gelu(self.linear(x, layer, "ffn.w_up"), approximate="tanh"), layer, "ffn.w_down")
 
 
+class Mixed(Llama):
+    norm = Gpt2.norm
+
+
 class UnscaledScores(Model):
     def scores(self, q, k):
         return q @ k.transpose(1, 2)
@@ -198,11 +204,6 @@ class RmsEpsilonOutside(Llama):
         return x / (torch.sqrt(x.square().mean(-1, keepdim=True)) + self.c["norm_epsilon"]) * self.w[name]
 
 
-class RmsTakesMeanOff(Llama):
-    def norm(self, x, name):
-        return super().norm(x - x.mean(-1, keepdim=True), name)
-
-
 class GateAndUpExchanged(Llama):
     def mlp(self, x, layer):
         return self.linear(F.silu(self.linear(x, layer, "ffn.w_up")) * self.linear(x, layer, "ffn.w_gate"), layer,
@@ -230,13 +231,13 @@ class VarianceOfNMinusOne(LayerNormBy):
 
 
 MISTAKES = {
-    Llama: {"unscaled_scores": UnscaledScores, "spans_see_each_other": SpansSeeEachOther,
-            "heads_shared_in_turn": HeadsSharedInTurn, "neighbours_turn": NeighboursTurn,
-            "base_of_500000": BaseOf500000, "epsilon_outside": RmsEpsilonOutside,
-            "mean_taken_off": RmsTakesMeanOff, "gate_and_up_exchanged": GateAndUpExchanged},
-    Gpt2: {"unscaled_scores": UnscaledScores, "spans_see_each_other": SpansSeeEachOther,
-           "positions_go_on": PositionsGoOn, "gelu_of_erf": GeluOfErf, "epsilon_outside": LayerEpsilonOutside,
-           "variance_of_n_minus_one": VarianceOfNMinusOne},
+    "llama": {"unscaled_scores": UnscaledScores, "spans_see_each_other": SpansSeeEachOther,
+              "heads_shared_in_turn": HeadsSharedInTurn, "neighbours_turn": NeighboursTurn,
+              "base_of_500000": BaseOf500000, "epsilon_outside": RmsEpsilonOutside,
+              "gate_and_up_exchanged": GateAndUpExchanged},
+    "gpt2": {"unscaled_scores": UnscaledScores, "spans_see_each_other": SpansSeeEachOther,
+             "positions_go_on": PositionsGoOn, "gelu_of_erf": GeluOfErf, "epsilon_outside": LayerEpsilonOutside,
+             "variance_of_n_minus_one": VarianceOfNMinusOne},
 }
 
 
@@ -288,12 +289,9 @@ def train(family, c, weights, mistake=None):
     kind = torch.optim.Adam if mistake == "decay_joins_the_gradient" else torch.optim.AdamW
     for weight in weights.values():
         weight.requires_grad_(True)
-    matrices = [w for w in weights.values() if w.dim() == 2]
-    others = [w for w in weights.values() if w.dim() != 2]
-    vector_decay = t["weight_decay"] if mistake == "vectors_decay" else 0.0
-    optimizer = kind([{"params": matrices, "weight_decay": t["weight_decay"]},
-                      {"params": others, "weight_decay": vector_decay}],
-                     betas=(t["beta1"], t["beta2"]), eps=t["adam_epsilon"])
+    groups = [{"params": [w], "weight_decay": t["weight_decay"] if w.dim() == 2 or mistake == "vectors_decay" else 0.0}
+              for w in weights.values()]
+    optimizer = kind(groups, betas=(t["beta1"], t["beta2"]), eps=t["adam_epsilon"])
     draw, losses, norms = Draw(1), [], []
     for step in range(1, t["steps"] + 1):
         rows = [draw_row(draw, number, step == WEIGHTLESS_STEP) for number in range(t["global_batch"])]
@@ -325,8 +323,7 @@ def train(family, c, weights, mistake=None):
 def write(name, tensors, **metadata):
     """safetensors: the header's length, the header, the tensors' bytes one after the other."""
     with open(__file__, "rb") as script:
-        metadata["script_sha256"] = hashlib.sha256(script.read()).hexdigest()
-    metadata["torch"] = torch.__version__
+        metadata.update(script_sha256=hashlib.sha256(script.read()).hexdigest(), torch=torch.__version__)
     header, data = {"__metadata__": metadata}, b""
     kinds = {torch.float64: ("F64", "<%dd"), torch.float32: ("F32", "<%df"), torch.int32: ("I32", "<%di")}
     for key, tensor in tensors.items():
@@ -357,12 +354,12 @@ def write_values(name, family, c):
         tensors["gradient/" + key] = weight.grad.float()
     write(name, tensors, config=json.dumps(c))
     mistakes = {}
-    for mistake, wrong in MISTAKES[family].items():
-        mixed = type(mistake, (wrong, family), {})
-        mistakes[mistake] = mixed(c, weights).loss(rows)[1].detach().float()
+    for mistake, wrong in MISTAKES.get(name, {}).items():
+        spoilt = type(mistake, (wrong, family), {})
+        mistakes[mistake] = spoilt(c, weights).loss(rows)[1].detach().float()
         far = ((mistakes[mistake] - logits).norm() / logits.norm()).item()
         print(f"{name}: {mistake} is {far:.1e} away")
-    if name in ("llama", "gpt2"):
+    if mistakes:
         write(name + "_mistakes", mistakes, config=json.dumps(c))
 
 
@@ -391,6 +388,7 @@ def main():
     write_values("llama", Llama, LLAMA)
     write_values("llama_tied", Llama, {**LLAMA, "tie_embeddings": True})
     write_values("gpt2", Gpt2, GPT2)
+    write_values("mixed", Mixed, MIXED)
     write_training("llama_training", Llama, LLAMA)
     write_training("gpt2_training", Gpt2, GPT2)
 

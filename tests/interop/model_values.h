@@ -49,13 +49,14 @@ inline void FillWeights(model::Transformer& model, const Tensors& weights) {
     MOAT_CHECK(to.count == static_cast<int64_t>(values.size()), "a weight of another size");
     std::copy(values.begin(), values.end(), to.as<float>());
   }
+  model.RoundWeights();
 }
 
-inline ModelValues ValuesOf(const ModelCase& of) {
+inline ModelValues ValuesOf(const ModelCase& of, core::DType dtype = core::DType::kF32) {
   tensor::Stream stream(2);
   const auto slots = static_cast<int64_t>(of.tokens.size());
   const int64_t rows = slots / of.config.seq_len;
-  model::Transformer model(of.config, rows, true, stream);
+  model::Transformer model(of.config, {.max_rows = rows, .dtype = dtype}, stream);
   FillWeights(model, of.weights);
   const std::vector<uint64_t> samples(static_cast<size_t>(rows));
   const model::MicroBatch batch{rows,

@@ -15,21 +15,22 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 struct Precision {
-  const char* name;
+  core::DType dtype;
   Bounds bounds;
 };
-constexpr Precision kF32 = {"f32", {1e-5, 1e-6, 1e-4}};
+constexpr Precision kF32 = {core::DType::kF32, {1e-5, 1e-6, 1e-4}};
 
 // docs/interop.md lists the files.
-constexpr const char* kModels[] = {"llama", "llama_tied"};
-constexpr const char* kFamilies[] = {"llama"};
+constexpr const char* kModels[] = {"llama", "llama_tied", "gpt2", "mixed"};
+constexpr const char* kFamilies[] = {"llama", "gpt2"};
 
 class ModelValuesTest : public ::testing::TestWithParam<std::tuple<const char*, Precision>> {};
 
 TEST_P(ModelValuesTest, LogitsLossAndGradientsArePyTorchs) {
   const auto& [name, precision] = GetParam();
   const ReferenceFile file(name);
-  EXPECT_THAT(Disagreements(ValuesOf(ModelCase(file)), ReferenceValues(file), precision.bounds),
+  EXPECT_THAT(Disagreements(ValuesOf(ModelCase(file), precision.dtype), ReferenceValues(file),
+                            precision.bounds),
               IsEmpty());
 }
 
@@ -37,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(All, ModelValuesTest,
                          Combine(::testing::ValuesIn(kModels), ::testing::Values(kF32)),
                          [](const auto& test) {
                            return std::string(std::get<0>(test.param)) + "_" +
-                                  std::get<1>(test.param).name;
+                                  core::Name(std::get<1>(test.param).dtype);
                          });
 
 class MistakesTest : public ::testing::TestWithParam<const char*> {
@@ -159,8 +160,8 @@ TEST(References, HoldThePatternOfBothLanguages) {
 TEST(References, AreOfTheScriptAsItIs) {
   const std::string script = core::ReadWholeFile(InteropFolder() / "make_references.py");
   const std::string digest = core::Hex(core::Sha256Of(script));
-  for (const char* name : {"llama", "llama_tied", "gpt2", "llama_mistakes", "gpt2_mistakes",
-                           "llama_training", "gpt2_training"}) {
+  for (const char* name : {"llama", "llama_tied", "gpt2", "mixed", "llama_mistakes",
+                           "gpt2_mistakes", "llama_training", "gpt2_training"}) {
     EXPECT_EQ(ReferenceFile(name).metadata("script_sha256"), digest) << name;
     EXPECT_NE(ReferenceFile(name).metadata("script_sha256"),
               core::Hex(core::Sha256Of(script + "\n")));
