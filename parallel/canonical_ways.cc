@@ -72,4 +72,10 @@ CanonicalWays MakeCanonicalWays(int64_t global_batch, int64_t micro_batch, int d
   return result;
 }
 
+CanonicalWays MakeWays(bool canonical, int64_t global_batch, int64_t micro_batch, int dp,
+                       int ways) {
+  return canonical ? MakeCanonicalWays(global_batch, micro_batch, dp, ways)
+                   : MakeFastWays(global_batch, micro_batch, dp);
+}
+
 }  // namespace moat::parallel

@@ -36,4 +36,7 @@ CanonicalWays MakeCanonicalWays(int64_t global_batch, int64_t micro_batch, int d
 // the micro-batches. The order over ranks is the backend's.
 CanonicalWays MakeFastWays(int64_t global_batch, int64_t micro_batch, int dp);
 
+// One of the two; `ways` matters to the canonical only.
+CanonicalWays MakeWays(bool canonical, int64_t global_batch, int64_t micro_batch, int dp, int ways);
+
 }  // namespace moat::parallel

@@ -10,6 +10,7 @@
 #include "core/logging.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "trainer/gemm_rate.h"
 #include "trainer/process_memory.h"
 
 namespace moat::trainer {
@@ -55,12 +56,6 @@ data::Tokenizer CheckedTokenizer(const data::Dataset& dataset) {
   return tokenizer;
 }
 
-parallel::CanonicalWays WaysFor(const configs::TrainConfig& c, int dp) {
-  return c.reduction == configs::Reduction::kFast
-             ? parallel::MakeFastWays(c.global_batch, c.micro_batch, dp)
-             : parallel::MakeCanonicalWays(c.global_batch, c.micro_batch, dp, c.canonical_ways);
-}
-
 std::string HexOf(uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof text, "%016" PRIx64, value);
@@ -79,7 +74,9 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
       model_(ModelFor(options_.config, dataset_),
              {options_.config.micro_batch, true, options_.config.dtype, &groups.tensor}, stream),
       optimizer_(options_.config, model_, stream),
-      ways_(WaysFor(options_.config, groups.data.size())),
+      ways_(parallel::MakeWays(options_.config.reduction == configs::Reduction::kCanonical,
+                               options_.config.global_batch, options_.config.micro_batch,
+                               groups.data.size(), options_.config.canonical_ways)),
       evaluator_(validation_, CheckedTokenizer(dataset_), options_.config.micro_batch,
                  options_.config.eval_batches) {
   options_.identity["data content"] = dataset_.content_digest();
@@ -169,6 +166,7 @@ core::ExitCode Trainer::Run() {
       core::Log() << "nothing to do: step " << progress_.step << " of " << target << " is done";
     return core::ExitCode::kOk;
   }
+  gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
   data::Prefetcher prefetcher(train_, [this](int64_t taken) { return SamplesOf(taken); });
   while (progress_.step < target) {
@@ -206,6 +204,7 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   line.lr = result.learning_rate;
   line.ms = seconds * 1e3;
   line.tokens_per_second = static_cast<double>(c.global_batch * c.model.seq_len) / seconds;
+  line.gemm_fraction = line.tokens_per_second * model::FlopsPerToken(model_.config()) / gemm_rate_;
   line.memory_bytes = PeakMemory().value;
   line.data_wait = waited / seconds;
   line.exposed_communication = groups_.data.size() > 1 ? result.communication_seconds / seconds : 0;
@@ -216,10 +215,10 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   char text[256];
   std::snprintf(text, sizeof text,
                 "step %" PRId64 "/%" PRId64
-                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  mem %s  data %.1f%%  comm "
-                "%.1f%%  eta %s",
+                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  gemm %.0f%%  mem %s  "
+                "data %.1f%%  comm %.1f%%  eta %s",
                 line.step, c.steps, line.loss, line.grad_norm, line.lr, line.ms,
-                core::FormatCount(line.tokens_per_second).c_str(),
+                core::FormatCount(line.tokens_per_second).c_str(), 100 * line.gemm_fraction,
                 core::Format(core::Bytes(line.memory_bytes)).c_str(), 100 * line.data_wait,
                 100 * line.exposed_communication, core::FormatSeconds(line.eta_seconds).c_str());
   core::Log() << text;

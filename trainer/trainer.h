@@ -74,6 +74,7 @@ class Trainer {
   RunProgress progress_;
   int64_t first_step_ = 0;  // of this attempt
   int64_t saved_step_ = -1;
+  double gemm_rate_ = 0;                            // FLOP/s of all ranks together
   double training_seconds_ = 0;                     // of this attempt's steps, for the ETA
   std::unique_ptr<rundir::MetricsWriter> metrics_;  // rank 0
 };
