@@ -81,7 +81,7 @@ std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
   std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(length_));
   const int64_t width = config_.width;
   tensor::Embed(HostView(tokens.data(), count), model_.weight(0),
-                hidden_.view().Range(0, count * width), width, stream_);
+                hidden_.view().Range(0, count * width), width, false, stream_);
   for (int64_t l = 0; l < config_.layers; ++l) FeedLayer(l, count);
   length_ += count;
 
@@ -91,7 +91,7 @@ std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
                   inverse_.view().Range(0, 1), config_.norm_epsilon, stream_);
   std::vector<float> logits(static_cast<size_t>(config_.vocab_size));
   const int output = config_.tie_embeddings ? 0 : static_cast<int>(model_.parameters().size()) - 1;
-  tensor::MatMul(false, true, 1, config_.vocab_size, width, normed, model_.weight(output),
+  tensor::MatMul(false, true, 1, config_.vocab_size, width, normed, model_.weight(output), {},
                  HostView(logits.data(), config_.vocab_size), false, stream_);
   stream_.Synchronize();
   return logits;
@@ -114,7 +114,7 @@ void Generator::FeedLayer(int64_t l, int64_t count) {
 
   tensor::RmsNorm(hidden, weights(kAttentionNorm, 1), normed, inverse, config_.norm_epsilon,
                   stream_);
-  tensor::MatMul(false, true, count, qkv_width, width, normed, weights(kWq, 3), qkv, false,
+  tensor::MatMul(false, true, count, qkv_width, width, normed, weights(kWq, 3), {}, qkv, false,
                  stream_);
   tensor::Rotate(qkv, HostView(static_cast<const int32_t*>(positions_.data()), count),
                  config_.heads + config_.kv_heads, head, qkv_width, config_.rotary_base, false,
@@ -130,14 +130,15 @@ void Generator::FeedLayer(int64_t l, int64_t count) {
                             attention.Range(t * q, q), config_.heads, config_.kv_heads, head,
                             stream_);
   }
-  tensor::MatMul(false, true, count, width, q, attention, weights(kWo, 1), branch, false, stream_);
+  tensor::MatMul(false, true, count, width, q, attention, weights(kWo, 1), {}, branch, false,
+                 stream_);
   tensor::Add(branch, hidden, stream_);
 
   tensor::RmsNorm(hidden, weights(kFfnNorm, 1), normed, inverse, config_.norm_epsilon, stream_);
-  tensor::MatMul(false, true, count, 2 * config_.ffn, width, normed, weights(kWGate, 2), gate_up,
-                 false, stream_);
+  tensor::MatMul(false, true, count, 2 * config_.ffn, width, normed, weights(kWGate, 2), {},
+                 gate_up, false, stream_);
   tensor::SwiGlu(gate_up, ffn, config_.ffn, stream_);
-  tensor::MatMul(false, true, count, width, config_.ffn, ffn, weights(kWDown, 1), branch, false,
+  tensor::MatMul(false, true, count, width, config_.ffn, ffn, weights(kWDown, 1), {}, branch, false,
                  stream_);
   tensor::Add(branch, hidden, stream_);
 }

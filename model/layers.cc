@@ -10,7 +10,7 @@ void Transformer::ForwardLayers(const MicroBatch& batch) {
   LoadBatch(batch);
   const CommonBuffers at = CommonFor(batch.rows);
   const View first = LayerFor(0, batch.rows).input;
-  tensor::Embed(at.tokens, weight(0), first, config_.width, stream_);
+  tensor::Embed(at.tokens, weight(0), first, config_.width, false, stream_);
   tensor::Dropout(first, config_.width, DropoutFor(batch, 0), stream_);
   for (int64_t l = 0; l < config_.layers; ++l) ForwardLayer(batch, l);
   const int final_norm = LayerIndex(config_.layers, kAttentionNorm);
@@ -28,12 +28,12 @@ void Transformer::ForwardLayer(const MicroBatch& batch, int64_t l) {
   tensor::RmsNorm(at.input, weight(LayerIndex(l, kAttentionNorm)), at.attention_norm,
                   at.attention_inverse, config_.norm_epsilon, stream_);
   tensor::MatMul(false, true, tokens, qkv_width, width, at.attention_norm,
-                 WeightGroup(LayerIndex(l, kWq), 3), at.qkv, false, stream_);
+                 WeightGroup(LayerIndex(l, kWq), 3), {}, at.qkv, false, stream_);
   tensor::Rotate(at.qkv, common.positions, config_.heads + config_.kv_heads, head, qkv_width,
                  config_.rotary_base, false, stream_);
   tensor::Attention(AttentionOf(batch), common.span_start, at.qkv, at.attention, at.log_sum,
                     common.workspace, stream_);
-  tensor::MatMul(false, true, tokens, width, q_width, at.attention, weight(LayerIndex(l, kWo)),
+  tensor::MatMul(false, true, tokens, width, q_width, at.attention, weight(LayerIndex(l, kWo)), {},
                  common.branch, false, stream_);
   tensor::AddDropout(at.input, common.branch, at.middle, width,
                      DropoutFor(batch, AttentionPlace(l)), stream_);
@@ -41,9 +41,9 @@ void Transformer::ForwardLayer(const MicroBatch& batch, int64_t l) {
   tensor::RmsNorm(at.middle, weight(LayerIndex(l, kFfnNorm)), at.ffn_norm, at.ffn_inverse,
                   config_.norm_epsilon, stream_);
   tensor::MatMul(false, true, tokens, 2 * config_.ffn, width, at.ffn_norm,
-                 WeightGroup(LayerIndex(l, kWGate), 2), at.gate_up, false, stream_);
+                 WeightGroup(LayerIndex(l, kWGate), 2), {}, at.gate_up, false, stream_);
   tensor::SwiGlu(at.gate_up, at.ffn, config_.ffn, stream_);
-  tensor::MatMul(false, true, tokens, width, config_.ffn, at.ffn, weight(LayerIndex(l, kWDown)),
+  tensor::MatMul(false, true, tokens, width, config_.ffn, at.ffn, weight(LayerIndex(l, kWDown)), {},
                  common.branch, false, stream_);
   const View next = l + 1 < config_.layers ? LayerFor(l + 1, batch.rows).input : common.final_input;
   tensor::AddDropout(at.middle, common.branch, next, width, DropoutFor(batch, FfnPlace(l)),
@@ -69,15 +69,15 @@ void Transformer::BackwardFfn(const MicroBatch& batch, int64_t l, bool accumulat
 
   tensor::Copy(gradient, branch, stream_);
   tensor::Dropout(branch, width, DropoutFor(batch, FfnPlace(l)), stream_);
-  tensor::MatMul(true, false, width, ffn, tokens, branch, at.ffn,
+  tensor::MatMul(true, false, width, ffn, tokens, branch, at.ffn, {},
                  this->gradient(LayerIndex(l, kWDown)), accumulate, stream_);
-  tensor::MatMul(false, false, tokens, ffn, width, branch, weight(LayerIndex(l, kWDown)), dffn,
+  tensor::MatMul(false, false, tokens, ffn, width, branch, weight(LayerIndex(l, kWDown)), {}, dffn,
                  false, stream_);
   tensor::SwiGluGrad(at.gate_up, dffn, dgate_up, ffn, stream_);
   const View pair = WeightGroup(LayerIndex(l, kWGate), 2);
-  tensor::MatMul(true, false, 2 * ffn, width, tokens, dgate_up, at.ffn_norm,
+  tensor::MatMul(true, false, 2 * ffn, width, tokens, dgate_up, at.ffn_norm, {},
                  GradientGroup(LayerIndex(l, kWGate), 2), accumulate, stream_);
-  tensor::MatMul(false, false, tokens, width, 2 * ffn, dgate_up, pair, branch, false, stream_);
+  tensor::MatMul(false, false, tokens, width, 2 * ffn, dgate_up, pair, {}, branch, false, stream_);
   tensor::RmsNormGrad(at.middle, weight(LayerIndex(l, kFfnNorm)), at.ffn_inverse, branch, branch,
                       this->gradient(LayerIndex(l, kFfnNorm)), accumulate, stream_);
   tensor::Add(branch, gradient, stream_);
@@ -94,18 +94,18 @@ void Transformer::BackwardAttention(const MicroBatch& batch, int64_t l, bool acc
 
   tensor::Copy(gradient, branch, stream_);
   tensor::Dropout(branch, width, DropoutFor(batch, AttentionPlace(l)), stream_);
-  tensor::MatMul(true, false, width, q_width, tokens, branch, at.attention,
+  tensor::MatMul(true, false, width, q_width, tokens, branch, at.attention, {},
                  this->gradient(LayerIndex(l, kWo)), accumulate, stream_);
-  tensor::MatMul(false, false, tokens, q_width, width, branch, weight(LayerIndex(l, kWo)),
+  tensor::MatMul(false, false, tokens, q_width, width, branch, weight(LayerIndex(l, kWo)), {},
                  dattention, false, stream_);
   tensor::AttentionGrad(AttentionOf(batch), common.span_start, at.qkv, at.attention, at.log_sum,
                         dattention, dqkv, common.workspace, stream_);
   tensor::Rotate(dqkv, common.positions, config_.heads + config_.kv_heads, config_.head_width(),
                  qkv_width, config_.rotary_base, true, stream_);
-  tensor::MatMul(true, false, qkv_width, width, tokens, dqkv, at.attention_norm,
+  tensor::MatMul(true, false, qkv_width, width, tokens, dqkv, at.attention_norm, {},
                  GradientGroup(LayerIndex(l, kWq), 3), accumulate, stream_);
   tensor::MatMul(false, false, tokens, width, qkv_width, dqkv, WeightGroup(LayerIndex(l, kWq), 3),
-                 branch, false, stream_);
+                 {}, branch, false, stream_);
   tensor::RmsNormGrad(at.input, weight(LayerIndex(l, kAttentionNorm)), at.attention_inverse, branch,
                       branch, this->gradient(LayerIndex(l, kAttentionNorm)), accumulate, stream_);
   tensor::Add(branch, gradient, stream_);

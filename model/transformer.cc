@@ -152,7 +152,7 @@ void Transformer::Logits(const MicroBatch& batch, float* logits) {
   const int64_t tokens = batch.rows * config_.seq_len;
   const int output = config_.tie_embeddings ? 0 : static_cast<int>(table_.size()) - 1;
   tensor::MatMul(false, true, tokens, config_.vocab_size, config_.width,
-                 CommonFor(batch.rows).final_norm, weight(output),
+                 CommonFor(batch.rows).final_norm, weight(output), {},
                  tensor::HostView(logits, tokens * config_.vocab_size), false, stream_);
 }
 
@@ -166,13 +166,14 @@ LossSums Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumula
     const int64_t rows = std::min(kLossRows, tokens - begin);
     const View chunk = at.final_norm.Range(begin * width, rows * width);
     const View logits = at.logits.Range(0, rows * vocab);
-    tensor::MatMul(false, true, rows, vocab, width, chunk, weight(output), logits, false, stream_);
+    tensor::MatMul(false, true, rows, vocab, width, chunk, weight(output), {}, logits, false,
+                   stream_);
     tensor::CrossEntropy(logits, at.targets.Range(begin, rows), at.weights.Range(begin, rows),
-                         at.losses.Range(begin, rows), gradient, stream_);
+                         at.losses.Range(begin, rows), gradient ? logits : View{}, stream_);
     if (!gradient) continue;
-    tensor::MatMul(false, false, rows, width, vocab, logits, weight(output),
+    tensor::MatMul(false, false, rows, width, vocab, logits, weight(output), {},
                    at.gradient.Range(begin * width, rows * width), false, stream_);
-    tensor::MatMul(true, false, vocab, width, rows, logits, chunk, this->gradient(output),
+    tensor::MatMul(true, false, vocab, width, rows, logits, chunk, {}, this->gradient(output),
                    accumulate || begin > 0, stream_);
   }
   stream_.Synchronize();

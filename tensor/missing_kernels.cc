@@ -32,23 +32,30 @@ void Fill(Result (*&entry)(Arguments...)) {
 template <core::DeviceKind device>
 void RefuseMissingKernels(KernelTable* table) {
   Fill<device, "MatMul">(table->matmul);
+  Fill<device, "BiasGrad">(table->bias_grad);
   Fill<device, "Embed">(table->embed);
   Fill<device, "EmbedGrad">(table->embed_grad);
   Fill<device, "RmsNorm">(table->rms_norm);
   Fill<device, "RmsNormGrad">(table->rms_norm_grad);
+  Fill<device, "LayerNorm">(table->layer_norm);
+  Fill<device, "LayerNormGrad">(table->layer_norm_grad);
   Fill<device, "Rotate">(table->rotate);
   Fill<device, "Attention">(table->attention);
   Fill<device, "AttentionGrad">(table->attention_grad);
   Fill<device, "AttentionCached">(table->attention_cached);
   Fill<device, "SwiGlu">(table->swiglu);
   Fill<device, "SwiGluGrad">(table->swiglu_grad);
+  Fill<device, "Gelu">(table->gelu);
+  Fill<device, "GeluGrad">(table->gelu_grad);
   Fill<device, "AddDropout">(table->add_dropout);
   Fill<device, "Dropout">(table->dropout);
   Fill<device, "Add">(table->add);
+  Fill<device, "Cast">(table->to_f32);
+  Fill<device, "Cast">(table->from_f32);
   Fill<device, "CrossEntropy">(table->cross_entropy);
   Fill<device, "AdamW">(table->adamw);
   Fill<device, "SumOfSquares">(table->sum_of_squares);
-  static_assert(sizeof(KernelTable) == 17 * sizeof(void (*)()),
+  static_assert(sizeof(KernelTable) == 24 * sizeof(void (*)()),
                 "a new kernel needs its line above, or its call would end the program");
 }
 

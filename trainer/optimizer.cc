@@ -39,7 +39,7 @@ void Optimizer::Update(double learning_rate, double gradient_scale) {
     tensor::AdamW(step, model_.gradients().Range(range.begin, range.count),
                   moment1_.view().Range(range.begin, range.count),
                   moment2_.view().Range(range.begin, range.count),
-                  model_.weights().Range(range.begin, range.count), stream_);
+                  model_.weights().Range(range.begin, range.count), {}, stream_);
   }
 }
 

@@ -1,4 +1,4 @@
-// SwiGLU, residual addition, dropout.
+// SwiGLU, GELU, residual addition, dropout.
 #include <vector>
 
 #include "core/rng.h"
@@ -23,6 +23,26 @@ MOAT_ROW_KERNEL void SwiGluGradRow(const float* gate, const float* up, const flo
     const float silu = gate[i] * s;
     dup[i] = dy[i] * silu;
     dgate[i] = dy[i] * up[i] * (s + silu * (1.0f - s));
+  }
+}
+
+// sqrt(2/pi) and the cubic term of the approximation.
+constexpr float kGeluScale = 0.7978845608f, kGeluCubic = 0.044715f;
+
+// 1 + tanh(u) is 2 sigmoid(2u).
+MOAT_ROW_KERNEL void GeluRow(const float* x, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float u = kGeluScale * (x[i] + kGeluCubic * x[i] * x[i] * x[i]);
+    y[i] = x[i] * Sigmoid(2.0f * u);
+  }
+}
+
+MOAT_ROW_KERNEL void GeluGradRow(const float* x, const float* dy, float* dx, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float u = kGeluScale * (x[i] + kGeluCubic * x[i] * x[i] * x[i]);
+    const float s = Sigmoid(2.0f * u);
+    const float slope = kGeluScale * (1.0f + 3.0f * kGeluCubic * x[i] * x[i]);
+    dx[i] = dy[i] * (s + 2.0f * x[i] * s * (1.0f - s) * slope);
   }
 }
 
@@ -57,6 +77,19 @@ void SwiGluGrad(int64_t rows, int64_t width, const void* gate_up, const void* dy
       SwiGluGradRow(gate, gate + width, static_cast<const float*>(dy) + r * width, dgate,
                     dgate + width, width);
     }
+  });
+}
+
+void Gelu(int64_t count, const void* x, void* y, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    GeluRow(static_cast<const float*>(x) + begin, static_cast<float*>(y) + begin, end - begin);
+  });
+}
+
+void GeluGrad(int64_t count, const void* x, const void* dy, void* dx, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    GeluGradRow(static_cast<const float*>(x) + begin, static_cast<const float*>(dy) + begin,
+                static_cast<float*>(dx) + begin, end - begin);
   });
 }
 
@@ -125,6 +158,8 @@ void Add(int64_t count, const void* x, void* y, const Stream& stream) {
 void FillActivation(KernelTable& table) {
   table.swiglu = SwiGlu;
   table.swiglu_grad = SwiGluGrad;
+  table.gelu = Gelu;
+  table.gelu_grad = GeluGrad;
   table.add_dropout = AddDropout;
   table.dropout = Dropout;
   table.add = Add;

@@ -15,11 +15,16 @@ constexpr int64_t kColumnBlock = 64;
 
 template <typename T>
 void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
-           const Stream& stream) {
+           bool accumulate, const Stream& stream) {
   ParallelBlocks(tokens, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      std::memcpy(static_cast<T*>(y) + t * width, static_cast<const T*>(table) + ids[t] * width,
-                  static_cast<size_t>(width) * sizeof(T));
+      const T* from = static_cast<const T*>(table) + ids[t] * width;
+      T* to = static_cast<T*>(y) + t * width;
+      if (!accumulate) {
+        std::memcpy(to, from, static_cast<size_t>(width) * sizeof(T));
+        continue;
+      }
+      for (int64_t j = 0; j < width; ++j) Store(to + j, Load(to + j) + Load(from + j));
     }
   });
 }

@@ -13,6 +13,7 @@ const KernelTable& CpuKernels(core::DType dtype) {
     cpu::FillMatMul(table);
     cpu::FillEmbedding(table);
     cpu::FillNorm(table);
+    cpu::FillLayerNorm(table);
     cpu::FillAttention(table);
     cpu::FillActivation(table);
     cpu::FillLoss(table);

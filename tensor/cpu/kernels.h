@@ -8,6 +8,7 @@ namespace moat::tensor::cpu {
 void FillMatMul(KernelTable& table);
 void FillEmbedding(KernelTable& table);
 void FillNorm(KernelTable& table);
+void FillLayerNorm(KernelTable& table);
 void FillAttention(KernelTable& table);
 void FillActivation(KernelTable& table);
 void FillLoss(KernelTable& table);

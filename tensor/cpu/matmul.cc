@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "tensor/cpu/kernels.h"
 #include "tensor/cpu/parallel_for.h"
+#include "tensor/cpu/vector_math.h"
 
 namespace moat::tensor::cpu {
 namespace {
@@ -17,8 +18,13 @@ namespace {
 constexpr int64_t kTileRows = 512;
 constexpr int64_t kTileColumns = 128;
 
+MOAT_ROW_KERNEL void AddRow(const float* x, float* y, int64_t width) {
+  for (int64_t i = 0; i < width; ++i) y[i] += x[i];
+}
+
 void MatMulF32(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void* a_void,
-               const void* b_void, void* c_void, bool, bool accumulate, const Stream& stream) {
+               const void* b_void, const void* bias, void* c_void, bool, bool accumulate,
+               const Stream& stream) {
   const auto* a = static_cast<const float*>(a_void);
   const auto* b = static_cast<const float*>(b_void);
   auto* c = static_cast<float*>(c_void);
@@ -31,9 +37,13 @@ void MatMulF32(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, cons
     const int64_t j = task / row_tiles * kTileColumns;
     const float* tile_a = a + (trans_a ? i : i * lda);
     const float* tile_b = b + (trans_b ? j * ldb : j);
-    dnnl_sgemm(trans_a ? 'T' : 'N', trans_b ? 'T' : 'N', std::min(kTileRows, m - i),
-               std::min(kTileColumns, n - j), k, 1.0f, tile_a, lda, tile_b, ldb,
-               accumulate ? 1.0f : 0.0f, c + i * n + j, n);
+    const int64_t rows = std::min(kTileRows, m - i), columns = std::min(kTileColumns, n - j);
+    float* tile_c = c + i * n + j;
+    dnnl_sgemm(trans_a ? 'T' : 'N', trans_b ? 'T' : 'N', rows, columns, k, 1.0f, tile_a, lda,
+               tile_b, ldb, accumulate ? 1.0f : 0.0f, tile_c, n);
+    for (int64_t r = 0; bias && r < rows; ++r) {  // while the tile is in the cache
+      AddRow(static_cast<const float*>(bias) + j, tile_c + r * n, columns);
+    }
   });
 }
 

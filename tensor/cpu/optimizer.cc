@@ -40,10 +40,14 @@ MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
 }
 
 void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* moment1,
-           float* moment2, float* weight, const Stream& stream) {
+           float* moment2, float* weight, void* rounded, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
     AdamWRange(end - begin, step, gradient + begin, moment1 + begin, moment2 + begin,
                weight + begin);
+    if (!rounded) return;
+    for (int64_t i = begin; i < end; ++i) {
+      static_cast<core::BFloat16*>(rounded)[i] = core::BFloat16(weight[i]);
+    }
   });
 }
 

@@ -7,7 +7,8 @@ namespace {
 
 template <core::DType dtype>
 void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void* a,
-            const void* b, void* c, bool c_is_f32, bool accumulate, const Stream& stream) {
+            const void* b, const void* bias, void* c, bool c_is_f32, bool accumulate,
+            const Stream& stream) {
   CudaStream& queue = Of(stream);
   const MatmulShape shape{trans_a,
                           trans_b,
@@ -17,11 +18,11 @@ void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const v
                           dtype,
                           c_is_f32 ? core::DType::kF32 : dtype,
                           accumulate,
-                          false,
+                          bias != nullptr,
                           AlignmentOf(a),
                           AlignmentOf(b),
                           AlignmentOf(c)};
-  queue.PlanOf(shape).Run(a, b, nullptr, c, queue.blas(), queue.workspace(), kWorkspaceBytes,
+  queue.PlanOf(shape).Run(a, b, bias, c, queue.blas(), queue.workspace(), kWorkspaceBytes,
                           queue.get());
 }
 

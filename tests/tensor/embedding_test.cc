@@ -16,7 +16,7 @@ TEST(Embed, GathersRowsAndAddsGradientsOfRepeatedTokens) {
     Stream stream(threads);
     std::vector<float> y(5 * width), grad(static_cast<size_t>(vocab * width), 0.5f);
     Embed(HostView(ids.data(), 5), HostView(table.data(), vocab * width),
-          HostView(y.data(), 5 * width), width, stream);
+          HostView(y.data(), 5 * width), width, false, stream);
     EmbedGrad(HostView(ids.data(), 5), HostView(dy.data(), 5 * width),
               HostView(grad.data(), vocab * width), width, stream);
     y.insert(y.end(), grad.begin(), grad.end());

@@ -42,7 +42,8 @@ TEST(MatMul, EveryLayoutEqualsTheReferenceAndAnyThreads) {
         Stream stream(threads);
         std::vector<float> out = start;
         MatMul(c.trans_a, c.trans_b, c.m, c.n, c.k, HostView(a.data(), c.m * c.k),
-               HostView(b.data(), c.k * c.n), HostView(out.data(), c.m * c.n), accumulate, stream);
+               HostView(b.data(), c.k * c.n), {}, HostView(out.data(), c.m * c.n), accumulate,
+               stream);
         return out;
       });
       EXPECT_LT(testing::RelativeError(got, Reference(c, a, b, start, accumulate)), 1e-6);
@@ -59,7 +60,7 @@ TEST(MatMul, SameBitsForAnyThreadsAtModelShapes) {
       Stream stream(threads);
       std::vector<float> out(static_cast<size_t>(m) * static_cast<size_t>(n));
       MatMul(false, false, m, n, k, HostView(a.data(), int64_t{m} * k),
-             HostView(b.data(), int64_t{k} * n), HostView(out.data(), int64_t{m} * n), false,
+             HostView(b.data(), int64_t{k} * n), {}, HostView(out.data(), int64_t{m} * n), false,
              stream);
       return out;
     });
@@ -69,7 +70,7 @@ TEST(MatMul, SameBitsForAnyThreadsAtModelShapes) {
 TEST(MatMul, WrongExtentsAreABug) {
   Stream stream;
   std::vector<float> x(6), out(4);
-  EXPECT_THROW(MatMul(false, false, 2, 2, 4, HostView(x.data(), 6), HostView(x.data(), 6),
+  EXPECT_THROW(MatMul(false, false, 2, 2, 4, HostView(x.data(), 6), HostView(x.data(), 6), {},
                       HostView(out.data(), 4), false, stream),
                core::BugError);
 }

@@ -32,7 +32,7 @@ TEST(AdamW, ThreeStepsEqualTheAlgorithmInF64) {
              static_cast<float>(1 - std::pow(b1, t)), static_cast<float>(1 - std::pow(b2, t)),
              static_cast<float>(scale)},
             HostView(g.data(), n), HostView(m1.data(), n), HostView(m2.data(), n),
-            HostView(weight.data(), n), stream);
+            HostView(weight.data(), n), {}, stream);
     }
     return weight;
   });
