@@ -45,7 +45,7 @@ class NcclCommunicator : public Communicator {
 
  protected:
   void DoAllReduce(tensor::View buffer, ReduceOp op, Order order, tensor::Stream& stream) override {
-    if (OnHost(stream)) return control_->AllReduce(buffer, op, order, stream);
+    if (OnHost(stream)) return OnControl([&] { control_->AllReduce(buffer, op, order, stream); });
     RefuseTree(buffer.dtype, op, order);
     Enqueue(buffer.count, "all-reduce", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclAllReduce(buffer.data, buffer.data, static_cast<size_t>(buffer.count),
@@ -56,7 +56,8 @@ class NcclCommunicator : public Communicator {
 
   void DoReduceScatter(tensor::ConstView input, tensor::View output, ReduceOp op, Order order,
                        tensor::Stream& stream) override {
-    if (OnHost(stream)) return control_->ReduceScatter(input, output, op, order, stream);
+    if (OnHost(stream))
+      return OnControl([&] { control_->ReduceScatter(input, output, op, order, stream); });
     RefuseTree(input.dtype, op, order);
     Enqueue(output.count, "reduce-scatter", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclReduceScatter(input.data, output.data, static_cast<size_t>(output.count),
@@ -66,7 +67,7 @@ class NcclCommunicator : public Communicator {
   }
 
   void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
-    if (OnHost(stream)) return control_->AllGather(input, output, stream);
+    if (OnHost(stream)) return OnControl([&] { control_->AllGather(input, output, stream); });
     Enqueue(input.count, "all-gather", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclAllGather(input.data, output.data, Size(input.bytes()), ncclUint8, comm, queue);
     });
@@ -74,7 +75,7 @@ class NcclCommunicator : public Communicator {
   }
 
   void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
-    if (OnHost(stream)) return control_->Broadcast(buffer, root, stream);
+    if (OnHost(stream)) return OnControl([&] { control_->Broadcast(buffer, root, stream); });
     Enqueue(buffer.count, "broadcast", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclBroadcast(buffer.data, buffer.data, Size(buffer.bytes()), ncclUint8, root, comm,
                            queue);
@@ -106,6 +107,13 @@ class NcclCommunicator : public Communicator {
   bool OnHost(const tensor::Stream& stream) {
     control_->SetDeadline(deadline());
     return stream.device() == core::DeviceKind::kCpu;
+  }
+
+  template <typename Body>
+  void OnControl(const Body& body) {
+    const uint64_t before = control_->traffic().received_bytes;
+    body();
+    CountReceived(core::Bytes(static_cast<int64_t>(control_->traffic().received_bytes - before)));
   }
 
   void RefuseTree(core::DType dtype, ReduceOp op, Order order) const {
