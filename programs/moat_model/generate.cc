@@ -131,7 +131,8 @@ int Generate(const configs::GenerateConfig& config) {
                             ? config.threads
                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   const fs::path directory = ChooseCheckpoint(config, layout);
-  model::Transformer model(train.model, 1, false, stream);
+  model::Transformer model(train.model,
+                           {.max_rows = 1, .with_gradients = false, .dtype = train.dtype}, stream);
   trainer::LoadWeights(directory, model);
 
   std::vector<int32_t> prompt = config.chat.empty() ? TextPrompt(tokenizer, config.prompt)

@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "comm/grid.h"
 #include "comm/mpi.h"
 #include "configs/command_line.h"
 #include "configs/identity.h"
@@ -50,12 +51,13 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   const core::StopRequest stop;
   options.stop_code = [&] { return stop.exit_code(); };
   std::unique_ptr<comm::Communicator> world = session.World();
+  const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   core::MakeDirectories(self.layout.logs(self.attempt));
   rundir::BoardWriter board(self.layout.board(self.attempt, self.rank));
   options.board = &board;
   tensor::Stream stream(ThreadsPerRank(options.config, session));
 
-  trainer::Trainer trainer(options, *world, stream);
+  trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
   core::ExitCode code;
   try {
     code = trainer.Run();

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <mutex>
 
+#include "comm/grid.h"
+#include "comm/self.h"
 #include "comm/threads.h"
 #include "core/durable_file.h"
 #include "data/import.h"
@@ -79,15 +81,18 @@ class TrainerTest : public ::testing::Test {
     double validation = 0;
   };
 
-  static End Train(const TrainerOptions& options, int dp, int threads) {
+  // Weights and moments are those of data ranks' tensor rank 0 when tp > 1.
+  static End Train(const TrainerOptions& options, int dp, int threads, int tp = 1) {
     End end;
     std::mutex mutex;
     core::MakeDirectories(options.layout.root);
-    comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
+    comm::ThreadGroup::Run(dp * tp, [&](comm::Communicator& world) {
       tensor::Stream stream(threads);
-      Trainer trainer(options, data, stream);
+      const auto groups = comm::MakeGrid(world, parallel::ProcessGrid(world.size(), dp, tp));
+      Trainer trainer(options, {world, *groups.data, *groups.tensor}, stream);
       const core::ExitCode code = trainer.Run();
       const std::lock_guard lock(mutex);
+      if (groups.tensor->rank() != 0) return;
       std::vector<float> state;
       for (const tensor::View view : {trainer.model().weights(), trainer.optimizer().moment1(),
                                       trainer.optimizer().moment2()}) {
@@ -156,6 +161,31 @@ TEST_F(TrainerTest, StoppedAndResumedOnAnotherGridEndsWithTheSameBits) {
   }
 }
 
+TEST_F(TrainerTest, TwoTensorRanksTrainAsOneAndResumeOnAnotherGrid) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "one");
+  options.config.steps = 30;
+  const End one = Train(options, 1, 1);
+  options.layout.root = runs / "two";
+  options.config.tp = 2;
+  const End two = Train(options, 2, 1, 2);
+  ASSERT_EQ(two.losses.size(), 30u);
+  EXPECT_LT(two.losses.back(), 0.8 * two.losses.front());
+  for (size_t i = 0; i < one.losses.size(); ++i) {
+    EXPECT_NEAR(two.losses[i] / one.losses[i], 1, 1e-5) << "step " << i + 1;
+  }
+  EXPECT_EQ(one.hashes, two.hashes);
+  EXPECT_NEAR(two.validation / one.validation, 1, 1e-5);
+  // The checkpoint holds global tensors: a single rank goes on from it.
+  options.config.steps = 32;
+  options.config.tp = 1;
+  options.attempt = 1;
+  const End resumed = Train(options, 1, 1);
+  EXPECT_EQ(resumed.code, core::ExitCode::kOk);
+  ASSERT_EQ(resumed.losses.size(), 32u);
+  EXPECT_LT(resumed.losses.back(), 1.1 * two.losses.back());
+}
+
 TEST_F(TrainerTest, AFinishedRunHasNothingToDo) {
   const testing::TemporaryDirectory runs;
   TrainerOptions options = Options(runs / "run");
@@ -219,11 +249,12 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
   for (const int dp : {1, 2}) {
     comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
       tensor::Stream stream;
-      model::Transformer model(config.model, 1, true, stream);
+      model::Transformer model(config.model, {.max_rows = 1, .with_gradients = true}, stream);
       model.InitializeWeights(1);
       Optimizer optimizer(config, model, stream);
-      TrainingStep step(config, parallel::MakeCanonicalWays(2, 1, dp, 0), model, optimizer, data,
-                        stream);
+      const auto alone = comm::MakeSelf("tensor");
+      TrainingStep step(config, parallel::MakeCanonicalWays(2, 1, dp, 0), model, optimizer,
+                        {data, data, *alone}, stream);
       int next = data.rank();
       const StepResult result = step.Run(
           1, [&] { return batch_of(next++); }, 0);
@@ -238,7 +269,7 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
   EXPECT_EQ(norms[0], norms[1]);
   // Against the plain f64 model, on one rank.
   tensor::Stream stream;
-  model::Transformer model(config.model, 1, false, stream);
+  model::Transformer model(config.model, {.max_rows = 1, .with_gradients = false}, stream);
   model.InitializeWeights(1);
   testing::ReferenceTransformer reference(config.model);
   for (size_t p = 0; p < model.parameters().size(); ++p) {
