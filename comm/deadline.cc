@@ -27,6 +27,12 @@ std::string Describe(const Member& member) {
 DeadlineKeeper::DeadlineKeeper(std::string group, int rank, std::vector<Member> members)
     : group_(std::move(group)), rank_(rank), members_(std::move(members)) {}
 
+std::vector<int> DeadlineKeeper::WorldRanks(const std::vector<int>& ranks) const {
+  std::vector<int> world;
+  for (const int rank : ranks) world.push_back(members_[static_cast<size_t>(rank)].world_rank);
+  return world;
+}
+
 void DeadlineKeeper::Begin(const Call& call) {
   if (running_) {
     throw core::PeerError("group '" + group_ + "' cannot be used any more: its operation " +
@@ -65,11 +71,17 @@ void DeadlineKeeper::Fail(const std::vector<int>& missing) const {
   }
   char seconds[32];
   std::snprintf(seconds, sizeof seconds, "%g", seconds_);
-  throw core::PeerError("lost peer: " + Describe(members_[static_cast<size_t>(rank_)]) +
-                        " waited " + seconds + " s in group '" + group_ + "' of " +
-                        std::to_string(members_.size()) + ", operation " +
-                        std::to_string(sequence_) + ", " + call_.text() + "; missing: " + names +
-                        "; look at the missing ranks' logs for the first failure");
+  std::optional<core::LostPeer> first;
+  if (!missing.empty()) {
+    const Member& member = members_[static_cast<size_t>(missing.front())];
+    first = core::LostPeer{member.world_rank, member.host};
+  }
+  throw core::PeerError(
+      "lost peer: " + Describe(members_[static_cast<size_t>(rank_)]) + " waited " + seconds +
+          " s in group '" + group_ + "' of " + std::to_string(members_.size()) + ", operation " +
+          std::to_string(sequence_) + ", " + call_.text() + "; missing: " + names +
+          "; look at the missing ranks' logs for the first failure",
+      first);
 }
 
 void DeadlineKeeper::CheckSameCall(const std::vector<Call::Words>& calls) const {

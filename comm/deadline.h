@@ -29,6 +29,8 @@ class DeadlineKeeper {
   void set_seconds(double seconds) { seconds_ = seconds; }
   double seconds() const { return seconds_; }
   const std::vector<Member>& members() const { return members_; }
+  // Of ranks of this group, in the order given.
+  std::vector<int> WorldRanks(const std::vector<int>& ranks) const;
 
   // A collective starts; its number in this group counts from 1. Throws PeerError when an earlier
   // one failed: ranks may then disagree about what comes next, so the group is of no more use.

@@ -112,11 +112,7 @@ class NetworkCommunicator : public Communicator {
 
   std::unique_ptr<Communicator> DoGroup(const std::string& name,
                                         const std::vector<int>& ranks) override {
-    std::vector<int> world;
-    for (const int r : ranks) {
-      world.push_back(keeper().members()[static_cast<size_t>(r)].world_rank);
-    }
-    return make_(name, std::move(world));
+    return make_(name, keeper().WorldRanks(ranks));
   }
 
  private:

@@ -1,6 +1,7 @@
 // Typed errors: names of exit codes and the one catch of every program.
 #include "core/error.h"
 
+#include <csignal>
 #include <cstdio>
 #include <new>
 
@@ -36,25 +37,25 @@ const char* ExitCodeName(ExitCode code) {
   return "unknown";
 }
 
-int RunMain(const std::function<int()>& body,
-            const std::function<void(ExitCode, const std::string&)>& on_error) {
-  ExitCode code = ExitCode::kBug;
-  std::string what;
+int RunMain(const std::function<int()>& body, const std::function<bool(const Error&)>& on_error) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  const auto end = [&](const Error& error) {
+    if (!on_error || !on_error(error)) {
+      std::fprintf(stderr, "moat: error: %s\n", error.what());
+      std::fflush(stderr);
+    }
+    return static_cast<int>(error.code());
+  };
   try {
     return body();
   } catch (const Error& error) {
-    code = error.code();
-    what = error.what();
+    return end(error);
   } catch (const std::bad_alloc&) {
-    code = ExitCode::kOutOfMemory;
-    what = "out of memory: lower --micro_batch, --seq_len or the model's size, or use more ranks";
+    return end(OutOfMemoryError(
+        "out of memory: lower --micro_batch, --seq_len or the model's size, or use more ranks"));
   } catch (const std::exception& error) {
-    what = std::string("unexpected: ") + error.what();
+    return end(BugError(std::string("unexpected: ") + error.what()));
   }
-  if (on_error) on_error(code, what);
-  std::fprintf(stderr, "moat: error: %s\n", what.c_str());
-  std::fflush(stderr);
-  return static_cast<int>(code);
 }
 
 void ThrowCheckFailed(const char* condition, const char* file, int line, const std::string& note) {

@@ -8,8 +8,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace moat::core {
 
@@ -53,8 +55,16 @@ struct OutOfMemoryError : Error {
 struct StorageError : Error {
   explicit StorageError(const std::string& what) : Error(ExitCode::kStorage, what) {}
 };
+// A rank that did not come, as people know it.
+struct LostPeer {
+  int rank = -1;  // in the world
+  std::string host;
+  bool operator==(const LostPeer&) const = default;
+};
 struct PeerError : Error {
-  explicit PeerError(const std::string& what) : Error(ExitCode::kPeer, what) {}
+  explicit PeerError(const std::string& what, std::optional<LostPeer> first_lost = std::nullopt)
+      : Error(ExitCode::kPeer, what), lost(std::move(first_lost)) {}
+  std::optional<LostPeer> lost;  // the first of them, where it is known
 };
 struct NumericsError : Error {
   explicit NumericsError(const std::string& what) : Error(ExitCode::kNumerics, what) {}
@@ -65,9 +75,11 @@ struct BugError : Error {
 
 // Runs `body` and turns what it throws into one line on stderr ("moat: error: ...") and an exit
 // code. std::bad_alloc becomes 71, any other exception 70. Returns what `body` returns otherwise.
-// `on_error`, if given, is told first (a rank writes its failure file there); it must not throw.
+// `on_error`, if given, is told first (a rank writes its failure file there); it must not throw,
+// and returns whether somebody else will print the cause, so that it is said once. A file that
+// grows past the limit of its process (ulimit -f) is an error like a full disk, not a signal.
 int RunMain(const std::function<int()>& body,
-            const std::function<void(ExitCode, const std::string&)>& on_error = nullptr);
+            const std::function<bool(const Error&)>& on_error = nullptr);
 
 [[noreturn]] void ThrowCheckFailed(const char* condition, const char* file, int line,
                                    const std::string& note);

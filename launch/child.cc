@@ -110,9 +110,14 @@ Child::~Child() {
   close(errors_);
 }
 
-void Child::Signal(int number) const { kill(pid_, number); }
+// Once it was waited for, its number may belong to somebody else.
+void Child::Signal(int number) const {
+  if (!ended_) kill(pid_, number);
+}
 
-void Child::Kill() const { kill(-pid_, SIGKILL); }
+void Child::Kill() const {
+  if (!ended_) kill(-pid_, SIGKILL);
+}
 
 bool Child::HasEnded(int* wait_status) {
   if (!ended_ && waitpid(pid_, wait_status, WNOHANG) == pid_) ended_ = true;

@@ -22,6 +22,7 @@ class Child {
   int output() const { return output_; }  // the read ends of its stdout and stderr
   int errors() const { return errors_; }
 
+  // Nothing once HasEnded() said so.
   void Signal(int number) const;  // the program itself, not its group
   void Kill() const;              // its whole process group, at once
   // Whether it has ended; `wait_status` as from waitpid.

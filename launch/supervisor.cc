@@ -95,10 +95,13 @@ class Tee {
 
 class Watch {
  public:
-  Watch(const JobSpec& job, const rundir::RunLayout& layout, rundir::Lease& lease,
+  Watch(const JobSpec& job, const rundir::RunLayout& layout, int ranks, rundir::Lease& lease,
         const SignalSource& signals)
       : grace_(job.config.grace),
         stdout_(job.config.json ? STDERR_FILENO : STDOUT_FILENO),
+        layout_(layout),
+        attempt_(job.attempt),
+        ranks_(ranks),
         lease_(lease),
         signals_(signals),
         tee_(layout.node_log(job.attempt, core::HostName())) {}
@@ -137,15 +140,34 @@ class Watch {
     ending_.first_signal = number;
     ending_.grace = grace_;
     kill_at_ = core::MonotonicSeconds() + grace_;
+    if (!AllListen()) {
+      // Passed on now it could be lost between mpirun and the ranks. No step was done yet, since
+      // ranks step together: nothing is lost by ending here.
+      ending_.in_start_up = true;
+      core::Log() << strsignal(number) << ": the ranks were still starting, and end";
+      child.Signal(SIGTERM);
+      return;
+    }
     core::Log() << strsignal(number) << ": the ranks save at the next step boundary and end; again "
                 << "to kill at once";
     child.Signal(SIGUSR1);  // mpirun passes it on to every rank
   }
 
+  bool AllListen() const {
+    for (int rank = 0; rank < ranks_; ++rank) {
+      if (!fs::exists(layout_.board(attempt_, rank))) return false;
+    }
+    return true;
+  }
+
   void KeepTime(double now, Child& child) {
     if (now >= renew_at_) {
-      lease_.Renew();
       renew_at_ = now + kRenewSeconds;
+      try {
+        lease_.Renew();
+      } catch (const core::StorageError& error) {  // a full disk: the ranks may get along with it
+        core::Log(core::Log::kWarning) << "the lease is not renewed: " << error.what();
+      }
     }
     if (ending_.first_signal != 0 && now > kill_at_ && !ending_.grace_over) {
       ending_.grace_over = true;
@@ -155,6 +177,9 @@ class Watch {
 
   double grace_;
   int stdout_;
+  const rundir::RunLayout& layout_;
+  int attempt_;
+  int ranks_;
   rundir::Lease& lease_;
   const SignalSource& signals_;
   Tee tee_;
@@ -190,9 +215,18 @@ std::string CommandText(const JobSpec& job) {
   return text + "\n";
 }
 
+// Refuses now what the first checkpoint would fail at after hours.
+void CheckCheckpointsWritable(const rundir::RunLayout& layout) {
+  const fs::path trial = layout.checkpoints() / ".trial";
+  core::MakeDirectories(layout.checkpoints());
+  core::WriteFileAtomically(trial, "");
+  fs::remove(trial);
+}
+
 // Everything that is on disk before the ranks start.
 void Prepare(const JobSpec& job, const rundir::RunLayout& layout, const LaunchPlan& plan) {
   const int attempt = job.attempt;
+  CheckCheckpointsWritable(layout);
   core::MakeDirectories(layout.logs(attempt));
   core::MakeDirectories(layout.launch());
   core::WriteFileAtomically(layout.flags(), job.flags.ResolvedFlags("train"));
@@ -249,7 +283,7 @@ Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const Launc
   BecomeSubreaper();
   Ending ending;
   {
-    Watch watch(job, layout, lease, signals);
+    Watch watch(job, layout, plan.ranks, lease, signals);
     const std::unique_ptr<Child> child = Start(job, layout, plan);
     ending = watch.Until(*child);
   }
@@ -272,6 +306,7 @@ rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
 }  // namespace
 
 int Run(const JobSpec& asked) {
+  const SignalSource signals;  // from here on a request to stop waits until the ranks run
   JobSpec job = asked;
   const rundir::RunLayout layout =
       rundir::LayoutOf(job.config.train.run_root, job.config.train.run);
@@ -282,16 +317,16 @@ int Run(const JobSpec& asked) {
   if (!lease.note().empty()) core::Log(core::Log::kWarning) << lease.note();
   for (const std::string& note : CheckSameRun(layout.flags(), job.flags)) core::Log() << note;
 
-  const SignalSource signals;  // from here on a request to stop waits until the ranks run
   job.attempt = rundir::ReadOutcome(layout).value_or(rundir::Outcome{}).attempts;
   const LaunchPlan plan = Render(job);
   for (const std::string& note : plan.notes) core::Log() << note;
   Prepare(job, layout, plan);
+  rundir::OutcomeRoom room(layout);
   rundir::WriteOutcome(layout, {rundir::RunState::kRunning, "ok", 0, std::nullopt, LastStep(layout),
                                 HasCheckpoint(layout), job.attempt + 1});
   const rundir::Outcome outcome =
       Concluded(layout, job, RunRanks(job, layout, plan, lease, signals));
-  rundir::WriteOutcome(layout, outcome);
+  room.Write(outcome);
   Tell(outcome, job.config.train.run, job.config.json);
   return outcome.exit_code;
 }

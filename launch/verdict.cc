@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <regex>
+#include <string_view>
 
 namespace moat::launch {
 namespace {
@@ -70,9 +71,11 @@ rundir::FirstFailure KilledRank(const std::string& output, int signal) {
   return failure;
 }
 
-// The request to stop came before a rank could listen for it, and ended mpirun or the rank instead.
+// The request to stop came before all ranks could listen for it, and ended mpirun or a rank
+// instead.
 bool StoppedInStartUp(const Ending& ending) {
   if (ending.first_signal == 0) return false;
+  if (ending.in_start_up) return true;
   if (WIFSIGNALED(ending.wait_status)) return WTERMSIG(ending.wait_status) == SIGUSR1;
   return WEXITSTATUS(ending.wait_status) == 128 + SIGUSR1;
 }
@@ -86,6 +89,15 @@ std::string WhyMpirunDidNotStart(const std::string& output) {
     if (output.find(saying) != std::string::npos) return meaning;
   }
   return "";
+}
+
+// What core::RunMain printed, where a rank could not write its failure file.
+std::string FirstErrorLine(const std::string& output) {
+  constexpr std::string_view kMark = "moat: error: ";
+  const size_t at = output.find(kMark);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + kMark.size();
+  return output.substr(begin, output.find('\n', begin) - begin);
 }
 
 Verdict JudgeMpirun(const Ending& ending) {
@@ -114,9 +126,10 @@ Verdict JudgeMpirun(const Ending& ending) {
     return Of(Meaning(ending.first_signal), step);
   }
   if (IsDocumented(code)) {
-    return Failed(static_cast<ExitCode>(code),
-                  {-1, "", "a rank exited " + std::to_string(code) + " without a failure file"},
-                  step);
+    const std::string said = FirstErrorLine(ending.output_tail);
+    const std::string what = "a rank exited " + std::to_string(code) + " without a failure file" +
+                             (said.empty() ? "" : "; it said: " + said);
+    return Failed(static_cast<ExitCode>(code), {-1, "", what}, step);
   }
   return Failed(ExitCode::kBug,
                 {-1, "", "mpirun exited " + std::to_string(code) + ", and no rank said why"}, step);
@@ -128,12 +141,15 @@ Verdict Judge(const Ending& ending) {
   // What a rank wrote before it was killed still tells more than that it was killed.
   if (!ending.failures.empty()) {
     const rundir::Failure& first = ending.failures.front();
-    return Failed(first.code, {first.rank, first.host, first.what},
+    // Where a rank only says whom it missed, that one is what failed.
+    const core::LostPeer who = first.lost.value_or(core::LostPeer{first.rank, first.host});
+    return Failed(first.code, {who.rank, who.host, first.what},
                   std::max(first.step, ending.last_step));
   }
   if (ending.result) return JudgeResult(ending);
-  if (ending.second_signal != 0 || ending.grace_over) return JudgeKilledByUs(ending);
+  if (ending.second_signal != 0) return JudgeKilledByUs(ending);
   if (StoppedInStartUp(ending)) return Of(Meaning(ending.first_signal), ending.last_step);
+  if (ending.grace_over) return JudgeKilledByUs(ending);
   return JudgeMpirun(ending);
 }
 

@@ -21,6 +21,7 @@ struct Ending {
   bool grace_over = false;                // it was killed because it did not end in time
   double grace = 0;                       // seconds
   int64_t last_step = 0;                  // by metrics.jsonl
+  bool in_start_up = false;  // told before all ranks could listen: they were ended at once
 };
 
 struct Verdict {

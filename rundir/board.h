@@ -20,7 +20,8 @@ struct BoardMemory;  // what lies in the file
 
 class BoardWriter {
  public:
-  // Makes the file. Throws StorageError.
+  // Makes the file, which says that this rank listens for requests to stop from now on. Throws
+  // StorageError.
   explicit BoardWriter(const std::filesystem::path& path);
   ~BoardWriter();  // the file stays: it tells how the rank ended
   BoardWriter(const BoardWriter&) = delete;

@@ -16,9 +16,14 @@ namespace fs = std::filesystem;
 std::optional<Failure> ReadFailure(const fs::path& path) {
   try {
     const auto json = nlohmann::json::parse(core::ReadWholeFile(path));
-    return Failure{
+    Failure failure{
         json.at("rank"), json.at("host"), static_cast<core::ExitCode>(json.at("code").get<int>()),
-        json.at("what"), json.at("step"), json.at("time_us")};
+        json.at("what"), json.at("step"), json.at("time_us"),
+        std::nullopt};
+    if (json.contains("lost")) {
+      failure.lost = core::LostPeer{json["lost"].at("rank"), json["lost"].at("host")};
+    }
+    return failure;
   } catch (const std::exception&) {
     return std::nullopt;
   }
@@ -28,13 +33,14 @@ std::optional<Failure> ReadFailure(const fs::path& path) {
 
 bool WriteFailure(const RunLayout& layout, int attempt, const Failure& failure) noexcept {
   try {
-    const nlohmann::ordered_json json = {{"rank", failure.rank},
-                                         {"host", failure.host},
-                                         {"code", static_cast<int>(failure.code)},
-                                         {"class", core::ExitCodeName(failure.code)},
-                                         {"what", failure.what},
-                                         {"step", failure.step},
-                                         {"time_us", failure.time_us}};
+    nlohmann::ordered_json json = {{"rank", failure.rank},
+                                   {"host", failure.host},
+                                   {"code", static_cast<int>(failure.code)},
+                                   {"class", core::ExitCodeName(failure.code)},
+                                   {"what", failure.what},
+                                   {"step", failure.step},
+                                   {"time_us", failure.time_us}};
+    if (failure.lost) json["lost"] = {{"rank", failure.lost->rank}, {"host", failure.lost->host}};
     core::MakeDirectories(layout.logs(attempt));
     core::WriteFileAtomically(
         layout.failure(attempt, failure.rank),

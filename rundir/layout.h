@@ -15,6 +15,7 @@ struct RunLayout {
   std::filesystem::path flags() const { return root / "run.flags"; }
   std::filesystem::path capsule() const { return root / "capsule.json"; }
   std::filesystem::path outcome() const { return root / "outcome.json"; }
+  std::filesystem::path outcome_room() const { return launch() / "room-for-outcome"; }
   std::filesystem::path lease() const { return root / "lease.json"; }
   std::filesystem::path metrics() const { return root / "metrics.jsonl"; }
   std::filesystem::path launch() const { return root / "launch"; }

@@ -81,6 +81,25 @@ void WriteOutcome(const RunLayout& layout, const Outcome& outcome) {
   core::WriteFileAtomically(layout.outcome(), ToJson(outcome));
 }
 
+OutcomeRoom::OutcomeRoom(const RunLayout& layout) : layout_(layout) {
+  constexpr size_t kBytes = 64 << 10;  // some blocks: the file, its directory entry, a journal
+  core::WriteFileAtomically(layout_.outcome_room(), std::string(kBytes, '.'));
+}
+
+OutcomeRoom::~OutcomeRoom() {
+  std::error_code ignored;
+  std::filesystem::remove(layout_.outcome_room(), ignored);
+}
+
+void OutcomeRoom::Write(const Outcome& outcome) {
+  try {
+    WriteOutcome(layout_, outcome);
+  } catch (const core::StorageError&) {
+    std::filesystem::remove(layout_.outcome_room());
+    WriteOutcome(layout_, outcome);
+  }
+}
+
 std::optional<Outcome> ReadOutcome(const RunLayout& layout) {
   if (!std::filesystem::exists(layout.outcome())) return std::nullopt;
   return OutcomeFromJson(core::ReadWholeFile(layout.outcome()), layout.outcome().string());

@@ -40,6 +40,21 @@ std::string ToJson(const Outcome& outcome);
 Outcome OutcomeFromJson(const std::string& text, const std::string& where);
 
 void WriteOutcome(const RunLayout& layout, const Outcome& outcome);
+
+// A little disk kept back while a run writes, so that how it ended can be written even where it
+// filled the disk.
+class OutcomeRoom {
+ public:
+  explicit OutcomeRoom(const RunLayout& layout);  // throws StorageError where there is none
+  ~OutcomeRoom();                                 // gives it back
+  OutcomeRoom(const OutcomeRoom&) = delete;
+
+  // WriteOutcome, in the room if need be.
+  void Write(const Outcome& outcome);
+
+ private:
+  RunLayout layout_;
+};
 std::optional<Outcome> ReadOutcome(const RunLayout& layout);  // nullopt: there is none
 
 // As ReadOutcome, but a run said to be running whose lease is gone, dead or expired is lost.

@@ -33,6 +33,7 @@ struct Rank {
   int rank = 0;
   std::string host;
   int64_t step = 0;
+  bool supervised = false;
 };
 
 int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& session) {
@@ -76,6 +77,7 @@ int Main(int argc, char** argv, Rank& self) {
   const auto supervised = rundir::AttemptFromEnvironment();
   if (supervised) {
     core::DieWithParent();
+    self.supervised = true;
     self.attempt = supervised->attempt;
     self.layout.root = supervised->run_dir;
   } else {
@@ -102,11 +104,14 @@ int Main(int argc, char** argv, Rank& self) {
 
 int main(int argc, char** argv) {
   moat::programs::Rank self;
-  const auto on_error = [&](moat::core::ExitCode code, const std::string& what) {
-    if (self.layout.root.empty()) return;
-    moat::rundir::WriteFailure(
+  const auto on_error = [&](const moat::core::Error& error) {
+    if (self.layout.root.empty()) return false;
+    const auto* const peer = dynamic_cast<const moat::core::PeerError*>(&error);
+    const bool written = moat::rundir::WriteFailure(
         self.layout, self.attempt,
-        {self.rank, self.host, code, what, self.step, moat::core::WallMicroseconds()});
+        {self.rank, self.host, error.code(), error.what(), self.step,
+         moat::core::WallMicroseconds(), peer != nullptr ? peer->lost : std::nullopt});
+    return written && self.supervised;  // then the supervisor says it
   };
   moat::core::StartLogging("moat-train");
   return moat::core::RunMain([&] { return moat::programs::Main(argc, argv, self); }, on_error);

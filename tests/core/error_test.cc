@@ -21,11 +21,18 @@ TEST(RunMain, TurnsEachErrorIntoItsDocumentedExitCode) {
 }
 
 TEST(RunMain, TellsTheListenerFirst) {
-  std::string heard;
-  RunMain(
-      []() -> int { throw DataError("row 7"); },
-      [&](ExitCode code, const std::string& what) { heard = ExitCodeName(code) + (": " + what); });
-  EXPECT_EQ(heard, "data: row 7");
+  for (const bool tells : {false, true}) {
+    std::string heard;
+    ::testing::internal::CaptureStderr();
+    RunMain([]() -> int { throw DataError("row 7"); },
+            [&](const Error& error) {
+              heard = ExitCodeName(error.code()) + std::string(": ") + error.what();
+              return tells;
+            });
+    EXPECT_EQ(heard, "data: row 7");
+    // The cause is said once: here, unless the listener says it.
+    EXPECT_EQ(::testing::internal::GetCapturedStderr(), tells ? "" : "moat: error: row 7\n");
+  }
 }
 
 TEST(Check, NamesThePlaceOfTheBug) {

@@ -44,7 +44,7 @@ struct Rank {
       metrics.Append(line);
     }
   }
-  // Tells the test that this rank is up and which process it is.
+  // Tells the test that this rank is there and which process it is.
   void Announce() const {
     moat::core::WriteFileAtomically(layout.logs(attempt) / ("pid-" + std::to_string(rank)),
                                     std::to_string(getpid()));
@@ -58,6 +58,19 @@ int UntilAsked(const Rank& rank, const moat::core::StopRequest& stop) {
 }
 
 int Behave(const std::string& how, const Rank& rank, const moat::core::StopRequest& stop) {
+  if (how == "starting") {  // no board yet, and what mpirun passes on early does not arrive
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR1, SIG_IGN);
+    rank.Announce();
+    while (true) pause();
+  }
+  if (how == "fail" && rank.rank == 1) {
+    moat::rundir::WriteFailure(
+        rank.layout, rank.attempt,
+        {1, moat::core::HostName(), ExitCode::kData, "shard 7 is torn", 2, 1});
+    return static_cast<int>(ExitCode::kData);
+  }
+  moat::rundir::BoardWriter board(rank.layout.board(rank.attempt, rank.rank));
   rank.Train();
   std::cout << "rank " << rank.rank << " writes to stdout" << std::endl;
   if (how == "succeed") return rank.End(ExitCode::kOk, 3);
@@ -68,14 +81,7 @@ int Behave(const std::string& how, const Rank& rank, const moat::core::StopReque
     rank.Announce();
     while (true) pause();
   }
-  if (how == "fail" && rank.rank == 1) {
-    moat::rundir::WriteFailure(
-        rank.layout, rank.attempt,
-        {1, moat::core::HostName(), ExitCode::kData, "shard 7 is torn", 2, 1});
-    return static_cast<int>(ExitCode::kData);
-  }
   if (how == "die" && rank.rank == 1) {
-    moat::rundir::BoardWriter board(rank.layout.board(rank.attempt, 1));
     board.SetPhase(moat::rundir::Phase::kStep);
     board.SetStep(2);
     board.EnterCollective("data all-reduce", 17);

@@ -125,6 +125,19 @@ TEST_F(SupervisorTest, SignalsAskTheRanksToSaveAndMeanWhatTheySay) {
   }
 }
 
+TEST_F(SupervisorTest, ARequestBeforeAllRanksListenEndsTheAttemptAtOnce) {
+  const std::pair<int, int> cases[] = {{SIGTERM, 75}, {SIGINT, 78}};
+  int attempt = 0;
+  for (const auto& [number, code] : cases) {
+    auto run = Start("starting", {"--grace=100"});
+    const auto ranks = Ranks(attempt++);
+    run->Signal(number);
+    EXPECT_EQ(run->Wait(20), code) << Output();
+    EXPECT_FALSE(Outcome().first_failure) << Outcome().first_failure->what;
+    EXPECT_TRUE(AllGone(ranks));
+  }
+}
+
 TEST_F(SupervisorTest, MoatStopEndsARunWith78) {
   auto run = Start("until_asked");
   Ranks();

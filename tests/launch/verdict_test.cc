@@ -76,6 +76,31 @@ TEST(Judge, EveryWayToEnd) {
   }
 }
 
+TEST(Judge, ARequestInStartUpLosesNothing) {
+  Ending ending = End(Exited(1), "", {}, {}, SIGTERM);
+  ending.in_start_up = true;
+  EXPECT_EQ(Judge(ending).exit_code, 75);
+  ending.grace_over = true;
+  EXPECT_EQ(Judge(ending).exit_code, 75);
+  ending.second_signal = SIGTERM;
+  EXPECT_EQ(Judge(ending).exit_code, 128 + SIGTERM);
+}
+
+TEST(Judge, NamesTheRankThatDidNotCome) {
+  rundir::Failure waited = By(0, ExitCode::kPeer);
+  waited.lost = core::LostPeer{2, "n9"};
+  const Verdict verdict = Judge(End(Exited(76), "", {waited}));
+  ASSERT_TRUE(verdict.first_failure);
+  EXPECT_EQ(verdict.first_failure->rank, 2);
+  EXPECT_EQ(verdict.first_failure->host, "n9");
+}
+
+TEST(Judge, WhereNoFailureFileCouldBeWrittenTheOutputTells) {
+  const Verdict verdict = Judge(End(Exited(74), "step 3\nmoat: error: the disk is full\nmore\n"));
+  EXPECT_EQ(verdict.exit_code, 74);
+  EXPECT_THAT(verdict.first_failure->what, ::testing::HasSubstr("it said: the disk is full"));
+}
+
 TEST(Judge, NamesTheRankThatMpirunNames) {
   const Verdict verdict =
       Judge(End(Exited(137), "process rank 3 with PID 71 on node n7 exited on signal 9 (Killed)."));
