@@ -197,4 +197,16 @@ GenerateConfig GenerateConfigFromFlags(const CommandLine& line) {
   });
 }
 
+ProbeConfig ProbeConfigFromFlags(const CommandLine& line) {
+  return Filled<ProbeConfig>(line, [&] {
+    ProbeConfig probe;
+    probe.measure = SplitAtCommas(line.values("measure"));
+    probe.run_root = line.value("run_root");
+    probe.threads = static_cast<int>(line.Int("threads"));
+    probe.seconds = line.Double("seconds");
+    probe.json = line.Bool("json");
+    return probe;
+  });
+}
+
 }  // namespace moat::configs

@@ -1,15 +1,16 @@
 // The ops: validation, once for every device; then the kernel.
 #include "tensor/ops.h"
 
-#include <cstring>
 #include <string>
+
+#include "tensor/device.h"
 
 namespace moat::tensor {
 namespace {
 
 const KernelTable& Kernels(ConstView view, const Stream& stream) {
   MOAT_CHECK(view.device == stream.device(), "memory of another device than the stream's");
-  return CpuKernels(view.dtype);
+  return DeviceOf(view.device).kernels(view.dtype);
 }
 
 void Expect(ConstView view, int64_t count, core::DType dtype, const char* what) {
@@ -223,8 +224,12 @@ void Add(ConstView x, View y, Stream& stream) {
 
 void Copy(ConstView x, View y, Stream& stream) {
   Expect(y, x.count, x.dtype, "y");
-  MOAT_CHECK(x.device == stream.device() && y.device == x.device, "memory of another device");
-  std::memcpy(y.data, x.data, static_cast<size_t>(x.bytes().value));
+  const auto reachable = [&](core::DeviceKind device) {
+    return device == stream.device() || device == core::DeviceKind::kCpu;
+  };
+  MOAT_CHECK(reachable(x.device) && reachable(y.device), "memory of another device");
+  if (x.empty()) return;
+  DeviceOf(stream.device()).copy(x.data, y.data, x.bytes(), stream);
 }
 
 void Cast(ConstView x, View y, Stream& stream) {

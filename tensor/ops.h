@@ -96,8 +96,12 @@ void AddDropout(ConstView x, ConstView branch, View y, int64_t width, const Drop
 // x = dropout(x), in place: forward, and the gradient with the same key.
 void Dropout(View x, int64_t width, const DropoutKey& dropout, Stream& stream);
 
-void Add(ConstView x, View y, Stream& stream);   // y += x, one float dtype
-void Copy(ConstView x, View y, Stream& stream);  // y = x, any one dtype
+void Add(ConstView x, View y, Stream& stream);  // y += x, one float dtype
+
+// y = x, any one dtype. Each is memory of the stream's device or of the host. Host memory is not
+// touched by the caller until a device's stream is done.
+void Copy(ConstView x, View y, Stream& stream);
+
 void Cast(ConstView x, View y, Stream& stream);  // y = x, between float dtypes; rounds to nearest
 
 // losses [rows] (f32) = weights * (log sum exp(logits) - logits[target]), logits [rows, vocab]
