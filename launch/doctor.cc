@@ -41,9 +41,10 @@ Check Memory(const Machine& machine) {
   const bool scarce = machine.available_memory < kScarceMemory;
   return {scarce ? State::kWarn : State::kOk, "memory",
           Format(machine.available_memory) + " of " + Format(machine.memory) + " available",
-          scarce ? "end other programs, or train a small model: a parameter takes about 16 bytes, and "
-                   "activations come on top"
-                 : ""};
+          scarce
+              ? "end other programs, or train a small model: a parameter takes about 16 bytes, and "
+                "activations come on top"
+              : ""};
 }
 
 Check Instructions(const Machine& machine) {

@@ -22,8 +22,8 @@ MpiInstall FindMpi(const fs::path& program_folder) {
       throw core::ConfigError(path.string() + ": expected NAME=PATH, found \"" + line +
                               "\"; install moat again");
     }
-    found.env[line.substr(0, equals)] =
-        (prefix / line.substr(equals + 1)).lexically_normal().string();
+    const std::string value = line.substr(equals + 1);
+    found.env[line.substr(0, equals)] = (value == "." ? prefix : prefix / value).string();
   }
   return found;
 }
