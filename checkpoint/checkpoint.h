@@ -34,7 +34,7 @@ struct SliceToLoad {
 
 struct SaveOptions {
   std::filesystem::path root;         // runs/<name>/ckpt
-  int keep = 2;                       // newest good steps kept, all generations; never fewer than 2
+  int keep = 2;                       // newest good steps kept of the run's line; at least 2
   std::vector<int64_t> protect = {};  // steps retention never removes (the best one)
 };
 
@@ -50,9 +50,10 @@ Manifest ReadManifest(const std::filesystem::path& directory);
 // Reads every byte of every file and checks all CRCs. Throws DataError naming file and tensor.
 void Verify(const std::filesystem::path& directory);
 
-// Collective: the newest directory that is intact, the same answer on all ranks. Rank 0 lists, the
-// ranks share the reading of all bytes; damaged ones are passed over with a warning that says why.
-// nullopt when there is none at all; throws StorageError when there are some and none is intact.
+// Collective: the newest directory of the run's own line (checkpoint/manifest/line.h) that is
+// intact, the same answer on all ranks. Rank 0 lists, the ranks share the reading of all bytes;
+// damaged ones are passed over with a warning that says why. nullopt when there is none at all;
+// throws StorageError when there are some and none is intact.
 std::optional<std::filesystem::path> ChooseNewest(const std::filesystem::path& root,
                                                   comm::Communicator& world);
 

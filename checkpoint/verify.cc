@@ -5,6 +5,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/file_check.h"
+#include "checkpoint/manifest/line.h"
 #include "checkpoint/safetensors.h"
 #include "core/crc32c.h"
 #include "core/logging.h"
@@ -93,7 +94,7 @@ std::optional<fs::path> ChooseNewest(const fs::path& root, comm::Communicator& w
   std::string list;
   if (world.rank() == 0) {
     try {
-      for (const CheckpointDirectory& found : ListCheckpoints(root)) {
+      for (const CheckpointDirectory& found : ListLine(root)) {
         list += found.path.string() + '\n';
       }
     } catch (const core::StorageError& error) {

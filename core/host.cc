@@ -22,6 +22,33 @@ int Cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+namespace {
+
+// The value of the first line "name : value" of /proc/cpuinfo.
+std::string CpuInfo(const std::string& name) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || !line.starts_with(name)) continue;
+    return line.substr(std::min(line.size(), colon + 2));
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string CpuModel() { return CpuInfo("model name"); }
+
+std::string InstructionSet() {
+  const std::string flags = " " + CpuInfo("flags") + " ";
+  std::string found;
+  for (const std::string name : {"sse4_2", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16"}) {
+    if (flags.find(" " + name + " ") == std::string::npos) continue;
+    found += (found.empty() ? "" : " ") + name;
+  }
+  return found;
+}
+
 uint64_t ProcessStart(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string text;

@@ -14,6 +14,13 @@ std::string HostName();
 // Cores this process may run on, at least 1.
 int Cores();
 
+// "AMD EPYC 9B14"; "" where the kernel does not say.
+std::string CpuModel();
+
+// The extensions of this CPU that decide which kernels run and so which bits come out, of sse4_2,
+// avx2, fma, avx512f, avx512_bf16, amx_bf16: "sse4_2 avx2 fma".
+std::string InstructionSet();
+
 // When a process of this host started, in clock ticks since boot; 0 when there is none (or it is a
 // zombie). Together with the pid it names a process for as long as the host is up.
 uint64_t ProcessStart(pid_t pid);

@@ -85,7 +85,7 @@ Transformer::CommonBuffers Transformer::PlannedCommon() {
   at.weights = Planned("weights");
   at.losses = Planned("losses");
   at.logits = Planned("logits");
-  at.gradient_logits = dtype_ == core::DType::kF32 ? at.logits : Planned("gradient.logits");
+  at.gradient_logits = Planned("gradient.logits");
   at.final_input = Planned("final.input");
   at.final_norm = PlannedNorm("final_norm");
   at.branch = Planned("branch");

@@ -219,22 +219,32 @@ void Transformer::Logits(const MicroBatch& batch, float* logits) {
                 tensor::HostView(logits, tokens * config_.vocab_size));
 }
 
-// Logits exist for kLossRows slots at a time; their gradient is used up at once.
+// Losses of slots [begin, begin + rows), and in `dlogits`, where not empty, the gradient.
+void Transformer::ChunkLoss(const CommonBuffers& at, int64_t begin, int64_t rows, View dlogits) {
+  const int64_t vocab = config_.vocab_size;
+  for (int64_t done = 0; done < rows; done += kLossRows) {
+    const int64_t count = std::min(kLossRows, rows - done);
+    const View logits = at.logits.Range(0, count * vocab);
+    OutputProduct(at.final_norm.y.Range((begin + done) * config_.width, count * config_.width),
+                  logits);
+    tensor::CrossEntropy(
+        logits, at.targets.Range(begin + done, count), at.weights.Range(begin + done, count),
+        at.losses.Range(begin + done, count),
+        dlogits.empty() ? dlogits : dlogits.Range(done * vocab, count * vocab), stream_);
+  }
+}
+
 LossSums Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) {
   const int64_t tokens = batch.rows * config_.seq_len;
   const int64_t width = config_.width, vocab = config_.vocab_size;
   const CommonBuffers at = CommonFor(batch.rows);
-  const View output = PassWeight(index_.output);
-  for (int64_t begin = 0; begin < tokens; begin += kLossRows) {
-    const int64_t rows = std::min(kLossRows, tokens - begin);
-    const View chunk = at.final_norm.y.Range(begin * width, rows * width);
-    const View logits = at.logits.Range(0, rows * vocab);
+  for (int64_t begin = 0; begin < tokens; begin += kLossGradientRows) {
+    const int64_t rows = std::min(kLossGradientRows, tokens - begin);
     const View dlogits = gradient ? at.gradient_logits.Range(0, rows * vocab) : View{};
-    OutputProduct(chunk, logits);
-    tensor::CrossEntropy(logits, at.targets.Range(begin, rows), at.weights.Range(begin, rows),
-                         at.losses.Range(begin, rows), dlogits, stream_);
+    ChunkLoss(at, begin, rows, dlogits);
     if (!gradient) continue;
-    tensor::MatMul(false, false, rows, width, vocab, dlogits, output, {},
+    const View chunk = at.final_norm.y.Range(begin * width, rows * width);
+    tensor::MatMul(false, false, rows, width, vocab, dlogits, PassWeight(index_.output), {},
                    at.gradient.residual.Range(begin * width, rows * width), false, stream_);
     tensor::MatMul(true, false, vocab, width, rows, dlogits, chunk, {},
                    this->gradient(index_.output), accumulate || begin > 0, stream_);

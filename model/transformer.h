@@ -135,6 +135,7 @@ class Transformer {
   void LoadBatch(const MicroBatch& batch);
   void ForwardLayers(const MicroBatch& batch);
   void ForwardLayer(const MicroBatch& batch, int64_t layer);
+  void ChunkLoss(const CommonBuffers& at, int64_t begin, int64_t rows, tensor::View dlogits);
   LossSums Loss(const MicroBatch& batch, bool gradient, bool accumulate);
   void BackwardLayers(const MicroBatch& batch, bool accumulate, const OnGradReady& ready);
   void BackwardEmbedding(const MicroBatch& batch, bool accumulate);

@@ -42,8 +42,11 @@ BoardMemory* Map(const std::filesystem::path& path, bool writable) {
   const int fd = open(path.c_str(), flags | O_CLOEXEC, 0644);
   if (fd < 0) return nullptr;
   // A shorter file would end a reader with SIGBUS.
-  const bool sized = writable ? ftruncate(fd, sizeof(BoardMemory)) == 0
-                              : lseek(fd, 0, SEEK_END) >= off_t{sizeof(BoardMemory)};
+  // Nor may a full disk end the writer with one: its room is taken here.
+  const int error_of_room = writable ? posix_fallocate(fd, 0, sizeof(BoardMemory)) : 0;
+  const bool sized =
+      writable ? error_of_room == 0 : lseek(fd, 0, SEEK_END) >= off_t{sizeof(BoardMemory)};
+  errno = error_of_room;
   void* memory = MAP_FAILED;
   if (sized) {
     memory = mmap(nullptr, sizeof(BoardMemory), writable ? PROT_READ | PROT_WRITE : PROT_READ,

@@ -18,6 +18,8 @@ CapsuleEntry DescribeBuild() {
   entry.compiler = std::string("gcc ") + __VERSION__;
   entry.host = core::HostName();
   entry.cores = core::Cores();
+  entry.cpu = core::CpuModel();
+  entry.instruction_set = core::InstructionSet();
   return entry;
 }
 
@@ -40,6 +42,8 @@ void AppendCapsule(const RunLayout& layout, const CapsuleEntry& entry) {
                      {"compiler", e.compiler},
                      {"host", e.host},
                      {"cores", e.cores},
+                     {"cpu", e.cpu},
+                     {"instruction_set", e.instruction_set},
                      {"libraries", e.libraries},
                      {"data", e.data}});
   }
@@ -53,6 +57,7 @@ std::vector<CapsuleEntry> ReadCapsule(const RunLayout& layout) {
     for (const auto& json : nlohmann::json::parse(core::ReadWholeFile(layout.capsule()))) {
       entries.push_back({json.at("attempt"), json.at("time"), json.at("git"), json.at("build_type"),
                          json.at("compiler"), json.at("host"), json.at("cores"),
+                         json.value("cpu", ""), json.value("instruction_set", ""),
                          json.at("libraries"), json.at("data")});
     }
   } catch (const nlohmann::json::exception& error) {

@@ -17,6 +17,8 @@ struct CapsuleEntry {
   std::string compiler;
   std::string host;
   int cores = 0;
+  std::string cpu;                               // its model
+  std::string instruction_set;                   // core::InstructionSet()
   std::map<std::string, std::string> libraries;  // name to version
   std::map<std::string, std::string> data;       // "content", "tokenizer", ...: digests
   bool operator==(const CapsuleEntry&) const = default;

@@ -4,6 +4,7 @@
 #include <cinttypes>
 #include <cmath>
 
+#include "checkpoint/manifest/line.h"
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/durable_file.h"
@@ -56,6 +57,27 @@ data::Tokenizer CheckedTokenizer(const data::Dataset& dataset) {
   return tokenizer;
 }
 
+// Collective: the checkpoint that --resume means; nullopt: none, the run begins.
+std::optional<std::filesystem::path> ChooseStart(const std::filesystem::path& root,
+                                                 const std::string& resume,
+                                                 comm::Communicator& data) {
+  if (resume == "auto") return checkpoint::ChooseNewest(root, data);
+  const bool leader = data.rank() == 0;
+  if (resume == "never") {
+    if (data.AnyOf(leader && !checkpoint::ListCheckpoints(root).empty())) {
+      throw core::ConfigError("--resume=never, but there are checkpoints in " + root.string() +
+                              "; start another --run, or resume with --resume=auto");
+    }
+    return std::nullopt;
+  }
+  const int64_t step = std::stoll(resume);
+  std::string name = checkpoint::CheckpointName(step, 1);
+  if (leader) {
+    if (const auto found = checkpoint::FindStep(root, step)) name = found->path.filename();
+  }
+  return root / data.BroadcastText(name, 0);
+}
+
 std::string HexOf(uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof text, "%016" PRIx64, value);
@@ -95,15 +117,11 @@ void Trainer::EnterPhase(rundir::Phase phase) {
 void Trainer::StartOrResume() {
   EnterPhase(rundir::Phase::kLoading);
   const std::filesystem::path root = options_.layout.checkpoints();
-  const std::string& resume = options_.config.resume;
-  std::optional<std::filesystem::path> from;
-  if (resume == "auto") {
-    from = checkpoint::ChooseNewest(root, groups_.world);
-  } else if (resume != "never") {
-    from = root / checkpoint::CheckpointName(std::stoll(resume), 1);
-  }
+  const std::optional<std::filesystem::path> from =
+      ChooseStart(root, options_.config.resume, groups_.world);
   if (from) {
     progress_ = LoadState(*from, options_.identity, model_, optimizer_);
+    if (leader()) checkpoint::GoOnFrom(root, from->filename(), progress_.lineage);
     if (leader())
       core::Log() << "resumed from step " << progress_.step << " (" << from->string() << ")";
   } else {
@@ -255,6 +273,7 @@ void Trainer::Save() {
   const std::filesystem::path directory =
       SaveState(save, progress_, options_.identity, model_, optimizer_, groups_);
   saved_step_ = progress_.step;
+  progress_.lineage.push_back(directory.filename());
   if (leader()) {
     core::Log() << "saved " << directory.string() << " in "
                 << core::FormatSeconds(core::MonotonicSeconds() - start);

@@ -49,6 +49,7 @@ class Trainer {
   int64_t step() const { return progress_.step; }  // updates done
   model::Transformer& model() { return model_; }
   Optimizer& optimizer() { return optimizer_; }
+  const data::Dataset& dataset() const { return dataset_; }
   uint64_t sample_hash() const { return progress_.sample_hash; }
 
  private:

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "checkpoint/manifest/line.h"
 #include "checkpoint/manifest/manifest.h"
 #include "core/error.h"
 
@@ -40,13 +41,15 @@ std::string CheckpointName(int64_t step, int generation) {
 
 std::vector<CheckpointDirectory> ListCheckpoints(const fs::path& root) {
   std::vector<CheckpointDirectory> found;
+  const std::set<std::string> abandoned = ReadAbandoned(root);
   std::error_code error;
   fs::directory_iterator entries(root, error);
   if (error == std::errc::no_such_file_or_directory) return found;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    const auto directory = FromPath(entries->path());
+    auto directory = FromPath(entries->path());
     std::error_code ignored;
     if (directory && fs::exists(directory->path / kManifestName, ignored)) {
+      directory->abandoned = abandoned.contains(directory->path.filename());
       found.push_back(*directory);
     }
   }
@@ -61,21 +64,31 @@ std::vector<CheckpointDirectory> ListCheckpoints(const fs::path& root) {
 }
 
 std::string FreeCheckpointName(const fs::path& root, int64_t step) {
+  const std::set<std::string> abandoned = ReadAbandoned(root);
   int generation = 1;
   std::error_code ignored;
-  while (fs::exists(root / CheckpointName(step, generation), ignored)) ++generation;
+  while (fs::exists(root / CheckpointName(step, generation), ignored) ||
+         abandoned.contains(CheckpointName(step, generation))) {
+    ++generation;
+  }
   return CheckpointName(step, generation);
 }
 
 std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDirectory>& good,
                                                 int keep, const std::vector<int64_t>& protect) {
-  std::vector<int64_t> steps;  // distinct, newest first
+  const int kept = std::max(keep, 2);
+  std::vector<int64_t> newest;  // the own line's steps that stay
   std::vector<CheckpointDirectory> removals;
+  const auto is_in = [](const std::vector<int64_t>& steps, int64_t step) {
+    return std::find(steps.begin(), steps.end(), step) != steps.end();
+  };
   for (const CheckpointDirectory& directory : good) {
-    if (steps.empty() || steps.back() != directory.step) steps.push_back(directory.step);
-    const bool is_protected =
-        std::find(protect.begin(), protect.end(), directory.step) != protect.end();
-    if (static_cast<int>(steps.size()) > std::max(keep, 2) && !is_protected) {
+    const bool full = static_cast<int>(newest.size()) >= kept;
+    if (directory.abandoned) {
+      if (full && directory.step < newest.back()) removals.push_back(directory);
+    } else if (!full && !is_in(newest, directory.step)) {
+      newest.push_back(directory.step);
+    } else if (!is_in(newest, directory.step) && !is_in(protect, directory.step)) {
       removals.push_back(directory);
     }
   }

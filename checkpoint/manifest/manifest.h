@@ -39,7 +39,7 @@ struct FileEntry {
 struct RunPosition {
   std::string run_id;
   int64_t step = 0;
-  std::vector<std::string> lineage;  // directories this state descends from, oldest first
+  std::vector<std::string> lineage;  // names of all directories it descends from, oldest first
   std::map<std::string, std::string>
       values;  // "config", "data", "grid", "rng", "sample_hash", "metrics": JSON text
 };
@@ -64,20 +64,22 @@ struct Manifest {
   void Validate(const std::string& where) const;
 };
 
-// Directory names: step-00000200, step-00000200.g2, ... and the newest first. A directory without
-// manifest.json is not listed, nor is one under another name.
+// Directory names: step-00000200, step-00000200.g2, ... and the newest first, by step, then
+// generation. A directory without manifest.json is not listed, nor is one under another name.
 struct CheckpointDirectory {
   std::filesystem::path path;
   int64_t step = 0;
   int generation = 1;
+  bool abandoned = false;  // not on the run's own line: checkpoint/manifest/line.h
 };
 std::vector<CheckpointDirectory> ListCheckpoints(const std::filesystem::path& root);
 std::string CheckpointName(int64_t step, int generation);
-// The first generation of `step` whose name is free in `root`.
+// The first generation of `step` whose name is free in `root`, and was not an abandoned one's.
 std::string FreeCheckpointName(const std::filesystem::path& root, int64_t step);
 
-// Which of `good` (newest first, each known to be intact) retention removes: all generations of the
-// newest `keep` steps (at least 2) and of protected steps stay.
+// Which of `good` (newest first, each known to be intact) retention removes. Of the run's own line
+// the newest `keep` steps (at least 2) and protected steps stay. An abandoned one is not counted,
+// and stays until all of those are of later steps.
 std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDirectory>& good,
                                                 int keep, const std::vector<int64_t>& protect);
 

@@ -167,7 +167,6 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   const int64_t qkv = q + 2 * Share("kv_heads", c.kv_heads, o.tp) * c.head_width();
   const int64_t in = (c.mlp == configs::Mlp::kSwiglu ? 2 : 1) * ffn;
   const int64_t means = c.norm == configs::Norm::kLayer ? tokens : 0;
-  const int64_t logits = std::min(tokens, kLossRows) * c.vocab_size;
   const bool rounded = o.dtype != core::DType::kF32;
   PlanBuilder plan;
   for (const char* name : {"tokens", "targets", "span_start", "positions"}) {
@@ -194,8 +193,8 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   norm("final_norm");
   plan.Add("weights", tokens);
   plan.Add("losses", tokens);
-  plan.Add("logits", logits);
-  plan.Add("gradient.logits", rounded ? logits : 0, o.dtype);  // in f32 they replace the logits
+  plan.Add("logits", std::min(tokens, kLossRows) * c.vocab_size);
+  plan.Add("gradient.logits", std::min(tokens, kLossGradientRows) * c.vocab_size, o.dtype);
   plan.Add("branch", tokens * c.width, o.dtype);  // a layer's output before it joins the residual
   plan.Add("gradient", tokens * c.width, o.dtype);
   plan.Add("gradient.branch", tokens * c.width, o.dtype);

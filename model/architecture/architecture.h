@@ -104,7 +104,10 @@ struct ActivationPlan {
 };
 
 constexpr int64_t kAttentionTile = 64;  // queries handled at a time
-constexpr int64_t kLossRows = 256;      // slots whose logits exist at once
+constexpr int64_t kLossRows = 256;      // slots whose logits (f32) exist at once
+// Slots whose logits' gradient exists at once: each such chunk adds to the gradient of the output
+// matrix, which is read and written whole, so fewer are faster.
+constexpr int64_t kLossGradientRows = 1024;
 
 struct PlanOptions {
   int64_t rows = 1;                       // sequences of a micro-batch
@@ -115,8 +118,8 @@ struct PlanOptions {
 
 // Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
 // workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for kLossRows
-// slots only. Statistics, losses and logits are f32 whatever the dtype. Throws ConfigError with the
-// equation when tp does not divide heads, kv_heads or ffn.
+// slots only, their gradient for kLossGradientRows. Statistics, losses and logits are f32 whatever
+// the dtype. Throws ConfigError with the equation when tp does not divide heads, kv_heads or ffn.
 ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 
 }  // namespace moat::model

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/manifest/line.h"
 #include "comm/self.h"
 #include "configs/command_line.h"
 #include "core/durable_file.h"
@@ -38,7 +39,7 @@ fs::path ChooseCheckpoint(const configs::GenerateConfig& config, const rundir::R
   }
   if (config.checkpoint == "newest") return *newest;
   const int64_t best = trainer::ReadProgress(checkpoint::ReadManifest(*newest)).best.step;
-  for (const auto& candidate : checkpoint::ListCheckpoints(layout.checkpoints())) {
+  for (const auto& candidate : checkpoint::ListLine(layout.checkpoints())) {
     if (candidate.step == best) return candidate.path;
   }
   return *newest;

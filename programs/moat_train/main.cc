@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "comm/grid.h"
+#include "comm/libraries.h"
 #include "comm/mpi.h"
 #include "configs/command_line.h"
 #include "configs/identity.h"
@@ -16,11 +17,14 @@
 #include "core/logging.h"
 #include "core/orphan.h"
 #include "core/signals.h"
+#include "data/libraries.h"
 #include "parallel/process_grid.h"
 #include "rundir/attempt.h"
 #include "rundir/board.h"
+#include "rundir/capsule.h"
 #include "rundir/failure.h"
 #include "rundir/lease.h"
+#include "tensor/libraries.h"
 #include "trainer/trainer.h"
 
 namespace moat::programs {
@@ -41,6 +45,21 @@ int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& s
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / session.local_size());
 }
 
+// What only a rank knows: the libraries it runs with, and what it reads.
+void CompleteCapsule(const Rank& self, const data::Dataset& dataset) {
+  rundir::CapsuleEntry entry = rundir::DescribeBuild();
+  entry.attempt = self.attempt;
+  for (const auto& versions :
+       {comm::LibraryVersions(), data::LibraryVersions(), tensor::LibraryVersions()}) {
+    entry.libraries.insert(versions.begin(), versions.end());
+  }
+  entry.data = {{"content", dataset.content_digest()},
+                {"version", std::to_string(dataset.version())},
+                {"tokenizer", dataset.tokenizer_digest()},
+                {"template", dataset.template_digest()}};
+  rundir::AppendCapsule(self.layout, entry);
+}
+
 core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session, Rank& self) {
   trainer::TrainerOptions options;
   options.config = configs::TrainConfigFromFlags(line);
@@ -59,6 +78,7 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   tensor::Stream stream(ThreadsPerRank(options.config, session));
 
   trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
+  if (self.rank == 0) CompleteCapsule(self, trainer.dataset());
   core::ExitCode code;
   try {
     code = trainer.Run();

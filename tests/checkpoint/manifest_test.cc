@@ -7,7 +7,9 @@
 #include <fstream>
 #include <functional>
 
+#include "checkpoint/manifest/line.h"
 #include "core/crc32c.h"
+#include "core/durable_file.h"
 #include "core/error.h"
 #include "tests/support/temporary_directory.h"
 
@@ -140,6 +142,77 @@ TEST(Retention, KeepsTheNewestStepsNeverFewerThanTwoAndTheProtected) {
   EXPECT_EQ(RemovedSteps(2, {100, 300}), (std::vector<int64_t>{200}));
   EXPECT_EQ(RemovedSteps(9, {}), (std::vector<int64_t>{}));
   EXPECT_TRUE(ChooseRemovals({}, 2, {}).empty());
+}
+
+TEST(Retention, AnAbandonedLineIsNotCountedAndGoesOnceItIsPassedBy) {
+  const CheckpointDirectory own9{"own9", 900, 1}, own5{"own5", 500, 1}, own4{"own4", 400, 2};
+  const CheckpointDirectory lost7{"lost7", 700, 1, true}, lost4{"lost4", 400, 1, true},
+      lost3{"lost3", 300, 1, true};
+  const auto removed = [](const std::vector<CheckpointDirectory>& good) {
+    std::vector<std::string> names;
+    for (const auto& removal : ChooseRemovals(good, 2, {300})) names.push_back(removal.path);
+    return names;
+  };
+  // Counted by steps alone, the own checkpoints would go, the one just saved first.
+  EXPECT_EQ(removed({lost7, own5, own4, lost4, lost3}), (std::vector<std::string>{"lost3"}));
+  EXPECT_EQ(removed({own9, lost7, own5, own4, lost4, lost3}),
+            (std::vector<std::string>{"own4", "lost4", "lost3"}));
+  EXPECT_EQ(removed({own9, lost7, lost4}), (std::vector<std::string>{}));
+}
+
+class LineTest : public ::testing::Test {
+ protected:
+  void Make(const std::string& name) {
+    std::filesystem::create_directory(root_ / name);
+    std::ofstream(root_ / name / "manifest.json") << "x";
+  }
+  std::vector<std::string> Line() const {
+    std::vector<std::string> names;
+    for (const auto& found : ListLine(root_.path())) names.push_back(found.path.filename());
+    return names;
+  }
+  using Names = std::vector<std::string>;
+  testing::TemporaryDirectory root_;
+};
+
+TEST_F(LineTest, AfterARollBackTheRunsOwnLineCountsNotTheHighestStep) {
+  for (const char* name : {"step-00000200", "step-00000400", "step-00000600"}) Make(name);
+  GoOnFrom(root_.path(), "step-00000600", {"step-00000200", "step-00000400"});
+  EXPECT_FALSE(std::filesystem::exists(root_ / kAbandonedName));
+  GoOnFrom(root_.path(), "step-00000200", {});
+  EXPECT_EQ(Line(), (Names{"step-00000200"}));
+  EXPECT_EQ(FreeCheckpointName(root_.path(), 400), "step-00000400.g2");
+  Make("step-00000400.g2");
+  EXPECT_EQ(Line(), (Names{"step-00000400.g2", "step-00000200"}));
+  EXPECT_EQ(FindStep(root_.path(), 400)->generation, 2);
+  EXPECT_EQ(FindStep(root_.path(), 600)->generation, 1);
+  EXPECT_FALSE(FindStep(root_.path(), 500));
+  // Resuming from the newest of the line changes nothing; going back to the other line does.
+  GoOnFrom(root_.path(), "step-00000400.g2", {"step-00000200"});
+  EXPECT_EQ(Line(), (Names{"step-00000400.g2", "step-00000200"}));
+  GoOnFrom(root_.path(), "step-00000600", {"step-00000200", "step-00000400"});
+  EXPECT_EQ(Line(), (Names{"step-00000600", "step-00000400", "step-00000200"}));
+  // The name of an abandoned one stays taken, or a new one would be abandoned from birth.
+  std::filesystem::remove_all(root_ / "step-00000400.g2");
+  EXPECT_EQ(FreeCheckpointName(root_.path(), 400), "step-00000400.g3");
+}
+
+TEST_F(LineTest, DamageIsRefusedAndSaysWhatToDo) {
+  Make("step-00000200");
+  Make("step-00000400");
+  GoOnFrom(root_.path(), "step-00000200", {});
+  const std::filesystem::path file = root_ / kAbandonedName;
+  const std::string text = core::ReadWholeFile(file);
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    std::string flipped = text;
+    flipped[i] = static_cast<char>(flipped[i] ^ 1);
+    core::WriteFileAtomically(file, flipped);
+    try {
+      EXPECT_EQ(Line(), (Names{"step-00000200"})) << flipped;
+    } catch (const core::StorageError& error) {
+      EXPECT_NE(std::string(error.what()).find("--resume=STEP"), std::string::npos);
+    }
+  }
 }
 
 }  // namespace

@@ -54,6 +54,16 @@ wait_for_step() {  # run, step, pid
 launch --dp=2 --run=whole || fail "the undisturbed run: $(tail -5 "$work/log")"
 [ "$(state whole)" = "done 0" ] || fail "outcome of the undisturbed run is $(state whole)"
 want=$(weights whole)
+/usr/bin/python3 - "$work/runs/whole/capsule.json" "$work/data/index.json" <<'PY' || fail "the capsule is not complete"
+import json, sys
+capsule, index = [json.load(open(path)) for path in sys.argv[1:]]
+assert len(capsule) == 1, capsule
+libraries, data = capsule[0]["libraries"], capsule[0]["data"]
+assert "Open MPI" in libraries["MPI"], libraries
+assert all(libraries[name][0].isdigit() for name in ("HDF5", "oneDNN", "SentencePiece")), libraries
+assert capsule[0]["compiler"] and capsule[0]["cpu"] and "sse4_2" in capsule[0]["instruction_set"], capsule
+assert data["content"] == index["content_digest"] and data["tokenizer"] == index["tokenizer_digest"], data
+PY
 
 "$moat" launch "${flags[@]}" --dp=2 --run=preempted > "$work/log" 2>&1 &
 pid=$!

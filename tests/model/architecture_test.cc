@@ -111,7 +111,9 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   EXPECT_EQ(plan.at("attention.workspace").elements,
             tensor::AttentionWorkspace(c.seq_len, kAttentionTile, 4));
   EXPECT_EQ(plan.at("logits").elements, kLossRows * c.vocab_size);
-  EXPECT_EQ(PlanActivations(c, {8, 4}).at("logits").elements, kLossRows * c.vocab_size);
+  const ActivationPlan more = PlanActivations(c, {8, 4});
+  EXPECT_EQ(more.at("logits").elements, kLossRows * c.vocab_size);
+  EXPECT_EQ(more.at("gradient.logits").elements, kLossGradientRows * c.vocab_size);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "checkpoint/manifest/line.h"
 #include "comm/grid.h"
 #include "comm/self.h"
 #include "comm/threads.h"
@@ -184,6 +185,44 @@ TEST_F(TrainerTest, TwoTensorRanksTrainAsOneAndResumeOnAnotherGrid) {
   EXPECT_EQ(resumed.code, core::ExitCode::kOk);
   ASSERT_EQ(resumed.losses.size(), 32u);
   EXPECT_LT(resumed.losses.back(), 1.1 * two.losses.back());
+}
+
+TEST_F(TrainerTest, AfterARollBackTheRunGoesOnOnItsOwnLine) {
+  const testing::TemporaryDirectory runs;
+  const End whole = Train(Options(runs / "whole"), 1, 1);
+  TrainerOptions options = Options(runs / "run");
+  Train(options, 1, 1);  // saves 20, 40 and 50; 20 goes
+  const auto stop_after = [&](int steps) {
+    options.stop_code = [left = steps]() mutable { return left-- > 1 ? 0 : 75; };
+  };
+  options.config.resume = "40";
+  options.attempt = 1;
+  stop_after(5);
+  EXPECT_EQ(Train(options, 1, 1).code, core::ExitCode::kPreempted);  // and saves 45
+  options.config.resume = "auto";
+  options.attempt = 2;
+  options.stop_code = nullptr;
+  const End resumed = Train(options, 2, 1);
+  EXPECT_EQ(resumed.code, core::ExitCode::kOk);
+  const rundir::Metrics metrics = rundir::ReadMetrics(options.layout.metrics());
+  EXPECT_EQ(metrics.steps.at(45).attempt, 1);
+  EXPECT_EQ(metrics.steps.at(46).attempt, 2) << "resumed from the abandoned step 50, not from 45";
+  EXPECT_TRUE(testing::SameBits(whole.state, resumed.state));
+  const auto line = checkpoint::ListLine(options.layout.checkpoints());
+  ASSERT_EQ(line.size(), 2u);
+  EXPECT_EQ(line[0].path.filename(), "step-00000050.g2");
+  const auto manifest = checkpoint::ReadManifest(line[0].path);
+  EXPECT_EQ(manifest.position.lineage,
+            (std::vector<std::string>{"step-00000020", "step-00000040", "step-00000045"}));
+}
+
+TEST_F(TrainerTest, ResumeNeverRefusesARunThatHasCheckpoints) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.steps = 2;
+  options.config.resume = "never";
+  Train(options, 2, 1);
+  EXPECT_THROW(Train(options, 2, 1), core::ConfigError);
 }
 
 TEST_F(TrainerTest, AFinishedRunHasNothingToDo) {
