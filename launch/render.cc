@@ -32,7 +32,9 @@ LaunchPlan Render(const JobSpec& job) {
               {rundir::kAttemptVariable, std::to_string(job.attempt)},
               {rundir::kRunDirVariable, layout.root.string()},
               {rundir::kSupervisedVariable, "1"}};
-  plan.argv = {"mpirun", "-np", std::to_string(plan.ranks), "--oversubscribe", "--bind-to", "none"};
+  plan.env.insert(job.mpi.env.begin(), job.mpi.env.end());
+  plan.argv = {job.mpi.mpirun,    "-np",       std::to_string(plan.ranks),
+               "--oversubscribe", "--bind-to", "none"};
   for (const char* name : {"OMP_NUM_THREADS", rundir::kAttemptVariable, rundir::kRunDirVariable,
                            rundir::kSupervisedVariable}) {
     plan.argv.insert(plan.argv.end(), {"-x", name});
