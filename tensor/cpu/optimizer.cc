@@ -14,8 +14,9 @@ constexpr int64_t kFlatBlock = 1 << 14;
 constexpr int64_t kCacheBlock = 1 << 10;  // new weights are rounded before they leave it
 constexpr int64_t kNormBlock = 1 << 13;
 
-MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* gradient,
-                                float* moment1, float* moment2, float* weight) {
+// The step is taken by value: behind a reference its numbers could change with every store.
+MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep s, const float* gradient, float* moment1,
+                                float* moment2, float* weight) {
   const float rest1 = 1.0f - s.beta1, rest2 = 1.0f - s.beta2;
   const float inverse1 = 1.0f / s.correction1, inverse2 = 1.0f / s.correction2;
   for (int64_t i = 0; i < n; ++i) {
