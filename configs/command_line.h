@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "configs/eval_config.h"
 #include "configs/flag_registry.h"
 #include "configs/flagfile.h"
 #include "configs/generate_config.h"
@@ -87,6 +88,7 @@ TrainConfig TrainConfigFromFlags(const CommandLine& line,
                                  Completeness completeness = Completeness::kComplete);
 LaunchConfig LaunchConfigFromFlags(const CommandLine& line);
 ImportConfig ImportConfigFromFlags(const CommandLine& line);
+EvalConfig EvalConfigFromFlags(const CommandLine& line);
 GenerateConfig GenerateConfigFromFlags(const CommandLine& line);
 ProbeConfig ProbeConfigFromFlags(const CommandLine& line);
 

@@ -10,6 +10,7 @@ namespace moat::configs {
 // Sets of commands, as bits: every flag names the commands it belongs to.
 using CommandSet = uint32_t;
 inline constexpr CommandSet kTrain = 1u << 0;
+inline constexpr CommandSet kEval = 1u << 1;
 inline constexpr CommandSet kLaunch = 1u << 2;
 inline constexpr CommandSet kGenerate = 1u << 3;
 inline constexpr CommandSet kDataImport = 1u << 4;

@@ -35,16 +35,17 @@ std::string Joined(const std::vector<std::string>& words) {
 }
 
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
-constexpr CommandSet kNamesRun = kTrain | kLaunch | kGenerate | kStatus | kRuns | kStop;
+constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
-constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch |
+constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch | kEval |
                                kGenerate | kStatus | kRuns | kStop | kConfig | kCheckpointVerify |
                                kMeasures;
 
 // The run: what, where, how long.
-MOAT_FLAG(string, data, train.data, kRun, "data set directory, from moat data import");
+MOAT_FLAG(string, data, train.data, kRun | kEval,
+          "data set directory, from moat data import; for eval, empty: the run's own");
 MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures, "directory that holds the runs");
-MOAT_FLAG(string, run, train.run, kRun | kGenerate,
+MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");
 MOAT_FLAG(string, resume, train.resume, kRun,
           "auto: from the newest intact checkpoint, if any; never: refuse if there is one; or the "
@@ -58,7 +59,7 @@ MOAT_FLAG(
     int32, dp, train.dp, kRun,
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
-MOAT_FLAG(int32, threads, train.threads, kRun | kGenerate | kDataImport | kMeasures,
+MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport | kMeasures,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
@@ -122,8 +123,8 @@ MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch, "print what would be starte
 MOAT_FLAG(double, grace, launching.grace, kLaunch,
           "seconds a run gets to save after a signal before it is killed");
 
-// Generation.
-MOAT_FLAG(string, checkpoint, generate.checkpoint, kGenerate,
+// Evaluation and generation.
+MOAT_FLAG(string, checkpoint, generate.checkpoint, kEval | kGenerate,
           "newest, best, or a checkpoint's directory; empty: best if there is one, else newest");
 MOAT_FLAG(string, prompt, generate.prompt, kGenerate, "text to continue");
 MOAT_FLAG(string, chat, generate.chat, kGenerate,

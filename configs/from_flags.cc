@@ -175,6 +175,19 @@ ImportConfig ImportConfigFromFlags(const CommandLine& line) {
   });
 }
 
+EvalConfig EvalConfigFromFlags(const CommandLine& line) {
+  return Filled<EvalConfig>(line, [&] {
+    EvalConfig eval;
+    eval.run_root = line.value("run_root");
+    eval.run = line.value("run");
+    eval.checkpoint = line.value("checkpoint");
+    eval.data = line.value("data");
+    eval.threads = static_cast<int>(line.Int("threads"));
+    eval.json = line.Bool("json");
+    return eval;
+  });
+}
+
 GenerateConfig GenerateConfigFromFlags(const CommandLine& line) {
   return Filled<GenerateConfig>(line, [&] {
     GenerateConfig generate;

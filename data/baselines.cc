@@ -28,8 +28,8 @@ Scored ScoredOf(const Dataset& dataset, const Tokenizer& tokenizer, const std::s
   Scored scored;
   WalkSplit(dataset, split, [&](const StoredInteractions& run, const StoredKeys&) {
     scored.starts.push_back(scored.tokens.size());
-    ForEachScoredSlot(run, [&](int32_t previous, int32_t target, float weight) {
-      scored.tokens.push_back({previous, target, weight});
+    ForEachScoredSlot(run, [&](int32_t previous, int32_t target, float) {
+      scored.tokens.push_back({previous, target});
       scored.text += tokenizer.Decode({target});
       if (target == tokenizer.end_token()) scored.starts.push_back(scored.tokens.size());
     });
@@ -89,12 +89,10 @@ Baselines MeasureBaselines(const Dataset& dataset) {
   const size_t both_size = XzSize(train.text + validation.text);
   const BigramModel model = TrainBigram(train, dataset.vocab_size());
   double bits = 0;
-  double bytes = 0;
   for (const ScoredToken& token : validation.tokens) {
-    bits -= token.weight * std::log2(model.Probability(token.previous, token.target));
-    bytes += token.weight * static_cast<double>(tokenizer.ByteLength(token.target));
+    bits -= std::log2(model.Probability(token.previous, token.target));
   }
-  result.bigram_bits_per_byte = bits / bytes;
+  result.bigram_bits_per_byte = bits / static_cast<double>(result.scored_bytes);
   alone.join();
   result.xz_bits_per_byte = 8.0 *
                             (static_cast<double>(both_size) - static_cast<double>(train_size)) /

@@ -1,7 +1,8 @@
 // What models without learning reach on the validation split, in bits per byte.
 //
 // Both use the slots a trainer scores by default: assistant and text tokens of positive weight and
-// the <|end|> after them.
+// the <|end|> after them; and, as a trainer's evaluation (trainer/evaluation.h), count each of them
+// once, whatever its weight.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 namespace moat::data {
 
 struct Baselines {
-  double bigram_bits_per_byte = 0;  // sum(w * bits) / sum(w * bytes)
+  double bigram_bits_per_byte = 0;  // bits / bytes
   double xz_bits_per_byte = 0;      // 8 (size(train + validation) - size(train)) / bytes
   int64_t scored_tokens = 0;        // of the validation split
   int64_t scored_bytes = 0;         // their text, unweighted

@@ -16,14 +16,13 @@ namespace moat::data {
 struct ScoredToken {
   int32_t previous = 0;
   int32_t target = 0;
-  float weight = 1.0f;
 };
 
 class BigramModel {
  public:
   explicit BigramModel(int64_t vocab_size);
 
-  void Add(const ScoredToken& token);  // counts it once, whatever its weight
+  void Add(const ScoredToken& token);
 
   // Fits the interpolation weights to `held_out`, which must not have been added yet.
   void Tune(const std::vector<ScoredToken>& held_out);

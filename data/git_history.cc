@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <string_view>
 
+#include "core/durable_file.h"
 #include "core/error.h"
 #include "data/child_process.h"
 
@@ -69,10 +71,50 @@ struct Commit {
   int64_t seconds = 0;
 };
 
+// What follows the plus signs of a diff that creates a file.
+std::string CreatedText(std::string_view change) {
+  std::string text;
+  while (!change.empty()) {
+    const size_t end = change.find('\n');
+    const std::string_view line = change.substr(0, end);
+    change.remove_prefix(std::min(change.size(), end + 1));
+    if (line.starts_with('+')) (text += line.substr(1)) += '\n';
+    if (line.starts_with('\\')) text.pop_back();  // \ No newline at end of file
+  }
+  return text;
+}
+
+// The work tree's texts, each of which is given once.
+class WorkTreeTexts {
+ public:
+  WorkTreeTexts(const std::filesystem::path& directory, const std::vector<TreeFile>& files)
+      : directory_(directory) {
+    for (const TreeFile& file : files) sizes_[file.path] = file.bytes;
+  }
+
+  // Whether `text` is what the file at `path` holds, asked for the first time.
+  bool Take(const std::string& path, const std::string& text) {
+    const auto size = sizes_.find(path);
+    if (size == sizes_.end() || size->second != static_cast<int64_t>(text.size())) return false;
+    try {
+      if (core::ReadWholeFile(directory_ / path) != text) return false;
+    } catch (const core::StorageError&) {
+      return false;
+    }
+    return given_.insert(path).second;
+  }
+  std::set<std::string> given() const { return given_; }
+
+ private:
+  std::filesystem::path directory_;
+  std::map<std::string, int64_t> sizes_;
+  std::set<std::string> given_;
+};
+
 class LogParser {
  public:
-  LogParser(ChildProcess* child, int64_t max_bytes, ImportSink* sink)
-      : child_(child), limit_(static_cast<size_t>(max_bytes)), sink_(sink) {}
+  LogParser(ChildProcess* child, WorkTreeTexts* texts, int64_t max_bytes, ImportSink* sink)
+      : child_(child), texts_(texts), limit_(static_cast<size_t>(max_bytes)), sink_(sink) {}
 
   void Run() {
     std::string line;
@@ -142,22 +184,34 @@ class LogParser {
     } else if (change_.find('\0') != std::string::npos) {
       sink_->Count("binary changes skipped");
     } else if (!change_.empty() && !path.empty()) {
-      Interaction interaction;
-      interaction.id = commit_.hash + ":" + path;
-      interaction.user = commit_.author;
-      interaction.path = path;
-      interaction.time_micros = commit_.seconds * 1'000'000;
-      interaction.segments = {{Role::kSystem, 1.0f, path},
-                              {Role::kUser, 1.0f, commit_.message},
-                              {Role::kAssistant, 1.0f, std::move(change_)}};
-      sink_->Add(std::move(interaction));
+      AddChange(path);
     }
     change_.clear();
     old_path_.clear();
     new_path_.clear();
   }
 
+  void AddChange(const std::string& path) {
+    Segment change = {Role::kAssistant, 1.0f, std::move(change_)};
+    if (new_path_.empty()) return sink_->Count("deletions of files left out");
+    if (old_path_.empty()) {
+      change = {Role::kText, 1.0f, CreatedText(change.text)};
+      if (!texts_->Take(path, change.text)) {
+        return sink_->Count("creations of files left out: their text is another by now, or gone");
+      }
+    }
+    Interaction interaction;
+    interaction.id = commit_.hash + ":" + path;
+    interaction.user = commit_.author;
+    interaction.path = path;
+    interaction.time_micros = commit_.seconds * 1'000'000;
+    interaction.segments = {
+        {Role::kSystem, 1.0f, path}, {Role::kUser, 1.0f, commit_.message}, std::move(change)};
+    sink_->Add(std::move(interaction));
+  }
+
   ChildProcess* child_;
+  WorkTreeTexts* texts_;
   size_t limit_;
   ImportSink* sink_;
   Commit commit_;
@@ -226,14 +280,18 @@ GitWorkTree InspectGit(const std::filesystem::path& directory) {
   return tree;
 }
 
-void ImportGitHistory(const std::filesystem::path& directory, int64_t max_bytes, ImportSink* sink) {
+std::set<std::string> ImportGitHistory(const std::filesystem::path& directory,
+                                       const std::vector<TreeFile>& files, int64_t max_bytes,
+                                       ImportSink* sink) {
   ChildProcess child(LogCommand(directory));
-  LogParser(&child, max_bytes, sink).Run();
+  WorkTreeTexts texts(directory, files);
+  LogParser(&child, &texts, max_bytes, sink).Run();
   const int status = child.Wait();
   if (status != 0) {
     throw core::DataError(directory.string() + ": git log ended with " + std::to_string(status) +
                           ": " + child.ErrorText() + "; repair the repository or use --nohistory");
   }
+  return texts.given();
 }
 
 }  // namespace moat::data

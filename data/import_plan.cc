@@ -14,6 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Raised when the same inputs give other interactions than before.
+constexpr int kImportRules = 2;
+
 ImportSource LookAtTree(const fs::path& path, const std::vector<fs::path>& excluded) {
   ImportSource source;
   source.kind = ImportSource::Kind::kTree;
@@ -55,9 +58,9 @@ std::string DigestOf(const configs::ImportConfig& config,
                      const std::vector<ImportSource>& sources) {
   std::ostringstream text;
   text.precision(17);
-  text << config.vocab_size << ' ' << config.validation_fraction << ' ' << config.max_bad_fraction
-       << ' ' << config.shard_tokens << ' ' << config.max_file_bytes << ' ' << config.seed << ' '
-       << config.history << '\n'
+  text << kImportRules << ' ' << config.vocab_size << ' ' << config.validation_fraction << ' '
+       << config.max_bad_fraction << ' ' << config.shard_tokens << ' ' << config.max_file_bytes
+       << ' ' << config.seed << ' ' << config.history << '\n'
        << config.user_key << '\n';
   if (!config.tokenizer.empty()) {
     text << core::Hex(core::Sha256Of(core::ReadWholeFile(config.tokenizer))) << '\n';
@@ -72,6 +75,16 @@ std::string DigestOf(const configs::ImportConfig& config,
     }
   }
   return core::Hex(core::Sha256Of(text.str()));
+}
+
+void ReadTree(const ImportSource& source, const configs::ImportConfig& config, ImportSink* sink) {
+  std::vector<TreeFile> files = source.files;
+  if (config.history && !source.git.head.empty()) {
+    const std::set<std::string> given =
+        ImportGitHistory(source.path, source.files, config.max_file_bytes, sink);
+    std::erase_if(files, [&](const TreeFile& file) { return given.contains(file.path); });
+  }
+  ImportTree(source.path, files, config.max_file_bytes, sink);
 }
 
 }  // namespace
@@ -93,10 +106,7 @@ void ReadSource(const ImportSource& source, const configs::ImportConfig& config,
     case ImportSource::Kind::kTextFile:
       return ImportTextFile(source.path, config.max_file_bytes, sink);
     case ImportSource::Kind::kTree:
-      if (config.history && !source.git.head.empty()) {
-        ImportGitHistory(source.path, config.max_file_bytes, sink);
-      }
-      return ImportTree(source.path, source.files, config.max_file_bytes, sink);
+      return ReadTree(source, config, sink);
   }
 }
 

@@ -85,7 +85,8 @@ struct KernelTable {
   double (*sum_of_squares)(int64_t count, const float* x, const Stream&);
 };
 
-// `dtype`: f32. Throws ConfigError for a dtype this device does not compute in.
+// `dtype`: f32 or bf16, whatever the processor (tensor/cpu_features.h says what it lacks). Throws
+// ConfigError for a dtype the CPU does not compute in.
 const KernelTable& CpuKernels(core::DType dtype);
 
 }  // namespace moat::tensor

@@ -139,13 +139,14 @@ void ExpectAttention(const AttentionShape& s, ConstView span_start, ConstView qk
   Expect(qkv, tokens * (s.heads + 2 * s.kv_heads) * s.head_width, qkv.dtype, "qkv");
   Expect(out, tokens * s.heads * s.head_width, qkv.dtype, "out");
   Expect(log_sum, tokens * s.heads, kF32, "log_sum");
-  Expect(workspace, AttentionWorkspace(s.seq_len, s.tile, stream.threads()), kF32, "workspace");
+  Expect(workspace, AttentionWorkspace(s.seq_len, s.tile, s.head_width, stream.threads()), kF32,
+         "workspace");
 }
 
 }  // namespace
 
-int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int threads) {
-  return threads * (2 * tile * seq_len + tile);
+int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads) {
+  return threads * (2 * tile * seq_len + 2 * seq_len * head_width);
 }
 
 void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,

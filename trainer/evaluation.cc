@@ -11,7 +11,7 @@ namespace moat::trainer {
 namespace {
 
 struct Sums {
-  double weighted_loss = 0, weight = 0, nats = 0, bytes = 0;
+  double weighted_loss = 0, weight = 0, nats = 0, tokens = 0, bytes = 0;
 };
 
 }  // namespace
@@ -45,13 +45,14 @@ Evaluation Evaluator::Run(model::Transformer& model, comm::Communicator& data,
     for (size_t t = 0; t < losses.size(); ++t) {
       if (batch.weights[t] == 0) continue;
       to.nats += static_cast<double>(losses[t]) / static_cast<double>(batch.weights[t]);
+      ++to.tokens;
       to.bytes += static_cast<double>(byte_length_[static_cast<size_t>(batch.targets[t])]);
     }
   }
   std::vector<Sums> all(mine.size() * static_cast<size_t>(data.size()));
   const auto doubles = [](std::vector<Sums>& sums) {
     return tensor::HostView(reinterpret_cast<double*>(sums.data()),
-                            static_cast<int64_t>(sums.size() * 4));
+                            static_cast<int64_t>(sums.size() * sizeof(Sums) / sizeof(double)));
   };
   data.AllGather(doubles(mine), doubles(all), stream);
   Sums total;
@@ -61,10 +62,13 @@ Evaluation Evaluator::Run(model::Transformer& model, comm::Communicator& data,
     total.weighted_loss += from.weighted_loss;
     total.weight += from.weight;
     total.nats += from.nats;
+    total.tokens += from.tokens;
     total.bytes += from.bytes;
   }
   Evaluation result;
   result.weight = total.weight;
+  result.tokens = static_cast<int64_t>(total.tokens);
+  result.bytes = static_cast<int64_t>(total.bytes);
   if (total.weight > 0) result.loss = total.weighted_loss / total.weight;
   if (total.bytes > 0) result.bits_per_byte = total.nats / std::log(2.0) / total.bytes;
   return result;

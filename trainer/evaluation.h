@@ -13,9 +13,12 @@ namespace moat::trainer {
 
 struct Evaluation {
   double loss = 0;  // sum(w * l) / sum(w), nats
-  double bits_per_byte =
-      0;  // nats of the tokens with weight > 0 / ln 2 / UTF-8 bytes of their text
+  // Over the tokens with weight > 0, whatever their weights: nats / ln 2 / UTF-8 bytes of their
+  // text. What data/baselines.h measures, too.
+  double bits_per_byte = 0;
   double weight = 0;
+  int64_t tokens = 0;  // with weight > 0
+  int64_t bytes = 0;   // of their text
 };
 
 class Evaluator {

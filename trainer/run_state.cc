@@ -108,6 +108,10 @@ RunProgress ReadProgress(const checkpoint::Manifest& manifest) {
   return progress;
 }
 
+Identity ReadIdentity(const checkpoint::Manifest& manifest) {
+  return json::parse(ValueOf(manifest, "identity")).get<Identity>();
+}
+
 RunProgress LoadState(const std::filesystem::path& directory, const Identity& identity,
                       model::Transformer& model, Optimizer& optimizer) {
   const checkpoint::Manifest manifest = checkpoint::ReadManifest(directory);

@@ -49,5 +49,6 @@ void LoadWeights(const std::filesystem::path& directory, model::Transformer& mod
 
 // What a checkpoint says of itself, without its tensors.
 RunProgress ReadProgress(const checkpoint::Manifest& manifest);
+Identity ReadIdentity(const checkpoint::Manifest& manifest);
 
 }  // namespace moat::trainer

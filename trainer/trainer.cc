@@ -13,26 +13,12 @@
 #include "core/units.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/process_memory.h"
+#include "trainer/run_data.h"
 
 namespace moat::trainer {
 namespace {
 
-data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config) {
-  data::StreamOptions options;
-  options.seq_len = config.model.seq_len;
-  options.seed = config.seed;
-  const auto carries = [&](const char* role) {
-    for (const std::string& listed : config.loss_roles) {
-      if (listed == role || listed == "all") return true;
-    }
-    return false;
-  };
-  options.roles = {carries("system"), carries("user"), carries("assistant"), carries("tool"),
-                   carries("text")};
-  return options;
-}
-
-// The data set's vocabulary is the model's, and its tokenizer is the one the shards were made with.
+// The data set's vocabulary is the model's.
 configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Dataset& dataset) {
   configs::ModelConfig model = config.model;
   if (model.vocab_size != 0 && model.vocab_size != dataset.vocab_size()) {
@@ -44,17 +30,6 @@ configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Da
   model.vocab_size = dataset.vocab_size();
   configs::Validate(model);
   return model;
-}
-
-data::Tokenizer CheckedTokenizer(const data::Dataset& dataset) {
-  data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
-  if (tokenizer.digest() != dataset.tokenizer_digest() ||
-      data::Tokenizer::template_digest() != dataset.template_digest()) {
-    throw core::DataError(dataset.tokenizer_path().string() +
-                          " is not the tokenizer (or the chat template) the shards were written "
-                          "with; import the data again");
-  }
-  return tokenizer;
 }
 
 // Collective: the checkpoint that --resume means; nullopt: none, the run begins.

@@ -5,11 +5,7 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <thread>
 
-#include "checkpoint/checkpoint.h"
-#include "checkpoint/manifest/line.h"
-#include "comm/self.h"
 #include "configs/command_line.h"
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -17,7 +13,7 @@
 #include "data/dataset.h"
 #include "data/tokenizer.h"
 #include "model/generator.h"
-#include "rundir/layout.h"
+#include "programs/moat_model/trained_run.h"
 #include "trainer/run_state.h"
 
 namespace moat::programs {
@@ -25,25 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// "best": the newest checkpoint knows which step was best; if that one is still there, it is taken.
-fs::path ChooseCheckpoint(const configs::GenerateConfig& config, const rundir::RunLayout& layout) {
-  if (!config.checkpoint.empty() && config.checkpoint != "best" && config.checkpoint != "newest")
-    return config.checkpoint;
-  const auto self = comm::MakeSelf();
-  const auto newest = checkpoint::ChooseNewest(layout.checkpoints(), *self);
-  if (!newest) {
-    throw core::ConfigError("the run " + config.run + " has no checkpoint in " +
-                            layout.checkpoints().string() +
-                            " yet; train it first with moat launch --run=" + config.run);
-  }
-  if (config.checkpoint == "newest") return *newest;
-  const int64_t best = trainer::ReadProgress(checkpoint::ReadManifest(*newest)).best.step;
-  for (const auto& candidate : checkpoint::ListLine(layout.checkpoints())) {
-    if (candidate.step == best) return candidate.path;
-  }
-  return *newest;
-}
 
 std::vector<int32_t> Segment(const data::Tokenizer& tokenizer, data::Role role,
                              const std::string& text, bool closed) {
@@ -117,34 +94,25 @@ std::vector<int32_t> Continue(model::Generator& generator, const std::vector<int
 }  // namespace
 
 int Generate(const configs::GenerateConfig& config) {
-  const rundir::RunLayout layout = rundir::LayoutOf(config.run_root, config.run);
-  if (!fs::exists(layout.flags())) {
-    throw core::ConfigError("there is no run " + config.run + " in " + config.run_root + " (" +
-                            layout.flags().string() + " is absent); moat runs lists what there is");
-  }
-  const auto line = configs::CommandLine::Parse(
-      "train", std::vector<std::string>{"--flagfile=" + layout.flags().string()});
-  configs::TrainConfig train = configs::TrainConfigFromFlags(line);
-  const data::Dataset dataset = data::Dataset::Open(train.data);
+  const TrainedRun run = OpenRun(config.run_root, config.run, config.checkpoint);
+  const data::Dataset dataset = data::Dataset::Open(run.train.data);
   const data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
-  train.model.vocab_size = dataset.vocab_size();
-  tensor::Stream stream(config.threads > 0
-                            ? config.threads
-                            : static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
-  const fs::path directory = ChooseCheckpoint(config, layout);
-  model::Transformer model(train.model,
-                           {.max_rows = 1, .with_gradients = false, .dtype = train.dtype}, stream);
-  trainer::LoadWeights(directory, model);
+  configs::ModelConfig model_config = run.train.model;
+  model_config.vocab_size = dataset.vocab_size();
+  tensor::Stream stream(ThreadsOf(config.threads));
+  model::Transformer model(
+      model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
+  trainer::LoadWeights(run.checkpoint, model);
 
   std::vector<int32_t> prompt = config.chat.empty() ? TextPrompt(tokenizer, config.prompt)
                                                     : ChatPrompt(tokenizer, config.chat);
-  FitPrompt(prompt, train.model.seq_len, config.max_tokens);
+  FitPrompt(prompt, model_config.seq_len, config.max_tokens);
   model::Generator generator(model, stream);
   const std::vector<int32_t> said = Continue(generator, prompt, tokenizer, config);
   const std::string text = tokenizer.Decode(said);
   if (config.json) {
     std::cout << json{{"run", config.run},
-                      {"checkpoint", directory.string()},
+                      {"checkpoint", run.checkpoint.string()},
                       {"prompt_tokens", prompt.size()},
                       {"completion_tokens", said.size()},
                       {"completion", text}}

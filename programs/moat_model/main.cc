@@ -1,5 +1,5 @@
-// moat-model: what a finished model or checkpoint is asked. Started as `moat generate` or `moat
-// checkpoint verify`.
+// moat-model: what a finished model or checkpoint is asked. Started as `moat generate`, `moat eval`
+// or `moat checkpoint verify`.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +7,7 @@
 #include "configs/command_line.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "programs/moat_model/evaluate.h"
 #include "programs/moat_model/generate.h"
 
 namespace moat::programs {
@@ -35,11 +36,15 @@ int Main(int argc, char** argv) {
     const auto line = configs::CommandLine::Parse("generate", argc - 1, argv + 1);
     return line.help_printed() ? 0 : Generate(configs::GenerateConfigFromFlags(line));
   }
+  if (name == "eval") {
+    const auto line = configs::CommandLine::Parse("eval", argc - 1, argv + 1);
+    return line.help_printed() ? 0 : Evaluate(configs::EvalConfigFromFlags(line));
+  }
   if (name == "checkpoint" && argc > 2 && std::string(argv[2]) == "verify") {
     const auto line = configs::CommandLine::Parse("checkpoint verify", argc - 2, argv + 2);
     return line.help_printed() ? 0 : VerifyCheckpoint(line);
   }
-  throw core::ConfigError("moat-model needs a command: generate, or checkpoint verify");
+  throw core::ConfigError("moat-model needs a command: generate, eval, or checkpoint verify");
 }
 
 }  // namespace

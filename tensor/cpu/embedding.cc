@@ -85,10 +85,14 @@ void Rotate(int64_t tokens, int64_t heads, int64_t head_width, int64_t stride,
 
 }  // namespace
 
+template <typename T>
 void FillEmbedding(KernelTable& table) {
-  table.embed = Embed<float>;
-  table.embed_grad = EmbedGrad<float>;
-  table.rotate = Rotate<float>;
+  table.embed = Embed<T>;
+  table.embed_grad = EmbedGrad<T>;
+  table.rotate = Rotate<T>;
 }
+
+template void FillEmbedding<float>(KernelTable&);
+template void FillEmbedding<core::BFloat16>(KernelTable&);
 
 }  // namespace moat::tensor::cpu

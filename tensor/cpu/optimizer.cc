@@ -1,5 +1,6 @@
 // AdamW and the sum of squares for the global norm.
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "tensor/cpu/kernels.h"
@@ -12,8 +13,10 @@ namespace {
 constexpr int64_t kFlatBlock = 1 << 14;
 constexpr int64_t kNormBlock = 1 << 13;
 
+// Rounded: core::BFloat16, or void where no rounded copy is asked for.
+template <typename Rounded>
 MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* gradient,
-                                float* moment1, float* moment2, float* weight) {
+                                float* moment1, float* moment2, float* weight, Rounded* rounded) {
   const float rest1 = 1.0f - s.beta1, rest2 = 1.0f - s.beta2;
   const float inverse1 = 1.0f / s.correction1, inverse2 = 1.0f / s.correction2;
   for (int64_t i = 0; i < n; ++i) {
@@ -23,7 +26,9 @@ MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* grad
     moment1[i] = m;
     moment2[i] = v;
     const float update = m * inverse1 / (std::sqrt(v * inverse2) + s.epsilon);
-    weight[i] -= s.learning_rate * (update + s.weight_decay * weight[i]);
+    const float w = weight[i] - s.learning_rate * (update + s.weight_decay * weight[i]);
+    weight[i] = w;
+    if constexpr (!std::is_void_v<Rounded>) Store(rounded + i, w);
   }
 }
 
@@ -42,11 +47,14 @@ MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
 void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* moment1,
            float* moment2, float* weight, void* rounded, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
-    AdamWRange(end - begin, step, gradient + begin, moment1 + begin, moment2 + begin,
-               weight + begin);
-    if (!rounded) return;
-    for (int64_t i = begin; i < end; ++i) {
-      static_cast<core::BFloat16*>(rounded)[i] = core::BFloat16(weight[i]);
+    const auto range = [&](auto* out) {
+      AdamWRange(end - begin, step, gradient + begin, moment1 + begin, moment2 + begin,
+                 weight + begin, out);
+    };
+    if (rounded) {
+      range(static_cast<core::BFloat16*>(rounded) + begin);
+    } else {
+      range(rounded);
     }
   });
 }

@@ -22,7 +22,18 @@
 namespace moat::tensor::cpu {
 
 MOAT_INLINE float Load(const float* p) { return *p; }
+MOAT_INLINE float Load(const core::BFloat16* p) {
+  return std::bit_cast<float>(static_cast<uint32_t>(p->bits) << 16);
+}
 MOAT_INLINE void Store(float* p, float value) { *p = value; }
+// As BFloat16(value), but in 32 bits without a branch up to the last shift, or it is not
+// vectorised well: NaN is kept by a mask.
+MOAT_INLINE void Store(core::BFloat16* p, float value) {
+  const uint32_t u = std::bit_cast<uint32_t>(value);
+  const uint32_t nan = value != value ? 0xffffffffu : 0u;
+  const uint32_t rounded = (u + ((0x7fffu + ((u >> 16) & 1u)) & ~nan)) | (0x400000u & nan);
+  p->bits = static_cast<uint16_t>(rounded >> 16);
+}
 
 // e^x within 2 ulp for |x| < 87; below that 0x1p-126 or so, above 3e38 or so. Range reduction by ln
 // 2 in two parts, then the polynomial of the Cephes library (Moshier), as most vector libraries do.

@@ -70,5 +70,27 @@ TEST(Baselines, ScoreTheValidationSplit) {
   EXPECT_TRUE(Contains(ToJson(statistics), "\"xz_bits_per_byte\""));
 }
 
+// A weight says how much a token counts in training; a bit is a bit.
+TEST(Baselines, CountEveryScoredTokenOnceWhateverItsWeight) {
+  const testing::TemporaryDirectory directory;
+  std::string weighted;
+  for (int i = 0; i < 120; ++i) {
+    std::string line = CoffeeLine(i);
+    const size_t last = line.rfind("\"}]}");
+    if (i % 2 == 0) line.insert(last + 1, R"(, "weight": 0.125)");
+    weighted += line;
+  }
+  WriteText(directory / "plain.jsonl", CoffeeLines(120));
+  WriteText(directory / "weighted.jsonl", weighted);
+  std::vector<Baselines> found;
+  for (const std::string name : {"plain", "weighted"}) {
+    Import(ImportOf(directory / (name + ".jsonl"), directory / name));
+    found.push_back(MeasureBaselines(Dataset::Open(directory / name)));
+  }
+  EXPECT_EQ(found[0].scored_bytes, found[1].scored_bytes);
+  EXPECT_EQ(found[0].bigram_bits_per_byte, found[1].bigram_bits_per_byte);
+  EXPECT_EQ(found[0].xz_bits_per_byte, found[1].xz_bits_per_byte);
+}
+
 }  // namespace
 }  // namespace moat::data

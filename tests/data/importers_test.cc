@@ -1,10 +1,13 @@
 // The importers: chat records, git history and file trees.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "data/chat_records.h"
 #include "data/child_process.h"
 #include "data/file_tree.h"
 #include "data/git_history.h"
+#include "data/import_plan.h"
 #include "tests/data/fixture.h"
 
 namespace moat::data {
@@ -129,23 +132,73 @@ TEST(GitHistory, OneInteractionPerCommitAndFile) {
   const testing::TemporaryDirectory directory;
   MakeRepository(directory / "r");
   KeepingSink sink;
-  ImportGitHistory(directory / "r", 1 << 20, &sink);
-  ASSERT_EQ(sink.interactions.size(), 4u);
-  EXPECT_EQ(sink.counts, (std::vector<std::string>{"binary changes skipped"}));
+  const auto given =
+      ImportGitHistory(directory / "r", ListTree(directory / "r", true, {}), 1 << 20, &sink);
+  ASSERT_EQ(sink.interactions.size(), 3u);
+  // The order within a commit is git's: "odd", then the picture, then plain.txt.
+  EXPECT_EQ(sink.counts,
+            (std::vector<std::string>{
+                "binary changes skipped",
+                "creations of files left out: their text is another by now, or gone"}));
+  EXPECT_EQ(given, (std::set<std::string>{"odd \"name\"\twith tab.txt", "side.txt"}));
   const Interaction& odd = sink.interactions[0];
   EXPECT_EQ(odd.path, "odd \"name\"\twith tab.txt");
   EXPECT_EQ(odd.user, "ada@example.com");
   EXPECT_GT(odd.time_micros, 1'500'000'000'000'000);
   EXPECT_EQ(odd.segments[1].text, "first\n\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-x");
-  EXPECT_EQ(odd.segments[2].text, "@@ -0,0 +1,2 @@\n+one\n+two\n");
-  EXPECT_EQ(sink.interactions[1].segments[2].text,
-            "@@ -0,0 +1,4 @@\n+a\n+b\n+c\n+no line feed\n\\ No newline at end of file\n");
-  const Interaction& second = sink.interactions[2];
+  EXPECT_EQ(odd.segments[2], (Segment{Role::kText, 1, "one\ntwo\n"}));
+  const Interaction& second = sink.interactions[1];
+  EXPECT_EQ(second.segments[2].role, Role::kAssistant);
   EXPECT_EQ(second.path, "plain.txt");
   EXPECT_EQ(second.segments[2].text,
             "@@ -1,4 +1,6 @@\n a\n-b\n-c\n-no line feed\n\\ No newline at end of file\n"
             "+-- minus\n+++ plus\n+@@ -1,1 +1,1 @@\n+diff --git a/y b/y\n+\n");
-  EXPECT_EQ(sink.interactions[3].path, "side.txt");
+  EXPECT_EQ(sink.interactions[2].path, "side.txt");
+}
+
+// What of each file is read from the history, and what from the work tree.
+TEST(GitHistory, ATextIsReadOnceFromTheHistoryOrFromTheWorkTree) {
+  const testing::TemporaryDirectory directory;
+  const fs::path root = directory / "r";
+  fs::create_directories(root);
+  Git(root, {"init", "-q"});
+  const std::string awkward = "+plus\n\\ No newline at end of file\n\n-minus\nlast";
+  for (const char* name : {"kept", "changed", "gone", "again", "touched"}) {
+    WriteText(root / name, name + ("\n" + awkward));
+  }
+  Git(root, {"add", "-A"});
+  Git(root, {"commit", "-q", "-m", "first"});
+  WriteText(root / "changed", "changed now\n");
+  fs::remove(root / "gone");
+  fs::remove(root / "again");
+  Git(root, {"commit", "-q", "-a", "-m", "second"});
+  WriteText(root / "again", "again\n" + awkward);
+  Git(root, {"add", "-A"});
+  Git(root, {"commit", "-q", "-m", "third"});
+  WriteText(root / "touched", "touched and not committed\n");
+  configs::ImportConfig config = ImportOf(root, directory / "unused");
+  KeepingSink sink;
+  const ImportPlan plan = PlanImport(config, {});
+  ReadSource(plan.sources[0], config, &sink);
+  std::vector<std::string> found;
+  for (const Interaction& interaction : sink.interactions) {
+    const Segment& last = interaction.segments.back();
+    found.push_back(interaction.path + " " + Name(last.role) + " of " +
+                    std::to_string(interaction.segments.size()));
+    if (last.role == Role::kText && interaction.segments.size() == 3) {
+      EXPECT_EQ(last.text, interaction.path + "\n" + awkward);
+    }
+  }
+  EXPECT_EQ(found,
+            (std::vector<std::string>{"again text of 3", "kept text of 3", "changed assistant of 3",
+                                      "changed text of 2", "touched text of 2"}));
+  EXPECT_EQ(std::count(sink.counts.begin(), sink.counts.end(), "deletions of files left out"), 2);
+  EXPECT_EQ(sink.counts.size(), 2u + 4u);  // creations: changed, gone, touched, and again once more
+  // Without the history the work tree gives everything.
+  config.history = false;
+  KeepingSink files;
+  ReadSource(PlanImport(config, {}).sources[0], config, &files);
+  EXPECT_EQ(files.interactions.size(), 4u);
 }
 
 TEST(GitHistory, LargeChangesAreCounted) {
@@ -157,7 +210,7 @@ TEST(GitHistory, LargeChangesAreCounted) {
   Git(directory / "r", {"add", "-A"});
   Git(directory / "r", {"commit", "-q", "-m", "both"});
   KeepingSink sink;
-  ImportGitHistory(directory / "r", 1000, &sink);
+  ImportGitHistory(directory / "r", ListTree(directory / "r", true, {}), 1000, &sink);
   ASSERT_EQ(sink.interactions.size(), 1u);
   EXPECT_EQ(sink.interactions[0].path, "short.txt");
   EXPECT_EQ(sink.counts.size(), 1u);

@@ -105,4 +105,20 @@ again=$("$moat" generate --run_root="$work/runs" --run=whole --chat="$work/dialo
 [ "$said" = "$again" ] || fail "generate is not deterministic"
 newest=$(ls -d "$work"/runs/whole/ckpt/step-* | tail -n 1)
 "$moat" checkpoint verify "$newest" > /dev/null || fail "the checkpoint does not verify"
+
+# The trainer's own numbers, from a checkpoint; another tokenizer's data is refused.
+"$moat" eval --run_root="$work/runs" --run=whole --checkpoint=newest --json > "$work/eval.json" || fail "eval"
+/usr/bin/python3 - "$work/eval.json" "$work/runs/whole/metrics.jsonl" <<'PY' || fail "eval is not what the trainer measured"
+import json, sys
+found = json.load(open(sys.argv[1]))
+trained = [line for line in map(json.loads, open(sys.argv[2])) if "val_loss" in line][-1]
+assert found["step"] == trained["step"] == 400, (found, trained)
+assert found["loss"] == trained["val_loss"] and found["bits_per_byte"] == trained["val_bits_per_byte"], (found, trained)
+assert found["tokens"] > 0 and found["bytes"] > 0, found
+PY
+"$moat" data import --in="$work/chats.jsonl" --out="$work/foreign" --vocab_size=320 > "$work/log" 2>&1 || fail "$(cat "$work/log")"
+code=0; "$moat" eval --run_root="$work/runs" --run=whole --data="$work/foreign" > "$work/log" 2>&1 || code=$?
+[ $code = 65 ] || fail "eval on data of another tokenizer exits 65, not $code: $(cat "$work/log")"
+"$moat" data import --in="$work/chats.jsonl" --out="$work/same" --tokenizer="$work/data/tokenizer.model" --seed=7 > "$work/log" 2>&1 || fail "$(cat "$work/log")"
+"$moat" eval --run_root="$work/runs" --run=whole --data="$work/same" | grep -q 'bits per byte over' || fail "eval on other data"
 echo "ok: $said"

@@ -107,9 +107,10 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   EXPECT_LE(end, plan.total.value);
   // Attention never holds more than a few tiles of scores a thread, whatever rows and heads; no
   // logits of all positions.
-  EXPECT_LE(plan.at("attention.workspace").elements, 4 * 3 * kAttentionTile * c.seq_len);
+  EXPECT_LE(plan.at("attention.workspace").elements,
+            4 * 2 * (kAttentionTile + c.head_width()) * c.seq_len);
   EXPECT_EQ(plan.at("attention.workspace").elements,
-            tensor::AttentionWorkspace(c.seq_len, kAttentionTile, 4));
+            tensor::AttentionWorkspace(c.seq_len, kAttentionTile, c.head_width(), 4));
   EXPECT_EQ(plan.at("logits").elements, kLossRows * c.vocab_size);
   const ActivationPlan more = PlanActivations(c, {8, 4});
   EXPECT_EQ(more.at("logits").elements, kLossRows * c.vocab_size);

@@ -19,6 +19,15 @@ TEST(Exp, AgreesWithTheLibraryToTwoUlp) {
   EXPECT_GT(Exp(1000.0f), 1e38f);
 }
 
+TEST(Store, RoundsEveryBitPatternAsBFloat16Does) {
+  for (uint64_t u = 0; u < uint64_t{1} << 32; u += 0x1001) {
+    const auto value = std::bit_cast<float>(static_cast<uint32_t>(u));
+    core::BFloat16 stored;
+    Store(&stored, value);
+    ASSERT_EQ(stored.bits, core::BFloat16(value).bits) << u;
+  }
+}
+
 TEST(LaneSum, CountsEveryElementOnce) {
   for (int64_t n = 0; n < 70; ++n) {
     EXPECT_EQ(LaneSum(n, [](int64_t i) { return static_cast<float>(i + 1); }),

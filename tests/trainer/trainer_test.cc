@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <mutex>
 
@@ -11,10 +12,12 @@
 #include "comm/self.h"
 #include "comm/threads.h"
 #include "core/durable_file.h"
+#include "data/baselines.h"
 #include "data/import.h"
 #include "tests/support/reference_transformer.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/values.h"
+#include "trainer/run_data.h"
 
 namespace moat::trainer {
 namespace {
@@ -223,6 +226,29 @@ TEST_F(TrainerTest, ResumeNeverRefusesARunThatHasCheckpoints) {
   options.config.resume = "never";
   Train(options, 2, 1);
   EXPECT_THROW(Train(options, 2, 1), core::ConfigError);
+}
+
+// A model of zeros gives every token 1/V, so that everything is known; a third of the chats weigh
+// 0.5. The counts are those of `moat data stat`, which the baselines share.
+TEST_F(TrainerTest, BitsPerByteCountEveryScoredTokenOnceWhateverItsWeight) {
+  const configs::TrainConfig config = Options("unused").config;
+  const data::Dataset dataset = data::Dataset::Open(config.data);
+  const data::Tokenizer tokenizer = CheckedTokenizer(dataset);
+  const data::SampleStream validation(dataset, "validation", StreamOptionsOf(config));
+  configs::ModelConfig model_config = config.model;
+  model_config.vocab_size = dataset.vocab_size();
+  tensor::Stream stream;
+  model::Transformer model(model_config, 1, false, stream);
+  const Evaluation evaluation =
+      Evaluator(validation, tokenizer, 1, 0).Run(model, *comm::MakeSelf(), stream);
+  const data::Baselines baselines = data::MeasureBaselines(dataset);
+  EXPECT_EQ(evaluation.tokens, baselines.scored_tokens);
+  EXPECT_EQ(evaluation.bytes, baselines.scored_bytes);
+  EXPECT_LT(evaluation.weight, static_cast<double>(evaluation.tokens));
+  const double bits = std::log2(static_cast<double>(dataset.vocab_size()));
+  EXPECT_NEAR(evaluation.bits_per_byte,
+              bits * static_cast<double>(evaluation.tokens) / static_cast<double>(evaluation.bytes),
+              1e-5);
 }
 
 TEST_F(TrainerTest, AFinishedRunHasNothingToDo) {
