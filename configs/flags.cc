@@ -63,6 +63,9 @@ MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport 
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
+MOAT_FLAG(bool, dtype_fallback, train.dtype_fallback, kRun,
+          "train in f32 when a rank's processor lacks the instructions for --dtype, instead of "
+          "refusing");
 MOAT_FLAG(string, reduction, Name(train.reduction), kRun,
           "canonical: the same bits for every dp; fast: whatever order is fastest");
 MOAT_FLAG(int32, canonical_ways, train.canonical_ways, kRun,

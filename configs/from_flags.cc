@@ -86,6 +86,7 @@ void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.reduction = Choice(line, "reduction", Reduction::kCanonical, Reduction::kFast);
   train.canonical_ways = static_cast<int>(line.Int("canonical_ways"));
   train.dtype = DTypeOfFlag(line);
+  train.dtype_fallback = line.Bool("dtype_fallback");
   train.device = line.value("device");
   train.collective_timeout = line.Double("collective_timeout");
 }

@@ -13,7 +13,8 @@ namespace moat::trainer {
 double MeasureGemmRate(core::DType dtype, comm::Communicator& world, tensor::Stream& stream) {
   constexpr int64_t kExtent = 768;
   constexpr double kSeconds = 0.1;
-  tensor::Tensor a(kExtent * kExtent, dtype), b(kExtent * kExtent, dtype), c(kExtent * kExtent, dtype);
+  tensor::Tensor a(kExtent * kExtent, dtype), b(kExtent * kExtent, dtype),
+      c(kExtent * kExtent, dtype);
   world.Barrier();
   const double start = core::MonotonicSeconds();
   double best = 0;

@@ -24,8 +24,10 @@
 #include "rundir/capsule.h"
 #include "rundir/failure.h"
 #include "rundir/lease.h"
+#include "tensor/cpu_features.h"
 #include "tensor/libraries.h"
 #include "trainer/trainer.h"
+#include "trainer/usable_dtype.h"
 
 namespace moat::programs {
 namespace {
@@ -71,6 +73,10 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   const core::StopRequest stop;
   options.stop_code = [&] { return stop.exit_code(); };
   std::unique_ptr<comm::Communicator> world = session.World();
+  options.config.dtype =
+      trainer::UsableDType(options.config.dtype, options.config.dtype_fallback,
+                           tensor::MissingInstructions(options.config.dtype), *world);
+  options.identity["dtype"] = core::Name(options.config.dtype);
   const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   core::MakeDirectories(self.layout.logs(self.attempt));
   rundir::BoardWriter board(self.layout.board(self.attempt, self.rank));

@@ -147,16 +147,17 @@ int Main(int argc, char** argv) {
   tensor::Stream stream(threads);
 
   // One process measures with as many threads as all ranks have together, while the others wait.
-  double probe = world->rank() == 0 ? bench::ProbeGemmRate(config.dtype, threads * world->size()) : 0;
+  double probe =
+      world->rank() == 0 ? bench::ProbeGemmRate(config.dtype, threads * world->size()) : 0;
   probe = SumOverRanks(probe, *world, stream);
   world->Barrier();
-  double ceiling = SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads),
-                                *world, stream);
-  const Measured measured =
-      MeasureSteps(config, *world, stream, std::stoll(options.at("steps")));
+  double ceiling =
+      SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads), *world, stream);
+  const Measured measured = MeasureSteps(config, *world, stream, std::stoll(options.at("steps")));
   world->Barrier();  // and again: the better of two, since the machine may have been busy
-  ceiling = std::max(ceiling, SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads),
-                                           *world, stream));
+  ceiling = std::max(
+      ceiling,
+      SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads), *world, stream));
 
   const auto tokens = static_cast<double>(config.global_batch * config.model.seq_len);
   const double flop = tokens * model::FlopsPerToken(config.model);
@@ -164,22 +165,21 @@ int Main(int argc, char** argv) {
   const double median = measured.seconds[measured.seconds.size() / 2];
   const bool sound = ceiling >= 0.9 * probe;
   if (world->rank() == 0) {
-    const nlohmann::ordered_json json = {
-        {"preset", options.at("preset")},
-        {"dtype", core::Name(config.dtype)},
-        {"ranks", world->size()},
-        {"threads", threads},
-        {"sequences", config.global_batch},
-        {"seq_len", config.model.seq_len},
-        {"reduction", options.at("reduction")},
-        {"gemm_fraction", flop / best / ceiling},
-        {"gemm_fraction_median", flop / median / ceiling},
-        {"tokens_per_s", tokens / best},
-        {"tokens_per_s_median", tokens / median},
-        {"step_ms", best * 1e3},
-        {"communication", measured.communication},
-        {"ceiling_gflops", ceiling / 1e9},
-        {"probe_gflops", probe / 1e9}};
+    const nlohmann::ordered_json json = {{"preset", options.at("preset")},
+                                         {"dtype", core::Name(config.dtype)},
+                                         {"ranks", world->size()},
+                                         {"threads", threads},
+                                         {"sequences", config.global_batch},
+                                         {"seq_len", config.model.seq_len},
+                                         {"reduction", options.at("reduction")},
+                                         {"gemm_fraction", flop / best / ceiling},
+                                         {"gemm_fraction_median", flop / median / ceiling},
+                                         {"tokens_per_s", tokens / best},
+                                         {"tokens_per_s_median", tokens / median},
+                                         {"step_ms", best * 1e3},
+                                         {"communication", measured.communication},
+                                         {"ceiling_gflops", ceiling / 1e9},
+                                         {"probe_gflops", probe / 1e9}};
     if (options.at("json") == "true") {
       std::printf("%s\n", json.dump().c_str());
     } else {

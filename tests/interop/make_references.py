@@ -4,12 +4,7 @@
     /usr/bin/python3 tests/interop/make_references.py
 
 Run by hand where PyTorch is installed; the files are committed, and tests fail until they are written again after a
-change to this script. The models are the textbook's: one interaction at a time, plain attention, PyTorch's own
-cross-entropy, layer norm, GELU, SiLU, autograd and AdamW. They share nothing with moat's code.
-
-  llama  Touvron et al., "LLaMA", 2023, section 2.2, and Ainslie et al., "GQA", 2023
-  gpt2   Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, section 2.3
-  mixed  LayerNorm, rotary positions and biases everywhere, those of SwiGLU too
+change to this script or the models it writes of.
 
 Files, safetensors, f32 computed in f64: <model>.safetensors holds weights, a batch, logits, the loss and all gradients;
 <model>_mistakes.safetensors the logits that one mistake each would give; <model>_training.safetensors weights and the
@@ -23,9 +18,13 @@ import random
 import struct
 
 import torch
-import torch.nn.functional as F
 
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "references")
+from mistaken_models import MISTAKES
+from textbook_models import Gpt2, Llama, Mixed
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FOLDER = os.path.join(HERE, "references")
+SCRIPTS = ["make_references.py", "mistaken_models.py", "textbook_models.py"]
 VOCAB, LAYERS, WIDTH, HEADS, SEQ_LEN = 61, 2, 32, 4, 24
 COMMON = {"vocab_size": VOCAB, "layers": LAYERS, "width": WIDTH, "heads": HEADS, "seq_len": SEQ_LEN,
           "rotary_base": 10000.0, "norm_epsilon": 1e-5}
@@ -76,169 +75,6 @@ def draw_weights(c, seed, matrix, other):
         values = [mean + scale * draw.gauss(0, 1) for _ in range(math.prod(shape))]
         weights[name] = torch.tensor(values, dtype=torch.float32).reshape(shape)
     return weights
-
-
-class Model:
-    """Logits of one interaction. A family says what its norm, its positions and its MLP are."""
-
-    def __init__(self, c, weights):
-        self.c, self.w = c, weights
-
-    def linear(self, x, layer, name):
-        return F.linear(x, self.w[layer + name], self.w.get(layer + name.replace(".w", ".b")))
-
-    def heads(self, x):  # [slots, heads * d] -> [heads, slots, d]
-        return x.view(len(x), -1, WIDTH // HEADS).transpose(0, 1)
-
-    def scores(self, q, k):
-        return q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
-
-    def shared(self, x):  # query heads 0 and 1 read head 0 of keys and values, 2 and 3 read head 1
-        return x.repeat_interleave(self.c["heads"] // self.c["kv_heads"], dim=0)
-
-    def turned(self, x, first):
-        return x
-
-    def attention(self, x, layer, first):
-        q = self.turned(self.heads(self.linear(x, layer, "attention.wq")), first)
-        k = self.shared(self.turned(self.heads(self.linear(x, layer, "attention.wk")), first))
-        v = self.shared(self.heads(self.linear(x, layer, "attention.wv")))
-        later = torch.ones(len(x), len(x), dtype=torch.bool).triu(1)
-        seen = self.scores(q, k).masked_fill(later, -math.inf).softmax(-1)
-        return self.linear((seen @ v).transpose(0, 1).reshape(len(x), -1), layer, "attention.wo")
-
-    def logits(self, tokens, first=0):
-        x = self.embed(tokens, first)
-        for number in range(self.c["layers"]):
-            layer = f"layers.{number}."
-            x = x + self.attention(self.norm(x, layer + "attention_norm"), layer, first)
-            x = x + self.mlp(self.norm(x, layer + "ffn_norm"), layer)
-        return F.linear(self.norm(x, "final_norm"), self.w["embedding" if self.c["tie_embeddings"] else "output"])
-
-    def row_logits(self, tokens, span_start):
-        """An interaction knows nothing of its neighbours in the row, nor where in the row it stands."""
-        starts = sorted(set(span_start))
-        return torch.cat([self.logits(tokens[a:b]) for a, b in zip(starts, starts[1:] + [len(tokens)])])
-
-    def loss(self, rows):
-        """sum(w * cross-entropy) and the logits of all rows."""
-        logits = torch.cat([self.row_logits(torch.tensor(r["tokens"]), r["span_start"]) for r in rows])
-        targets = torch.tensor([t for r in rows for t in r["targets"]])
-        weights = torch.tensor([w for r in rows for w in r["weights"]], dtype=logits.dtype)
-        return (weights * F.cross_entropy(logits, targets, reduction="none")).sum(), logits
-
-
-class Llama(Model):
-    def norm(self, x, name):
-        return x / torch.sqrt(x.square().mean(-1, keepdim=True) + self.c["norm_epsilon"]) * self.w[name]
-
-    def embed(self, tokens, first):
-        return self.w["embedding"][tokens]
-
-    def angles(self, x, first):
-        d = x.shape[-1]
-        frequency = self.c["rotary_base"] ** (-torch.arange(0, d, 2, dtype=x.dtype) / d)
-        return torch.outer(torch.arange(first, first + x.shape[1], dtype=x.dtype), frequency)
-
-    def turned(self, x, first):  # feature i turns with feature i + d / 2
-        angles = self.angles(x, first)
-        a, b = x.chunk(2, -1)
-        return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], -1)
-
-    def mlp(self, x, layer):
-        return self.linear(F.silu(self.linear(x, layer, "ffn.w_gate")) * self.linear(x, layer, "ffn.w_up"), layer,
-                           "ffn.w_down")
-
-
-class Gpt2(Model):
-    def norm(self, x, name):
-        return F.layer_norm(x, x.shape[-1:], self.w[name], self.w[name + ".bias"], self.c["norm_epsilon"])
-
-    def embed(self, tokens, first):
-        return self.w["embedding"][tokens] + self.w["position"][first:first + len(tokens)]
-
-    def mlp(self, x, layer):
-        return self.linear(F.gelu(self.linear(x, layer, "ffn.w_up"), approximate="tanh"), layer, "ffn.w_down")
-
-
-class Mixed(Llama):
-    norm = Gpt2.norm
-
-
-class UnscaledScores(Model):
-    def scores(self, q, k):
-        return q @ k.transpose(1, 2)
-
-
-class SpansSeeEachOther(Model):
-    def row_logits(self, tokens, span_start):
-        return self.logits(tokens)
-
-
-class PositionsGoOn(Model):
-    def row_logits(self, tokens, span_start):
-        starts = sorted(set(span_start))
-        return torch.cat([self.logits(tokens[a:b], a) for a, b in zip(starts, starts[1:] + [len(tokens)])])
-
-
-class HeadsSharedInTurn(Model):
-    def shared(self, x):
-        return x.repeat(self.c["heads"] // self.c["kv_heads"], 1, 1)
-
-
-class NeighboursTurn(Llama):
-    def turned(self, x, first):
-        angles = self.angles(x, first)
-        a, b = x[..., 0::2], x[..., 1::2]
-        pairs = [a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()]
-        return torch.stack(pairs, -1).reshape(x.shape)
-
-
-class BaseOf500000(Llama):
-    def angles(self, x, first):
-        return Llama({**self.c, "rotary_base": 500000.0}, self.w).angles(x, first)
-
-
-class RmsEpsilonOutside(Llama):
-    def norm(self, x, name):
-        return x / (torch.sqrt(x.square().mean(-1, keepdim=True)) + self.c["norm_epsilon"]) * self.w[name]
-
-
-class GateAndUpExchanged(Llama):
-    def mlp(self, x, layer):
-        return self.linear(F.silu(self.linear(x, layer, "ffn.w_up")) * self.linear(x, layer, "ffn.w_gate"), layer,
-                           "ffn.w_down")
-
-
-class GeluOfErf(Gpt2):
-    def mlp(self, x, layer):
-        return self.linear(F.gelu(self.linear(x, layer, "ffn.w_up")), layer, "ffn.w_down")
-
-
-class LayerNormBy(Gpt2):
-    def norm(self, x, name):
-        return (x - x.mean(-1, keepdim=True)) / self.deviation(x) * self.w[name] + self.w[name + ".bias"]
-
-
-class LayerEpsilonOutside(LayerNormBy):
-    def deviation(self, x):
-        return x.std(-1, unbiased=False, keepdim=True) + self.c["norm_epsilon"]
-
-
-class VarianceOfNMinusOne(LayerNormBy):
-    def deviation(self, x):
-        return torch.sqrt(x.var(-1, unbiased=True, keepdim=True) + self.c["norm_epsilon"])
-
-
-MISTAKES = {
-    "llama": {"unscaled_scores": UnscaledScores, "spans_see_each_other": SpansSeeEachOther,
-              "heads_shared_in_turn": HeadsSharedInTurn, "neighbours_turn": NeighboursTurn,
-              "base_of_500000": BaseOf500000, "epsilon_outside": RmsEpsilonOutside,
-              "gate_and_up_exchanged": GateAndUpExchanged},
-    "gpt2": {"unscaled_scores": UnscaledScores, "spans_see_each_other": SpansSeeEachOther,
-             "positions_go_on": PositionsGoOn, "gelu_of_erf": GeluOfErf, "epsilon_outside": LayerEpsilonOutside,
-             "variance_of_n_minus_one": VarianceOfNMinusOne},
-}
 
 
 TRAINING_MISTAKES = ["decay_joins_the_gradient", "vectors_decay", "mean_of_means", "weightless_step_updates",
@@ -322,8 +158,11 @@ def train(family, c, weights, mistake=None):
 
 def write(name, tensors, **metadata):
     """safetensors: the header's length, the header, the tensors' bytes one after the other."""
-    with open(__file__, "rb") as script:
-        metadata.update(script_sha256=hashlib.sha256(script.read()).hexdigest(), torch=torch.__version__)
+    digest = hashlib.sha256()
+    for script in SCRIPTS:
+        with open(os.path.join(HERE, script), "rb") as file:
+            digest.update(file.read())
+    metadata.update(scripts_sha256=digest.hexdigest(), torch=torch.__version__)
     header, data = {"__metadata__": metadata}, b""
     kinds = {torch.float64: ("F64", "<%dd"), torch.float32: ("F32", "<%df"), torch.int32: ("I32", "<%di")}
     for key, tensor in tensors.items():
@@ -338,27 +177,43 @@ def write(name, tensors, **metadata):
         file.write(struct.pack("<Q", len(text)) + text + data)
 
 
+def values_of(family, c, weights, rows, kind):
+    """(weights, loss, logits, gradients), computed in `kind`."""
+    weights = {key: weight.to(kind).requires_grad_(True) for key, weight in weights.items()}
+    loss, logits = family(c, weights).loss(rows)
+    loss.backward()
+    return weights, loss.detach(), logits.detach(), {key: weight.grad for key, weight in weights.items()}
+
+
+def distance(got, want):
+    return ((got.double() - want).norm() / want.norm()).item()
+
+
 def write_values(name, family, c):
     draw = Draw(7)
     rows = [draw_row(draw, number) for number in range(2)]
-    weights = {k: w.double().requires_grad_(True) for k, w in draw_weights(c, name, 0.3, 0.3).items()}
-    loss, logits = family(c, weights).loss(rows)
-    loss.backward()
+    start = draw_weights(c, name, 0.2, 0.3)
+    weights, loss, logits, gradients = values_of(family, c, start, rows, torch.float64)
+    rounded = values_of(family, c, start, rows, torch.bfloat16)
+    # A gradient that is zero but for rounding has no distance.
+    spread = [distance(rounded[3][key], g) for key, g in gradients.items() if g.norm() > 1e-9]
+    bf16 = [distance(rounded[2], logits), max(spread)]
+    print(f"{name}: in bf16 PyTorch's logits are {bf16[0]:.1e} away, its gradients {bf16[1]:.1e}")
     tensors = {"loss": torch.stack([loss, torch.tensor(sum(w for r in rows for w in r["weights"])).double()])}
     for key, kind in (("tokens", torch.int32), ("targets", torch.int32), ("span_start", torch.int32),
                       ("weights", torch.float32)):
         tensors["batch/" + key] = torch.tensor([r[key] for r in rows], dtype=kind)
+    tensors["bf16_distances"] = torch.tensor(bf16, dtype=torch.float64)
     tensors["logits"] = logits.float()
     for key, weight in weights.items():
         tensors["weight/" + key] = weight.float()
-        tensors["gradient/" + key] = weight.grad.float()
+        tensors["gradient/" + key] = gradients[key].float()
     write(name, tensors, config=json.dumps(c))
     mistakes = {}
     for mistake, wrong in MISTAKES.get(name, {}).items():
         spoilt = type(mistake, (wrong, family), {})
         mistakes[mistake] = spoilt(c, weights).loss(rows)[1].detach().float()
-        far = ((mistakes[mistake] - logits).norm() / logits.norm()).item()
-        print(f"{name}: {mistake} is {far:.1e} away")
+        print(f"{name}: {mistake} is {distance(mistakes[mistake], logits):.1e} away")
     if mistakes:
         write(name + "_mistakes", mistakes, config=json.dumps(c))
 

@@ -105,6 +105,12 @@ inline double Norm(const std::vector<float>& values) {
   return std::sqrt(sum);
 }
 
+inline double NormOfAll(const Tensors& tensors) {
+  double square = 0;
+  for (const auto& [name, values] : tensors) square += std::pow(Norm(values), 2);
+  return std::sqrt(square);
+}
+
 // A gradient's distance from `want`, relative to want's norm. That of a key's bias is zero (it adds
 // the same to every score of a query), so there is nothing to be relative to but `all`, the norm
 // over all parameters: a hundredth of it, about what its neighbours have.
@@ -112,6 +118,15 @@ inline double GradientDistance(const std::vector<float>& got, const std::vector<
                                double all) {
   if (Norm(want) < 1e-9 * all) return Norm(got) / (0.01 * all);
   return RelativeError(got, want);
+}
+
+inline double FarthestGradient(const ModelValues& got, const ModelValues& want) {
+  const double all = NormOfAll(want.gradients);
+  double farthest = 0;
+  for (const auto& [name, gradient] : want.gradients) {
+    farthest = std::max(farthest, GradientDistance(got.gradients.at(name), gradient, all));
+  }
+  return farthest;
 }
 
 // What `got` has that is too far from `want`: "logits", "loss", "gradient/<parameter>"; empty when
@@ -128,16 +143,14 @@ inline std::vector<std::string> Disagreements(const ModelValues& got, const Mode
   check("evaluated loss", std::abs(got.evaluated_loss / want.evaluated_loss - 1), bounds.loss);
   if (got.weight != want.weight) found.push_back("weight");
   if (got.gradients.size() != want.gradients.size()) found.push_back("number of parameters");
-  double square = 0;
-  for (const auto& [name, gradient] : want.gradients) square += std::pow(Norm(gradient), 2);
+  const double all = NormOfAll(want.gradients);
   for (const auto& [name, gradient] : want.gradients) {
     const auto at = got.gradients.find(name);
     if (at == got.gradients.end() || at->second.size() != gradient.size()) {
       found.push_back("size of " + name);
       continue;
     }
-    check("gradient/" + name, GradientDistance(at->second, gradient, std::sqrt(square)),
-          bounds.gradients);
+    check("gradient/" + name, GradientDistance(at->second, gradient, all), bounds.gradients);
   }
   return found;
 }

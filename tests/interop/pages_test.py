@@ -40,7 +40,8 @@ def check_dataset():
         lines = printed.getvalue().split("\n", 1)
         expect("attributes printed", "moat.interactions" in lines[0], True)
         arrays = " ".join(re.findall(r"\[(.*?)\]", lines[1], re.S))
-        expect("tokens printed", [int(n) for n in arrays.split()], [token for _, tokens in segments for token in tokens])
+        wanted = [token for _, tokens in segments for token in tokens]
+        expect("tokens printed", [int(n) for n in arrays.split()], wanted)
 
 
 def check_checkpoint():

@@ -31,17 +31,18 @@ struct Whole {
 
 // Trains nothing: one pass over `tp` ranks, gathered into global tensors; replicated ones must be
 // the same on all ranks, bit for bit.
-Whole Pass(const configs::ModelConfig& config, int tp) {
+Whole Pass(const configs::ModelConfig& config, int tp, core::DType dtype = core::DType::kF32) {
   Whole whole;
   std::mutex mutex;
   comm::ThreadGroup::Run(tp, [&](comm::Communicator& group) {
     tensor::Stream stream;
-    Transformer model(config, {.max_rows = 3, .tensor = &group}, stream);
+    Transformer model(config, {.max_rows = 3, .dtype = dtype, .tensor = &group}, stream);
     model.InitializeWeights(7);
     for (float& w :
          std::span(model.weights().as<float>(), static_cast<size_t>(model.weights().count))) {
       w *= 8;
     }
+    model.RoundWeights();
     const auto batch = testing::TinyBatch(config, 3);
     const LossSums sums = model.ForwardBackward(testing::View(batch, kSamples), 5, 3, false);
     const std::lock_guard lock(mutex);
@@ -80,6 +81,20 @@ TEST_P(TensorParallelTest, TwoRanksHaveTheWeightsLossAndGradientsOfOne) {
     if (table[p].name.ends_with(".bk")) continue;  // may be zero but for rounding
     EXPECT_LT(testing::RelativeError(two.gradients[p], one.gradients[p]), 1e-4) << table[p].name;
   }
+}
+
+TEST_P(TensorParallelTest, InBf16TwoRanksSumInF32AndStayNearOne) {
+  const configs::ModelConfig config = Even(GetParam());
+  const Whole one = Pass(config, 1, core::DType::kBF16), two = Pass(config, 2, core::DType::kBF16);
+  EXPECT_NEAR(two.loss / one.loss, 1, 2e-3);
+  std::vector<float> of_one, of_two;
+  for (const auto& gradient : one.gradients) {
+    of_one.insert(of_one.end(), gradient.begin(), gradient.end());
+  }
+  for (const auto& gradient : two.gradients) {
+    of_two.insert(of_two.end(), gradient.begin(), gradient.end());
+  }
+  EXPECT_LT(testing::RelativeError(of_two, of_one), 3e-2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TensorParallelTest,

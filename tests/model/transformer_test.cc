@@ -26,6 +26,7 @@ void FillWeights(Transformer& model) {
           values[static_cast<size_t>(i)] + (parameter.init == Init::kOnes ? 1.0f : 0.0f);
     }
   }
+  model.RoundWeights();
 }
 
 testing::ReferenceTransformer ReferenceOf(Transformer& model) {
@@ -91,12 +92,39 @@ TEST_P(TransformerTest, EveryParametersGradientEqualsFiniteDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(Families, TransformerTest, ::testing::ValuesIn(testing::TinyFamilies()));
 
-std::vector<float> Gradients(int threads, double dropout, int64_t seq_len) {
+// bf16 keeps 8 bits: weights are rounded before both models see them, so that what remains is the
+// rounding of activations.
+TEST_P(TransformerTest, InBf16LossAndGradientsStayNearThePlainModels) {
+  const configs::ModelConfig& config = GetParam();
+  tensor::Stream stream(2);
+  const TransformerOptions options = {.max_rows = 2};
+  Transformer model(config, {.max_rows = 2, .dtype = core::DType::kBF16}, stream);
+  FillWeights(model);
+  for (int64_t i = 0; i < model.weights().count; ++i) {
+    float& weight = model.weights().as<float>()[i];
+    weight = static_cast<float>(core::BFloat16(weight));
+  }
+  model.RoundWeights();
+  Transformer wide(config, options, stream);
+  tensor::Copy(model.weights(), wide.weights(), stream);
+  const auto batch = TinyBatch(config, 2);
+  const auto view = testing::View(batch, kSamples);
+  const LossSums got = model.ForwardBackward(view, 1, 1, false);
+  const LossSums want = wide.ForwardBackward(view, 1, 1, false);
+  EXPECT_NEAR(got.weighted_loss / want.weighted_loss, 1, 5e-3);
+  const auto floats = [](tensor::View v) {
+    return std::vector<float>(v.as<float>(), v.as<float>() + v.count);
+  };
+  EXPECT_LT(testing::RelativeError(floats(model.gradients()), floats(wide.gradients())), 3e-2);
+}
+
+std::vector<float> Gradients(int threads, double dropout, int64_t seq_len,
+                             core::DType dtype = core::DType::kF32) {
   configs::ModelConfig config = TinyConfig();
   config.seq_len = seq_len;
   config.dropout = dropout;
   tensor::Stream stream(threads);
-  Transformer model(config, {.max_rows = 4, .with_gradients = true}, stream);
+  Transformer model(config, {.max_rows = 4, .dtype = dtype}, stream);
   FillWeights(model);
   const auto batch = TinyBatch(config, 4);
   const LossSums sums = model.ForwardBackward(testing::View(batch, kSamples), 1, 7, false);
@@ -108,8 +136,11 @@ std::vector<float> Gradients(int threads, double dropout, int64_t seq_len) {
 }
 
 TEST(Transformer, GradientsHaveTheSameBitsForAnyThreads) {
-  for (const double dropout : {0.0, 0.2}) {
-    testing::SameForAnyThreads([&](int threads) { return Gradients(threads, dropout, 71); });
+  for (const core::DType dtype : {core::DType::kF32, core::DType::kBF16}) {
+    for (const double dropout : {0.0, 0.2}) {
+      testing::SameForAnyThreads(
+          [&](int threads) { return Gradients(threads, dropout, 71, dtype); });
+    }
   }
 }
 

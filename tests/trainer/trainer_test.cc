@@ -18,6 +18,7 @@
 #include "tests/support/temporary_directory.h"
 #include "tests/support/values.h"
 #include "trainer/run_data.h"
+#include "trainer/usable_dtype.h"
 
 namespace moat::trainer {
 namespace {
@@ -165,6 +166,61 @@ TEST_F(TrainerTest, StoppedAndResumedOnAnotherGridEndsWithTheSameBits) {
   }
 }
 
+TEST(UsableDType, ARankThatLacksInstructionsIsNamedAndFallsBackOnlyWhenAsked) {
+  comm::ThreadGroup::Run(2, [](comm::Communicator& world) {
+    const auto bf16 = core::DType::kBF16;
+    const std::string missing = world.rank() == 1 ? "avx512_bf16 or amx_bf16" : "";
+    EXPECT_EQ(UsableDType(bf16, false, "", world), bf16);
+    EXPECT_EQ(UsableDType(bf16, true, missing, world), core::DType::kF32);
+    try {
+      UsableDType(bf16, false, missing, world);
+      ADD_FAILURE() << "bf16 was accepted";
+    } catch (const core::ConfigError& error) {
+      for (const char* word : {"--dtype=bf16", "rank 1", "avx512_bf16", "--dtype_fallback"}) {
+        EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+      }
+    }
+  });
+}
+
+// Master weights, gradients and moments are f32: what holds for bits in f32 holds in bf16, for both
+// families.
+TEST_F(TrainerTest, InBf16GridsAndResumesKeepTheBitsAndTheLossFollowsF32) {
+  for (const bool gpt2 : {false, true}) {
+    const testing::TemporaryDirectory runs;
+    const auto options_for = [&](const std::string& name, core::DType dtype) {
+      TrainerOptions options = Options(runs / name);
+      options.config.dtype = dtype;
+      options.config.steps = 40;
+      if (gpt2) {
+        options.config.model.norm = configs::Norm::kLayer;
+        options.config.model.position = configs::Position::kLearned;
+        options.config.model.mlp = configs::Mlp::kGelu;
+        options.config.model.bias = true;
+        options.config.model.tie_embeddings = true;
+        options.config.model.kv_heads = options.config.model.heads;
+      }
+      return options;
+    };
+    const End wide = Train(options_for("f32", core::DType::kF32), 1, 2);
+    const End one = Train(options_for("one", core::DType::kBF16), 1, 1);
+    ASSERT_EQ(one.losses.size(), 40u);
+    EXPECT_LT(one.losses.back(), 0.8 * one.losses.front());
+    EXPECT_NEAR(one.validation / wide.validation, 1, 0.01);
+    const End four = Train(options_for("four", core::DType::kBF16), 4, 2);
+    EXPECT_EQ(one.losses, four.losses);
+    EXPECT_TRUE(testing::SameBits(one.state, four.state));
+
+    TrainerOptions stopped = options_for("stopped", core::DType::kBF16);
+    stopped.stop_code = [asked = 0]() mutable { return ++asked > 25 ? 75 : 0; };
+    EXPECT_EQ(Train(stopped, 1, 1).code, core::ExitCode::kPreempted);
+    stopped.stop_code = nullptr;
+    const End resumed = Train(stopped, 2, 1);
+    EXPECT_EQ(one.losses, resumed.losses);
+    EXPECT_TRUE(testing::SameBits(one.state, resumed.state));
+  }
+}
+
 TEST_F(TrainerTest, TwoTensorRanksTrainAsOneAndResumeOnAnotherGrid) {
   const testing::TemporaryDirectory runs;
   TrainerOptions options = Options(runs / "one");
@@ -238,7 +294,7 @@ TEST_F(TrainerTest, BitsPerByteCountEveryScoredTokenOnceWhateverItsWeight) {
   configs::ModelConfig model_config = config.model;
   model_config.vocab_size = dataset.vocab_size();
   tensor::Stream stream;
-  model::Transformer model(model_config, 1, false, stream);
+  model::Transformer model(model_config, {.max_rows = 1, .with_gradients = false}, stream);
   const Evaluation evaluation =
       Evaluator(validation, tokenizer, 1, 0).Run(model, *comm::MakeSelf(), stream);
   const data::Baselines baselines = data::MeasureBaselines(dataset);
