@@ -1,4 +1,5 @@
 // SwiGLU, GELU, residual addition, dropout, casts.
+#include <algorithm>
 #include <vector>
 
 #include "core/rng.h"
@@ -14,20 +15,36 @@ constexpr int64_t kFlatBlock = 1 << 14;
 
 template <typename T>
 MOAT_ROW_KERNEL void SwiGluRow(const T* gate, const T* up, T* y, int64_t width) {
+  StoreRow(y, width,
+           [&](int64_t i) { return Load(gate + i) * Sigmoid(Load(gate + i)) * Load(up + i); });
+}
+
+MOAT_ROW_KERNEL void SwiGluGradRow(const float* gate, const float* up, const float* dy,
+                                   float* dgate, float* dup, int64_t width) {
   for (int64_t i = 0; i < width; ++i) {
-    Store(y + i, Load(gate + i) * Sigmoid(Load(gate + i)) * Load(up + i));
+    const float s = Sigmoid(gate[i]);
+    const float silu = gate[i] * s;
+    dup[i] = dy[i] * silu;
+    dgate[i] = dy[i] * up[i] * (s + silu * (1.0f - s));
   }
 }
 
-template <typename T>
-MOAT_ROW_KERNEL void SwiGluGradRow(const T* gate, const T* up, const T* dy, T* dgate, T* dup,
-                                   int64_t width) {
-  for (int64_t i = 0; i < width; ++i) {
-    const float g = Load(gate + i), d = Load(dy + i);
-    const float s = Sigmoid(g);
-    const float silu = g * s;
-    Store(dup + i, d * silu);
-    Store(dgate + i, d * Load(up + i) * (s + silu * (1.0f - s)));
+// Two outputs of one sigmoid: in blocks of f32.
+MOAT_ROW_KERNEL void SwiGluGradRow(const core::BFloat16* gate, const core::BFloat16* up,
+                                   const core::BFloat16* dy, core::BFloat16* dgate,
+                                   core::BFloat16* dup, int64_t width) {
+  float dgates[kStoreBlock], dups[kStoreBlock];
+  for (int64_t begin = 0; begin < width; begin += kStoreBlock) {
+    const int64_t count = std::min(kStoreBlock, width - begin);
+    for (int64_t i = 0; i < count; ++i) {
+      const float g = Load(gate + begin + i), d = Load(dy + begin + i);
+      const float s = Sigmoid(g);
+      const float silu = g * s;
+      dups[i] = d * silu;
+      dgates[i] = d * Load(up + begin + i) * (s + silu * (1.0f - s));
+    }
+    Round(dgates, dgate + begin, count);
+    Round(dups, dup + begin, count);
   }
 }
 
@@ -35,45 +52,45 @@ MOAT_ROW_KERNEL void SwiGluGradRow(const T* gate, const T* up, const T* dy, T* d
 constexpr float kGeluScale = 0.7978845608f, kGeluCubic = 0.044715f;
 
 // 1 + tanh(u) is 2 sigmoid(2u).
+MOAT_INLINE float GeluSigmoid(float x) {
+  const float u = kGeluScale * (x + kGeluCubic * x * x * x);
+  return Sigmoid(2.0f * u);
+}
+
 template <typename T>
-MOAT_ROW_KERNEL void GeluRow(const T* from, T* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    const float x = Load(from + i);
-    const float u = kGeluScale * (x + kGeluCubic * x * x * x);
-    Store(to + i, x * Sigmoid(2.0f * u));
-  }
+MOAT_ROW_KERNEL void GeluRow(const T* x, T* y, int64_t n) {
+  StoreRow(y, n, [&](int64_t i) { return Load(x + i) * GeluSigmoid(Load(x + i)); });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void GeluGradRow(const T* from, const T* dy, T* dx, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
+  StoreRow(dx, n, [&](int64_t i) {
     const float x = Load(from + i);
-    const float u = kGeluScale * (x + kGeluCubic * x * x * x);
-    const float s = Sigmoid(2.0f * u);
+    const float s = GeluSigmoid(x);
     const float slope = kGeluScale * (1.0f + 3.0f * kGeluCubic * x * x);
-    Store(dx + i, Load(dy + i) * (s + 2.0f * x * s * (1.0f - s) * slope));
-  }
+    return Load(dy + i) * (s + 2.0f * x * s * (1.0f - s) * slope);
+  });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void AddRow(const T* x, const T* branch, T* y, int64_t width) {
-  for (int64_t i = 0; i < width; ++i) Store(y + i, Load(x + i) + Load(branch + i));
+  StoreRow(y, width, [&](int64_t i) { return Load(x + i) + Load(branch + i); });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void AddScaledRow(const T* x, const T* branch, const float* scale, T* y,
                                   int64_t width) {
-  for (int64_t i = 0; i < width; ++i) Store(y + i, Load(x + i) + Load(branch + i) * scale[i]);
+  StoreRow(y, width, [&](int64_t i) { return Load(x + i) + Load(branch + i) * scale[i]; });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void ScaleRow(const float* scale, T* x, int64_t width) {
-  for (int64_t i = 0; i < width; ++i) Store(x + i, Load(x + i) * scale[i]);
+  StoreRow(x, width, [&](int64_t i) { return Load(x + i) * scale[i]; });
 }
 
 template <typename From, typename To>
 MOAT_ROW_KERNEL void CastRow(const From* x, To* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) Store(y + i, Load(x + i));
+  StoreRow(y, n, [&](int64_t i) { return Load(x + i); });
 }
 
 template <typename T>

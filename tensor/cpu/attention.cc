@@ -86,9 +86,9 @@ MOAT_ROW_KERNEL float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high,
   for (int64_t i = 0; i < count; ++i) x[i] = Exp(x[i] * scale - top);
   const float sum = LaneSum(count, [&](int64_t i) { return x[i]; });
   const float inverse = 1.0f / sum;
-  for (int64_t i = 0; i < low; ++i) Store(p + i, 0);
-  for (int64_t i = low; i < high; ++i) Store(p + i, scores[i] * inverse);
-  for (int64_t i = high; i < n; ++i) Store(p + i, 0);
+  std::fill_n(p, low, T{});
+  StoreRow(p + low, count, [&](int64_t i) { return x[i] * inverse; });
+  std::fill_n(p + high, n - high, T{});
   return top + std::log(sum);
 }
 
@@ -96,16 +96,16 @@ MOAT_ROW_KERNEL float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high,
 template <typename T>
 MOAT_ROW_KERNEL void ProbabilityRow(const float* scores, T* p, int64_t low, int64_t high, int64_t n,
                                     float scale, float log_sum) {
-  for (int64_t i = 0; i < low; ++i) Store(p + i, 0);
-  for (int64_t i = low; i < high; ++i) Store(p + i, Exp(scores[i] * scale - log_sum));
-  for (int64_t i = high; i < n; ++i) Store(p + i, 0);
+  std::fill_n(p, low, T{});
+  StoreRow(p + low, high - low, [&](int64_t i) { return Exp(scores[low + i] * scale - log_sum); });
+  std::fill_n(p + high, n - high, T{});
 }
 
 // ds = p * (dp - d) * scale. ds may be dp.
 template <typename T>
 MOAT_ROW_KERNEL void ScoreGradRow(const T* p, const float* dp, T* ds, float d, float scale,
                                   int64_t n) {
-  for (int64_t i = 0; i < n; ++i) Store(ds + i, Load(p + i) * (dp[i] - d) * scale);
+  StoreRow(ds, n, [&](int64_t i) { return Load(p + i) * (dp[i] - d) * scale; });
 }
 
 template <typename T>
@@ -115,7 +115,7 @@ MOAT_ROW_KERNEL float Dot(const T* a, const T* b, int64_t n) {
 
 template <typename T>
 MOAT_ROW_KERNEL void RoundRow(const float* x, T* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) Store(y + i, x[i]);
+  StoreRow(y, n, [&](int64_t i) { return x[i]; });
 }
 
 template <typename T>

@@ -10,7 +10,7 @@ namespace moat::tensor::cpu {
 namespace {
 
 constexpr int64_t kRowBlock = 16;
-constexpr int64_t kColumnBlock = 64;
+constexpr int64_t kColumnBlock = 128;
 
 template <typename T>
 MOAT_ROW_KERNEL void LayerNormRow(const T* x, const T* weight, const T* bias, T* y, int64_t width,
@@ -20,12 +20,11 @@ MOAT_ROW_KERNEL void LayerNormRow(const T* x, const T* weight, const T* bias, T*
   const float variance =
       LaneSum(width, [&](int64_t i) { return (Load(x + i) - m) * (Load(x + i) - m); }) / n;
   const float scale = 1.0f / std::sqrt(variance + epsilon);
+  const auto scaled = [&](int64_t i) { return (Load(x + i) - m) * scale * Load(weight + i); };
   if (bias) {
-    for (int64_t i = 0; i < width; ++i) {
-      Store(y + i, (Load(x + i) - m) * scale * Load(weight + i) + Load(bias + i));
-    }
+    StoreRow(y, width, [&](int64_t i) { return scaled(i) + Load(bias + i); });
   } else {
-    for (int64_t i = 0; i < width; ++i) Store(y + i, (Load(x + i) - m) * scale * Load(weight + i));
+    StoreRow(y, width, scaled);
   }
   *mean = m;
   *inverse = scale;
@@ -41,20 +40,32 @@ MOAT_ROW_KERNEL void LayerNormGradRow(const T* x, const T* weight, float mean, f
   const float sum = LaneSum(width, g) / n;
   const float dot = LaneSum(width, [&](int64_t i) { return g(i) * (Load(x + i) - mean); }) / n;
   const float factor = dot * inverse * inverse;
-  for (int64_t i = 0; i < width; ++i) {
-    Store(dx + i, inverse * (g(i) - sum - (Load(x + i) - mean) * factor));
+  StoreRow(dx, width,
+           [&](int64_t i) { return inverse * (g(i) - sum - (Load(x + i) - mean) * factor); });
+}
+
+// dweight[n] += sums over rows, in order, of n columns of a matrix of `width`.
+template <typename T>
+MOAT_ROW_KERNEL void AddWeightGrad(int64_t rows, int64_t width, const T* x, const float* mean,
+                                   const float* inverse, const T* dy, float* dweight, int64_t n) {
+  float sum[kColumnBlock];
+  for (int64_t i = 0; i < n; ++i) sum[i] = dweight[i];
+  for (int64_t r = 0; r < rows; ++r) {
+    const T *from = x + r * width, *grad = dy + r * width;
+    const float m = mean[r], scale = inverse[r];
+    for (int64_t i = 0; i < n; ++i) sum[i] += Load(grad + i) * ((Load(from + i) - m) * scale);
   }
+  for (int64_t i = 0; i < n; ++i) dweight[i] = sum[i];
 }
 
 template <typename T>
-MOAT_ROW_KERNEL void AddWeightGrad(const T* x, float mean, float inverse, const T* dy,
-                                   float* dweight, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) dweight[i] += Load(dy + i) * ((Load(x + i) - mean) * inverse);
-}
-
-template <typename T>
-MOAT_ROW_KERNEL void AddTo(const T* x, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] += Load(x + i);
+MOAT_ROW_KERNEL void AddColumns(int64_t rows, int64_t width, const T* x, float* y, int64_t n) {
+  float sum[kColumnBlock];
+  for (int64_t i = 0; i < n; ++i) sum[i] = y[i];
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < n; ++i) sum[i] += Load(x + r * width + i);
+  }
+  for (int64_t i = 0; i < n; ++i) y[i] = sum[i];
 }
 
 template <typename T>
@@ -74,9 +85,7 @@ void BiasGrad(int64_t rows, int64_t width, const void* dy, float* dbias, bool ac
               const Stream& stream) {
   ParallelBlocks(width, kColumnBlock, stream, [&](int64_t begin, int64_t end) {
     if (!accumulate) std::fill(dbias + begin, dbias + end, 0.0f);
-    for (int64_t r = 0; r < rows; ++r) {
-      AddTo(static_cast<const T*>(dy) + r * width + begin, dbias + begin, end - begin);
-    }
+    AddColumns(rows, width, static_cast<const T*>(dy) + begin, dbias + begin, end - begin);
   });
 }
 
@@ -90,10 +99,7 @@ void LayerNormGrad(int64_t rows, int64_t width, const void* x_void, const void* 
   if (dbias) BiasGrad<T>(rows, width, dy, dbias, accumulate, stream);
   ParallelBlocks(width, kColumnBlock, stream, [&](int64_t begin, int64_t end) {
     if (!accumulate) std::fill(dweight + begin, dweight + end, 0.0f);
-    for (int64_t r = 0; r < rows; ++r) {
-      AddWeightGrad(x + r * width + begin, mean[r], inverse[r], dy + r * width + begin,
-                    dweight + begin, end - begin);
-    }
+    AddWeightGrad(rows, width, x + begin, mean, inverse, dy + begin, dweight + begin, end - begin);
   });
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -19,7 +19,7 @@ MOAT_ROW_KERNEL float LogSumExp(const float* x, int64_t n) {
 
 template <typename T>
 MOAT_ROW_KERNEL void WeightedSoftmax(const float* x, T* y, int64_t n, float log_sum, float weight) {
-  for (int64_t i = 0; i < n; ++i) Store(y + i, weight * Exp(x[i] - log_sum));
+  StoreRow(y, n, [&](int64_t i) { return weight * Exp(x[i] - log_sum); });
 }
 
 template <typename T>

@@ -9,13 +9,13 @@ namespace moat::tensor::cpu {
 namespace {
 
 constexpr int64_t kRowBlock = 16;
-constexpr int64_t kColumnBlock = 64;
+constexpr int64_t kColumnBlock = 128;
 
 template <typename T>
 MOAT_ROW_KERNEL float NormRow(const T* x, const T* weight, T* y, int64_t width, float epsilon) {
   const float sum = LaneSum(width, [&](int64_t i) { return Load(x + i) * Load(x + i); });
   const float inverse = 1.0f / std::sqrt(sum / static_cast<float>(width) + epsilon);
-  for (int64_t i = 0; i < width; ++i) Store(y + i, Load(x + i) * inverse * Load(weight + i));
+  StoreRow(y, width, [&](int64_t i) { return Load(x + i) * inverse * Load(weight + i); });
   return inverse;
 }
 
@@ -26,15 +26,23 @@ MOAT_ROW_KERNEL void NormGradRow(const T* x, const T* weight, float inverse, con
   const float dot =
       LaneSum(width, [&](int64_t i) { return Load(dy + i) * Load(weight + i) * Load(x + i); });
   const float factor = dot * inverse * inverse / static_cast<float>(width);
-  for (int64_t i = 0; i < width; ++i) {
-    Store(dx + i, inverse * (Load(dy + i) * Load(weight + i) - Load(x + i) * factor));
-  }
+  StoreRow(dx, width, [&](int64_t i) {
+    return inverse * (Load(dy + i) * Load(weight + i) - Load(x + i) * factor);
+  });
 }
 
+// dweight[n] += sums over rows, in order, of n columns of a matrix of `width`.
 template <typename T>
-MOAT_ROW_KERNEL void AddWeightGrad(const T* x, float inverse, const T* dy, float* dweight,
-                                   int64_t width) {
-  for (int64_t i = 0; i < width; ++i) dweight[i] += Load(dy + i) * (Load(x + i) * inverse);
+MOAT_ROW_KERNEL void AddWeightGrad(int64_t rows, int64_t width, const T* x, const float* inverse,
+                                   const T* dy, float* dweight, int64_t n) {
+  float sum[kColumnBlock];
+  for (int64_t i = 0; i < n; ++i) sum[i] = dweight[i];
+  for (int64_t r = 0; r < rows; ++r) {
+    const T *from = x + r * width, *grad = dy + r * width;
+    const float scale = inverse[r];
+    for (int64_t i = 0; i < n; ++i) sum[i] += Load(grad + i) * (Load(from + i) * scale);
+  }
+  for (int64_t i = 0; i < n; ++i) dweight[i] = sum[i];
 }
 
 template <typename T>
@@ -59,10 +67,7 @@ void RmsNormGrad(int64_t rows, int64_t width, const void* x_void, const void* we
     if (!accumulate_dweight) {
       for (int64_t j = begin; j < end; ++j) dweight[j] = 0;
     }
-    for (int64_t r = 0; r < rows; ++r) {
-      AddWeightGrad(x + r * width + begin, inverse_rms[r], dy + r * width + begin, dweight + begin,
-                    end - begin);
-    }
+    AddWeightGrad(rows, width, x + begin, inverse_rms, dy + begin, dweight + begin, end - begin);
   });
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -1,6 +1,6 @@
 // AdamW and the sum of squares for the global norm.
+#include <algorithm>
 #include <cmath>
-#include <type_traits>
 #include <vector>
 
 #include "tensor/cpu/kernels.h"
@@ -11,12 +11,12 @@ namespace moat::tensor::cpu {
 namespace {
 
 constexpr int64_t kFlatBlock = 1 << 14;
+constexpr int64_t kCacheBlock = 1 << 10;  // new weights are rounded before they leave it
 constexpr int64_t kNormBlock = 1 << 13;
 
-// Rounded: core::BFloat16, or void where no rounded copy is asked for.
-template <typename Rounded>
-MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* gradient,
-                                float* moment1, float* moment2, float* weight, Rounded* rounded) {
+// The step is taken by value: behind a reference its numbers could change with every store.
+MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep s, const float* gradient, float* moment1,
+                                float* moment2, float* weight) {
   const float rest1 = 1.0f - s.beta1, rest2 = 1.0f - s.beta2;
   const float inverse1 = 1.0f / s.correction1, inverse2 = 1.0f / s.correction2;
   for (int64_t i = 0; i < n; ++i) {
@@ -26,11 +26,11 @@ MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* grad
     moment1[i] = m;
     moment2[i] = v;
     const float update = m * inverse1 / (std::sqrt(v * inverse2) + s.epsilon);
-    const float w = weight[i] - s.learning_rate * (update + s.weight_decay * weight[i]);
-    weight[i] = w;
-    if constexpr (!std::is_void_v<Rounded>) Store(rounded + i, w);
+    weight[i] -= s.learning_rate * (update + s.weight_decay * weight[i]);
   }
 }
+
+MOAT_ROW_KERNEL void RoundRange(const float* x, core::BFloat16* y, int64_t n) { Round(x, y, n); }
 
 // Eight f64 partial sums, then a tree.
 MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
@@ -47,14 +47,10 @@ MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
 void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* moment1,
            float* moment2, float* weight, void* rounded, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
-    const auto range = [&](auto* out) {
-      AdamWRange(end - begin, step, gradient + begin, moment1 + begin, moment2 + begin,
-                 weight + begin, out);
-    };
-    if (rounded) {
-      range(static_cast<core::BFloat16*>(rounded) + begin);
-    } else {
-      range(rounded);
+    for (int64_t i = begin; i < end; i += kCacheBlock) {
+      const int64_t n = std::min(kCacheBlock, end - i);
+      AdamWRange(n, step, gradient + i, moment1 + i, moment2 + i, weight + i);
+      if (rounded) RoundRange(weight + i, static_cast<core::BFloat16*>(rounded) + i, n);
     }
   });
 }

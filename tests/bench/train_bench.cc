@@ -2,9 +2,11 @@
 //
 //   build/bin/bench_train [--json] [--preset=gpt2_124m] [--dtype=bf16] [--threads=N]
 //                         [--sequences=4] [--seq_len=256] [--steps=12] [--reduction=canonical]
+//                         [--micro_batch=N] [--vocab_size=50257]
 //   mpirun -np 2 --bind-to none build/bin/bench_train --threads=1
 //
-// A step: --sequences sequences over all ranks, one micro-batch a rank, forward, backward, the
+// A step: --sequences sequences over all ranks, one micro-batch a rank unless --micro_batch says
+// otherwise, forward, backward, the
 // gradients' sum, clipping and AdamW, on random tokens. Work is counted as 6N + 6LCT FLOP a token
 // (model/architecture); nothing that is computed twice counts twice. The ceiling comes from
 // tests/bench/gemm_ceiling.h, which shares no code with the trainer. The run fails with 1 when that
@@ -34,7 +36,8 @@ using Options = std::map<std::string, std::string>;
 Options ParseOptions(int argc, char** argv) {
   Options options = {{"preset", "gpt2_124m"}, {"dtype", "bf16"},          {"threads", "0"},
                      {"sequences", "4"},      {"seq_len", "256"},         {"steps", "12"},
-                     {"json", "false"},       {"reduction", "canonical"}, {"vocab_size", "50257"}};
+                     {"json", "false"},       {"reduction", "canonical"}, {"vocab_size", "50257"},
+                     {"micro_batch", ""}};
   for (int i = 1; i < argc; ++i) {
     const std::string text = argv[i];
     const size_t equals = text.find('=');
@@ -59,8 +62,9 @@ configs::TrainConfig ConfigFor(const Options& options, int ranks) {
        "--run=bench", "--dp=" + std::to_string(ranks), "--dtype=" + options.at("dtype"),
        "--seq_len=" + options.at("seq_len"), "--vocab_size=" + options.at("vocab_size"),
        "--global_batch=" + options.at("sequences"),
-       "--micro_batch=" + std::to_string(sequences / ranks), "--warmup=0",
-       "--reduction=" + options.at("reduction")}));
+       "--micro_batch=" + (options.at("micro_batch").empty() ? std::to_string(sequences / ranks)
+                                                             : options.at("micro_batch")),
+       "--warmup=0", "--reduction=" + options.at("reduction")}));
 }
 
 data::Batch RandomBatch(const configs::TrainConfig& config, int rank) {
@@ -81,16 +85,26 @@ data::Batch RandomBatch(const configs::TrainConfig& config, int rank) {
   return batch;
 }
 
-// The products of one step on one rank: forward, input gradient and weight gradient of each layer.
-std::vector<bench::Product> ProductsOf(const configs::TrainConfig& c) {
+// The products of one step on one rank: forward, input gradient and weight gradient of each map.
+std::vector<bench::LinearProduct> ProductsOf(const configs::TrainConfig& c) {
   const configs::ModelConfig& m = c.model;
   const int64_t tokens = c.micro_batch * m.seq_len, q = m.heads * m.head_width();
+  const int64_t qkv = q + 2 * m.kv_heads * m.head_width();
   const int64_t in = (m.mlp == configs::Mlp::kSwiglu ? 2 : 1) * m.ffn;
-  return {{tokens, q + 2 * m.kv_heads * m.head_width(), m.width, m.layers},
-          {tokens, m.width, q, m.layers},
-          {tokens, in, m.width, m.layers},
-          {tokens, m.width, m.ffn, m.layers},
-          {tokens, m.vocab_size, m.width, 1}};
+  const auto layers = static_cast<double>(m.layers);
+  std::vector<bench::LinearProduct> products;
+  const auto add = [&](int64_t from, int64_t to, double times, bool f32_result) {
+    using bench::Pass;
+    products.push_back({Pass::kForward, tokens, from, to, c.dtype, f32_result, times});
+    products.push_back({Pass::kDataGradient, tokens, from, to, c.dtype, false, times});
+    products.push_back({Pass::kWeightGradient, tokens, from, to, c.dtype, true, times});
+  };
+  add(m.width, qkv, layers, false);
+  add(q, m.width, layers, false);
+  add(m.width, in, layers, false);
+  add(m.ffn, m.width, layers, false);
+  add(m.width, m.vocab_size, 1, true);
+  return products;
 }
 
 struct Measured {
@@ -152,12 +166,13 @@ int Main(int argc, char** argv) {
   probe = SumOverRanks(probe, *world, stream);
   world->Barrier();
   double ceiling =
-      SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads), *world, stream);
+      SumOverRanks(bench::BestRateOfStep(ProductsOf(config), threads, 3, core::MonotonicSeconds),
+                   *world, stream);
   const Measured measured = MeasureSteps(config, *world, stream, std::stoll(options.at("steps")));
   world->Barrier();  // and again: the better of two, since the machine may have been busy
-  ceiling = std::max(
-      ceiling,
-      SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads), *world, stream));
+  ceiling = std::max(ceiling, SumOverRanks(bench::BestRateOfStep(ProductsOf(config), threads, 3,
+                                                                 core::MonotonicSeconds),
+                                           *world, stream));
 
   const auto tokens = static_cast<double>(config.global_batch * config.model.seq_len);
   const double flop = tokens * model::FlopsPerToken(config.model);
@@ -170,6 +185,7 @@ int Main(int argc, char** argv) {
                                          {"ranks", world->size()},
                                          {"threads", threads},
                                          {"sequences", config.global_batch},
+                                         {"micro_batch", config.micro_batch},
                                          {"seq_len", config.model.seq_len},
                                          {"reduction", options.at("reduction")},
                                          {"gemm_fraction", flop / best / ceiling},
