@@ -16,7 +16,7 @@ struct Refusal {
 
 const Refusal kRefusals[] = {
     {[](const TrainConfig& c) { return c.device == "cuda"; }, "--device=cuda",
-     "this build has no CUDA backend; use --device=cpu"},
+     "this version trains on CPUs: its CUDA backend has some of the ops only; use --device=cpu"},
 };
 
 }  // namespace

@@ -1,18 +1,35 @@
 // Reading where the install tree's Open MPI lies.
 #include "launch/mpi_install.h"
 
+#include <unistd.h>
+
+#include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include "core/error.h"
 
 namespace moat::launch {
+namespace {
 
 namespace fs = std::filesystem;
+
+bool IsInPath(const char* program) {
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (access((fs::path(folder) / program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 MpiInstall FindMpi(const fs::path& program_folder) {
   const fs::path prefix = program_folder.parent_path();
   const fs::path path = prefix / "share/moat/mpi.env";
   MpiInstall found;
+  if (!IsInPath("ssh") && !IsInPath("rsh")) found.env["OMPI_MCA_plm"] = "isolated";
   std::ifstream file(path);
   if (!file) return found;
   found.mpirun = (program_folder / "mpirun").string();

@@ -15,6 +15,9 @@ struct MpiInstall {
 // An install tree says in share/moat/mpi.env where its own Open MPI lies: lines NAME=PATH, relative
 // to the tree, so that it may be moved. `program_folder` is the tree's bin/. Without that file it
 // is the system's. Throws ConfigError for a line that is none.
+//
+// mpirun refuses to start even local ranks where PATH has neither ssh nor rsh, unless it is told
+// that there are no other nodes; then `env` tells it so.
 MpiInstall FindMpi(const std::filesystem::path& program_folder);
 
 }  // namespace moat::launch

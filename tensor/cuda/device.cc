@@ -50,9 +50,10 @@ void Zero(void* memory, core::Bytes bytes, const Stream& stream) {
         "cudaMemsetAsync");
 }
 
-// By name, since nothing is linked with it: attention is not built yet.
+// By name, since nothing is linked with it: attention is not built yet. From the part that has the
+// answer: libcudnn.so.9 itself only passes calls on, and ends the process where it cannot.
 int64_t CudnnVersion() {
-  void* const library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+  void* const library = dlopen("libcudnn_graph.so.9", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return 0;
   auto* const version = reinterpret_cast<size_t (*)()>(dlsym(library, "cudnnGetVersion"));
   return version == nullptr ? 0 : static_cast<int64_t>(version());
@@ -96,7 +97,10 @@ CudaReport LookAtCuda() {
   try {
     if (report.driver == 0) throw core::ConfigError("there is no CUDA driver on this machine");
     cuda::Check(cudaGetDeviceCount(&count), "looking for devices");
+    int before = 0;
+    cuda::Check(cudaGetDevice(&before), "cudaGetDevice");
     for (int i = 0; i < count; ++i) report.devices.push_back(cuda::DeviceAt(i));
+    cuda::Check(cudaSetDevice(before), "cudaSetDevice");
   } catch (const core::Error& error) {
     report.problem = error.what();
   }

@@ -55,7 +55,7 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.loss_roles = {}; }, "at least one role"},
       {[](C& c) { c.resume = "latest"; }, "--resume=latest: expected auto, never or the number"},
       {[](C& c) { c.device = "tpu"; }, "--device=tpu: expected auto, cpu or cuda"},
-      {[](C& c) { c.device = "cuda"; }, "this build has no CUDA backend"},
+      {[](C& c) { c.device = "cuda"; }, "this version trains on CPUs"},
       {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
       {[](C& c) { c.tp = 3; }, "heads / tp = 4 / 3 is not whole"},
       {[](C& c) { c.tp = 4, c.model.kv_heads = 2; }, "kv_heads / tp = 2 / 4 is not whole"},

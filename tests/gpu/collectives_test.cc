@@ -164,13 +164,79 @@ INSTANTIATE_TEST_SUITE_P(gpu, NcclTest, ::testing::Values(core::DeviceKind::kCud
 
 TEST_P(NcclTest, ChecksItself) { comm::CheckNccl(*stream_); }
 
-TEST_P(NcclTest, ARankThatEndsUnderWayIsNoticedAtTheDeadline) {
+TEST_P(NcclTest, AMixUpIsToldToAllBeforeAnythingIsEnqueued) {
   if (size() == 1) return;
-  group_->SetDeadline(3);
-  Tensor buffer(1 << 20, DType::kF32, device());
+  Tensor buffer(64, DType::kF32, device());
+  try {
+    group_->AllReduce(buffer.view().Range(0, rank() == 0 ? 64 : 63), ReduceOp::kSum, Order::kAny,
+                      *stream_);
+    FAIL() << "a mix-up went unnoticed";
+  } catch (const core::BugError& error) {
+    EXPECT_NE(std::string(error.what()).find("64 f32"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("63 f32"), std::string::npos) << error.what();
+  }
+  EXPECT_TRUE(stream_->Done());
+}
+
+TEST_P(NcclTest, ARankThatDoesNotComeIsNamed) {
+  if (size() == 1) return;
+  Tensor buffer(64, DType::kF32, device());
   group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, *stream_);  // connects
   group_->Finish(*stream_);
-  testing::MissingRankIsNamed(*group_, 3.0);
+  const int missing = size() - 1;
+  if (rank() == missing) return;
+  group_->SetDeadline(1);
+  try {
+    group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, *stream_);
+    FAIL() << "a missing rank went unnoticed";
+  } catch (const core::PeerError& error) {
+    const std::string what = error.what();
+    EXPECT_NE(what.find("missing: rank " + std::to_string(missing)), std::string::npos) << what;
+    EXPECT_NE(what.find("all_reduce(sum, 64 f32"), std::string::npos) << what;
+  }
+}
+
+// Rank 1 agrees to the call and takes the id, then goes no further: rank 0 waits inside NCCL, and
+// is released by the deadline.
+TEST_P(NcclTest, APeerThatStopsInsideNcclEndsAtTheDeadline) {
+  if (size() != 2) return;
+  std::unique_ptr<comm::Communicator> control = g_session->World();
+  tensor::Stream host;
+  if (rank() == 1) {
+    const comm::Call call{.kind = comm::Call::Kind::kAllReduce,
+                          .count = 64,
+                          .dtype = DType::kF32,
+                          .op = ReduceOp::kSum,
+                          .order = Order::kAny};
+    comm::Call::Words mine = call.words(), all[2];
+    control->AllGather(HostView(mine.data(), 2), HostView(all[0].data(), 4), host);
+    uint8_t id[128];
+    control->Broadcast(HostView(id, std::ssize(id)), 0, host);
+    return;
+  }
+  const auto group = comm::MakeNccl(std::move(control));
+  group->SetDeadline(3);
+  Tensor buffer(64, DType::kF32, device());
+  try {
+    group->AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, *stream_);
+    group->Finish(*stream_);
+    FAIL() << "a peer that stopped went unnoticed";
+  } catch (const core::PeerError& error) {
+    EXPECT_NE(std::string(error.what()).find("all_reduce(sum, 64 f32"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_P(NcclTest, SumsInCanonicalOrderAreRefusedWhereNcclKeepsNone) {
+  Tensor buffer(64, DType::kF32, device());
+  const auto sum = [&] {
+    group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kTree, *stream_);
+  };
+  if (size() > 2) {
+    EXPECT_THROW(sum(), core::ConfigError);
+  } else {
+    EXPECT_NO_THROW(sum());
+  }
 }
 
 // The host's side of an NCCL communicator needs no device.
@@ -185,6 +251,12 @@ TEST_F(NcclHostSide, ConformsForHostMemory) {
   const int64_t piece = comm::MpiOptions().piece_bytes;
   const int64_t buffer = 4 * 64 * 1000 * g_session->size();
   testing::CommunicatorConforms(*comm::MakeNccl(g_session->World()), buffer / piece + 1);
+}
+
+TEST_F(NcclHostSide, PassesOnWhatIsWrong) {
+  if (g_session->size() == 1) return;
+  testing::MixUpIsAnError(*comm::MakeNccl(g_session->World()));
+  testing::MissingRankIsNamed(*comm::MakeNccl(g_session->World()));
 }
 
 }  // namespace

@@ -201,16 +201,30 @@ TEST(Captured, EndsWhatDoesNotEnd) {
             124);
 }
 
+TEST(MpiInstall, StartsRanksWithoutAWayToOtherNodes) {
+  testing::TemporaryDirectory tree;
+  core::MakeDirectories(tree / "path");
+  const std::string before = std::getenv("PATH");
+  setenv("PATH", (tree / "path").c_str(), 1);
+  const MpiInstall alone = FindMpi(tree / "bin");
+  core::WriteFileAtomically(tree / "path/ssh", "", 0755);
+  const MpiInstall connected = FindMpi(tree / "bin");
+  setenv("PATH", before.c_str(), 1);
+  EXPECT_EQ(alone.env.at("OMPI_MCA_plm"), "isolated");
+  EXPECT_TRUE(connected.env.empty());
+}
+
 TEST(MpiInstall, IsTheSystemsUnlessTheTreeSaysOtherwise) {
   testing::TemporaryDirectory tree;
   core::MakeDirectories(tree / "share/moat");
   EXPECT_EQ(FindMpi(tree / "bin").mpirun, "mpirun");
-  EXPECT_TRUE(FindMpi(tree / "bin").env.empty());
-  core::WriteFileAtomically(tree / "share/moat/mpi.env", "OPAL_PREFIX=.\nPMIX_PREFIX=lib/pmix2\n");
+  EXPECT_EQ(FindMpi(tree / "bin").env.count("OPAL_PREFIX"), 0u);
+  core::WriteFileAtomically(tree / "share/moat/mpi.env",
+                            "OPAL_PREFIX=.\nPMIX_PKGLIBDIR=lib/pmix\n");
   const MpiInstall own = FindMpi(tree / "bin");
   EXPECT_EQ(own.mpirun, (tree / "bin/mpirun"));
   EXPECT_EQ(own.env.at("OPAL_PREFIX"), tree.path());
-  EXPECT_EQ(own.env.at("PMIX_PREFIX"), tree / "lib/pmix2");
+  EXPECT_EQ(own.env.at("PMIX_PKGLIBDIR"), tree / "lib/pmix");
   core::WriteFileAtomically(tree / "share/moat/mpi.env", "OPAL_PREFIX\n");
   EXPECT_THROW(FindMpi(tree / "bin"), core::ConfigError);
 }
