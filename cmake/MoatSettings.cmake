@@ -16,7 +16,9 @@ if(MOAT_CCACHE)
 endif()
 
 # Contraction into fused multiply-adds would make bits depend on what the compiler inlined.
-add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter -ffp-contract=off)
+foreach(option -Wall -Wextra -Werror -Wno-unused-parameter -ffp-contract=off)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:${option}>)
+endforeach()
 
 set(MOAT_SANITIZE "" CACHE STRING "Comma-separated sanitizers, as in -fsanitize=")
 if(MOAT_SANITIZE)

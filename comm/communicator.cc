@@ -2,10 +2,10 @@
 #include "comm/communicator.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "comm/reduction_tree.h"
+#include "tensor/ops.h"
 
 namespace moat::comm {
 namespace {
@@ -24,10 +24,8 @@ void CheckPlacement(tensor::ConstView part, tensor::ConstView whole, int block) 
              "buffers overlap, and not as the rank's own block");
 }
 
-void CopyIfElsewhere(tensor::ConstView from, tensor::View to) {
-  if (to.data != from.data && from.count > 0) {
-    std::memcpy(to.data, from.data, static_cast<size_t>(from.bytes().value));
-  }
+void CopyIfElsewhere(tensor::ConstView from, tensor::View to, tensor::Stream& stream) {
+  if (to.data != from.data) tensor::Copy(from, to, stream);
 }
 
 }  // namespace
@@ -69,7 +67,7 @@ void Communicator::ReduceScatter(tensor::ConstView input, tensor::View output, R
   MOAT_CHECK(input.dtype == output.dtype, "input and output differ in dtype");
   MOAT_CHECK(input.count == output.count * size_, "input must be one output block per rank");
   CheckPlacement(output, input, rank_);
-  if (size_ == 1) CopyIfElsewhere(input, output);
+  if (size_ == 1) CopyIfElsewhere(input, output, stream);
   Run({.kind = Call::Kind::kReduceScatter,
        .count = output.count,
        .dtype = output.dtype,
@@ -84,7 +82,7 @@ void Communicator::AllGather(tensor::ConstView input, tensor::View output, tenso
   MOAT_CHECK(input.dtype == output.dtype, "input and output differ in dtype");
   MOAT_CHECK(output.count == input.count * size_, "output must be one input block per rank");
   CheckPlacement(input, output, rank_);
-  if (size_ == 1) CopyIfElsewhere(input, output);
+  if (size_ == 1) CopyIfElsewhere(input, output, stream);
   Run({.kind = Call::Kind::kAllGather, .count = input.count, .dtype = input.dtype},
       [&] { DoAllGather(input, output, stream); });
 }

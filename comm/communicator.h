@@ -12,7 +12,7 @@
 // collective runs in a destructor. A communicator belongs to one thread at a time.
 //
 // Backends: self (size 1), threads (ranks are threads of one process; the readable reference), mpi
-// (host memory).
+// (host memory), nccl (memory of CUDA devices; host memory goes through the group it is made from).
 #pragma once
 
 #include <cstdint>
@@ -42,6 +42,7 @@ class Communicator {
   int rank() const { return rank_; }
   int size() const { return size_; }
   const std::string& name() const { return name_; }  // "world", "data", "tensor"
+  const std::vector<Member>& members() const { return keeper_.members(); }
 
   // How long a rank waits for its peers in one step of a collective; 300 s unless set. Groups made
   // afterwards inherit it.
@@ -73,6 +74,11 @@ class Communicator {
 
   void Barrier();
 
+  // Returns when all that was given to `stream` is done, this group's collectives included. Unlike
+  // the stream's own Synchronize() it does not wait for ever for a peer that died under way: then
+  // it throws PeerError at the deadline.
+  void Finish(tensor::Stream& stream) { DoFinish(stream); }
+
   // Host-side conveniences over the above, for control (counts may differ by rank).
   std::vector<std::string> AllGatherText(const std::string& text);
   std::string BroadcastText(const std::string& text, int root);
@@ -96,6 +102,7 @@ class Communicator {
                            tensor::Stream& stream) = 0;
   virtual void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) = 0;
   virtual void DoBarrier() = 0;
+  virtual void DoFinish(tensor::Stream& stream) { stream.Synchronize(); }  // any size of group
   virtual std::unique_ptr<Communicator> DoGroup(const std::string& name,
                                                 const std::vector<int>& ranks) = 0;
 

@@ -24,6 +24,7 @@
 #include "configs/generate_config.h"
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
+#include "configs/probe_config.h"
 #include "configs/train_config.h"
 
 namespace moat::configs {
@@ -89,5 +90,6 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line);
 ImportConfig ImportConfigFromFlags(const CommandLine& line);
 EvalConfig EvalConfigFromFlags(const CommandLine& line);
 GenerateConfig GenerateConfigFromFlags(const CommandLine& line);
+ProbeConfig ProbeConfigFromFlags(const CommandLine& line);
 
 }  // namespace moat::configs

@@ -7,6 +7,7 @@
 #include "configs/generate_config.h"
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
+#include "configs/probe_config.h"
 #include "configs/train_config.h"
 
 #define MOAT_FLAG(type, name, default_value, commands, help) \
@@ -25,6 +26,7 @@ const ModelConfig model;
 const LaunchConfig launching;
 const GenerateConfig generate;
 const ImportConfig import_defaults;
+const ProbeConfig probe;
 
 std::string Joined(const std::vector<std::string>& words) {
   std::string text;
@@ -34,13 +36,15 @@ std::string Joined(const std::vector<std::string>& words) {
 
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
+constexpr CommandSet kMeasures = kDoctor | kProbe;
 constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch | kEval |
-                               kGenerate | kStatus | kRuns | kStop | kConfig | kCheckpointVerify;
+                               kGenerate | kStatus | kRuns | kStop | kConfig | kCheckpointVerify |
+                               kMeasures;
 
 // The run: what, where, how long.
 MOAT_FLAG(string, data, train.data, kRun | kEval,
           "data set directory, from moat data import; for eval, empty: the run's own");
-MOAT_FLAG(string, run_root, train.run_root, kNamesRun, "directory that holds the runs");
+MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures, "directory that holds the runs");
 MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");
 MOAT_FLAG(string, resume, train.resume, kRun,
@@ -55,10 +59,13 @@ MOAT_FLAG(
     int32, dp, train.dp, kRun,
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
-MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport,
+MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport | kMeasures,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
+MOAT_FLAG(bool, dtype_fallback, train.dtype_fallback, kRun,
+          "train in f32 when a rank's processor lacks the instructions for --dtype, instead of "
+          "refusing");
 MOAT_FLAG(string, reduction, Name(train.reduction), kRun,
           "canonical: the same bits for every dp; fast: whatever order is fastest");
 MOAT_FLAG(int32, canonical_ways, train.canonical_ways, kRun,
@@ -156,6 +163,12 @@ MOAT_FLAG(bool, baselines, false, kDataStat,
 MOAT_FLAG(string, split, "train", kDataShow, "train or validation");
 MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");
 MOAT_FLAG(int64, count, 3, kDataShow, "interactions shown");
+
+// Measuring.
+MOAT_LIST_FLAG(measure, "", kProbe,
+               "gemm, memory, disk, cuda, collectives, with commas or repeated; empty: all, and "
+               "collectives where there are ranks");
+MOAT_FLAG(double, seconds, probe.seconds, kProbe, "that one measurement takes, about");
 
 // Every command's.
 MOAT_FLAG(bool, check, false, kConfig, "only say whether the flagfile is good, with a summary");

@@ -86,6 +86,7 @@ void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.reduction = Choice(line, "reduction", Reduction::kCanonical, Reduction::kFast);
   train.canonical_ways = static_cast<int>(line.Int("canonical_ways"));
   train.dtype = DTypeOfFlag(line);
+  train.dtype_fallback = line.Bool("dtype_fallback");
   train.device = line.value("device");
   train.collective_timeout = line.Double("collective_timeout");
 }
@@ -207,6 +208,18 @@ GenerateConfig GenerateConfigFromFlags(const CommandLine& line) {
       throw core::ConfigError("give one of --prompt=TEXT and --chat=FILE");
     }
     return generate;
+  });
+}
+
+ProbeConfig ProbeConfigFromFlags(const CommandLine& line) {
+  return Filled<ProbeConfig>(line, [&] {
+    ProbeConfig probe;
+    probe.measure = SplitAtCommas(line.values("measure"));
+    probe.run_root = line.value("run_root");
+    probe.threads = static_cast<int>(line.Int("threads"));
+    probe.seconds = line.Double("seconds");
+    probe.json = line.Bool("json");
+    return probe;
   });
 }
 

@@ -28,6 +28,7 @@ struct TrainConfig {
   Reduction reduction = Reduction::kCanonical;
   int canonical_ways = 0;  // 0: default
   core::DType dtype = core::DType::kF32;
+  bool dtype_fallback = false;  // f32 where a processor lacks the instructions for dtype
   std::string device = "auto";
 
   uint64_t seed = 1;

@@ -7,6 +7,7 @@
 
 #include "configs/command_line.h"
 #include "configs/launch_config.h"
+#include "launch/mpi_install.h"
 
 namespace moat::launch {
 
@@ -15,6 +16,7 @@ struct JobSpec {
   configs::CommandLine flags;        // what config was filled from; run.flags is written from it
   std::filesystem::path program;     // moat-train, absolute
   std::vector<std::string> command;  // as the user typed it, for the record
+  MpiInstall mpi;                    // that starts the ranks
   int cores = 1;                     // of this node
   int attempt = 0;                   // 0 for a run's first
 };

@@ -18,7 +18,8 @@ LaunchPlan Render(const JobSpec& job) {
   if (train.dp == -1) plan.notes.push_back("one rank; --dp=N starts N");
   plan.ranks = dp * train.tp;
   plan.threads = train.threads > 0 ? train.threads : std::max(1, job.cores / plan.ranks);
-  parallel::MakeCanonicalWays(train.global_batch, train.micro_batch, dp, train.canonical_ways);
+  parallel::MakeWays(train.reduction == configs::Reduction::kCanonical, train.global_batch,
+                     train.micro_batch, dp, train.canonical_ways);
   if (plan.ranks * plan.threads > job.cores) {
     plan.notes.push_back(std::to_string(plan.ranks) + " ranks x " + std::to_string(plan.threads) +
                          " threads share " + std::to_string(job.cores) + " cores");
@@ -31,7 +32,9 @@ LaunchPlan Render(const JobSpec& job) {
               {rundir::kAttemptVariable, std::to_string(job.attempt)},
               {rundir::kRunDirVariable, layout.root.string()},
               {rundir::kSupervisedVariable, "1"}};
-  plan.argv = {"mpirun", "-np", std::to_string(plan.ranks), "--oversubscribe", "--bind-to", "none"};
+  plan.env.insert(job.mpi.env.begin(), job.mpi.env.end());
+  plan.argv = {job.mpi.mpirun,    "-np",       std::to_string(plan.ranks),
+               "--oversubscribe", "--bind-to", "none"};
   for (const char* name : {"OMP_NUM_THREADS", rundir::kAttemptVariable, rundir::kRunDirVariable,
                            rundir::kSupervisedVariable}) {
     plan.argv.insert(plan.argv.end(), {"-x", name});

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "core/rng.h"
-#include "model/layer_views.h"
 
 namespace moat::model {
 
-using tensor::ConstView;
 using tensor::HostView;
 using tensor::View;
 
@@ -58,20 +57,28 @@ int32_t SampleToken(const std::vector<float>& logits, const Sampling& sampling, 
 }
 
 Generator::Generator(Transformer& model, tensor::Stream& stream)
-    : model_(model), stream_(stream), config_(model.config()), capacity_(config_.seq_len) {
-  const int64_t kv = config_.kv_heads * config_.head_width(),
-                q = config_.heads * config_.head_width();
-  const auto buffer = [](int64_t count) { return tensor::Tensor(count, core::DType::kF32); };
-  keys_ = buffer(config_.layers * capacity_ * kv);
-  values_ = buffer(config_.layers * capacity_ * kv);
-  hidden_ = buffer(capacity_ * config_.width);
-  normed_ = buffer(capacity_ * config_.width);
-  inverse_ = buffer(capacity_);
-  qkv_ = buffer(capacity_ * (q + 2 * kv));
-  attention_ = buffer(capacity_ * q);
-  branch_ = buffer(capacity_ * config_.width);
-  gate_up_ = buffer(capacity_ * 2 * config_.ffn);
-  ffn_ = buffer(capacity_ * config_.ffn);
+    : model_(model), stream_(stream), capacity_(model.config().seq_len) {
+  const LayerShape& shape = model.layer_shape();
+  const int64_t layers = model.config().layers, width = shape.width;
+  const int64_t kv = shape.kv_heads * shape.head_width;
+  const auto rows = [&](int64_t row) { return tensor::Tensor(capacity_ * row, model.dtype()); };
+  keys_ = tensor::Tensor(layers * capacity_ * kv, model.dtype());
+  values_ = tensor::Tensor(layers * capacity_ * kv, model.dtype());
+  hidden_ = rows(width);
+  normed_ = rows(width);
+  qkv_ = rows(shape.qkv_width());
+  attention_ = rows(shape.q_width());
+  branch_ = rows(width);
+  ffn_in_ = rows(shape.in_width());
+  ffn_ = rows(shape.ffn);
+  mean_ = tensor::Tensor(capacity_, core::DType::kF32);
+  inverse_ = tensor::Tensor(capacity_, core::DType::kF32);
+}
+
+NormOutput Generator::Normed(int64_t count) {
+  const bool layer_norm = model_.final_norm().kind == configs::Norm::kLayer;
+  return {normed_.view().Range(0, count * model_.layer_shape().width),
+          mean_.view().Range(0, layer_norm ? count : 0), inverse_.view().Range(0, count)};
 }
 
 std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
@@ -79,67 +86,60 @@ std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
   MOAT_CHECK(count > 0 && length_ + count <= capacity_, "more tokens than the model's seq_len");
   positions_.resize(tokens.size());
   std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(length_));
-  const int64_t width = config_.width;
-  tensor::Embed(HostView(tokens.data(), count), model_.weight(0),
-                hidden_.view().Range(0, count * width), width, stream_);
-  for (int64_t l = 0; l < config_.layers; ++l) FeedLayer(l, count);
+  const int64_t width = model_.config().width, vocab = model_.config().vocab_size;
+  model_.EmbedTokens(HostView(tokens.data(), count),
+                     HostView(std::as_const(positions_).data(), count),
+                     hidden_.view().Range(0, count * width));
+  for (int64_t l = 0; l < model_.config().layers; ++l) FeedLayer(l, count);
   length_ += count;
 
-  const View last = hidden_.view().Range((count - 1) * width, width);
-  const View normed = normed_.view().Range(0, width);
-  tensor::RmsNorm(last, model_.weight(LayerIndex(config_.layers, kAttentionNorm)), normed,
-                  inverse_.view().Range(0, 1), config_.norm_epsilon, stream_);
-  std::vector<float> logits(static_cast<size_t>(config_.vocab_size));
-  const int output = config_.tie_embeddings ? 0 : static_cast<int>(model_.parameters().size()) - 1;
-  tensor::MatMul(false, true, 1, config_.vocab_size, width, normed, model_.weight(output),
-                 HostView(logits.data(), config_.vocab_size), false, stream_);
+  const NormOutput normed = Normed(1);
+  NormForward(model_.final_norm(), hidden_.view().Range((count - 1) * width, width), normed,
+              stream_);
+  std::vector<float> logits(static_cast<size_t>(vocab));
+  model_.OutputProduct(normed.y, HostView(logits.data(), vocab));
   stream_.Synchronize();
   return logits;
 }
 
 void Generator::FeedLayer(int64_t l, int64_t count) {
-  const int64_t width = config_.width, head = config_.head_width();
-  const int64_t kv = config_.kv_heads * head, q = config_.heads * head, qkv_width = q + 2 * kv;
-  const View hidden = hidden_.view().Range(0, count * width),
-             normed = normed_.view().Range(0, count * width);
-  const View inverse = inverse_.view().Range(0, count),
-             branch = branch_.view().Range(0, count * width);
-  const View qkv = qkv_.view().Range(0, count * qkv_width),
-             attention = attention_.view().Range(0, count * q);
-  const View gate_up = gate_up_.view().Range(0, count * 2 * config_.ffn),
-             ffn = ffn_.view().Range(0, count * config_.ffn);
-  const auto weights = [&](LayerParameter first, int number) {
-    return model_.WeightGroup(LayerIndex(l, first), number);
+  const LayerShape& shape = model_.layer_shape();
+  const auto rows = [&](tensor::Tensor& buffer, int64_t row) {
+    return buffer.view().Range(0, count * row);
   };
+  const View hidden = rows(hidden_, shape.width);
+  const LayerBuffers at = {hidden,
+                           Normed(count),
+                           rows(qkv_, shape.qkv_width()),
+                           rows(attention_, shape.q_width()),
+                           {},
+                           hidden,
+                           Normed(count),
+                           rows(ffn_in_, shape.in_width()),
+                           rows(ffn_, shape.ffn)};
+  const LayerContext context = {shape, model_.axis(),
+                                HostView(std::as_const(positions_).data(), count), stream_};
+  const tensor::DropoutKey none = {};
+  BeforeAttention(context, model_.layer(l), at);
+  Attend(l, at.qkv, at.attention, count);
+  AfterAttention(context, model_.layer(l), at, none, none, rows(branch_, shape.width), hidden);
+}
 
-  tensor::RmsNorm(hidden, weights(kAttentionNorm, 1), normed, inverse, config_.norm_epsilon,
-                  stream_);
-  tensor::MatMul(false, true, count, qkv_width, width, normed, weights(kWq, 3), qkv, false,
-                 stream_);
-  tensor::Rotate(qkv, HostView(static_cast<const int32_t*>(positions_.data()), count),
-                 config_.heads + config_.kv_heads, head, qkv_width, config_.rotary_base, false,
-                 stream_);
+// Each slot's key and value join the cache before its query looks at it.
+void Generator::Attend(int64_t l, View qkv, View attention, int64_t count) {
+  const LayerShape& shape = model_.layer_shape();
+  const int64_t kv = shape.kv_heads * shape.head_width, q = shape.q_width();
   const View keys = keys_.view().Range(l * capacity_ * kv, capacity_ * kv);
   const View values = values_.view().Range(l * capacity_ * kv, capacity_ * kv);
   for (int64_t t = 0; t < count; ++t) {
-    const View row = qkv.Range(t * qkv_width, qkv_width);
+    const View row = qkv.Range(t * shape.qkv_width(), shape.qkv_width());
     tensor::Copy(row.Range(q, kv), keys.Range((length_ + t) * kv, kv), stream_);
     tensor::Copy(row.Range(q + kv, kv), values.Range((length_ + t) * kv, kv), stream_);
     const int64_t seen = (length_ + t + 1) * kv;
     tensor::AttentionCached(row.Range(0, q), keys.Range(0, seen), values.Range(0, seen),
-                            attention.Range(t * q, q), config_.heads, config_.kv_heads, head,
-                            stream_);
+                            attention.Range(t * q, q), shape.heads, shape.kv_heads,
+                            shape.head_width, stream_);
   }
-  tensor::MatMul(false, true, count, width, q, attention, weights(kWo, 1), branch, false, stream_);
-  tensor::Add(branch, hidden, stream_);
-
-  tensor::RmsNorm(hidden, weights(kFfnNorm, 1), normed, inverse, config_.norm_epsilon, stream_);
-  tensor::MatMul(false, true, count, 2 * config_.ffn, width, normed, weights(kWGate, 2), gate_up,
-                 false, stream_);
-  tensor::SwiGlu(gate_up, ffn, config_.ffn, stream_);
-  tensor::MatMul(false, true, count, width, config_.ffn, ffn, weights(kWDown, 1), branch, false,
-                 stream_);
-  tensor::Add(branch, hidden, stream_);
 }
 
 }  // namespace moat::model

@@ -5,7 +5,6 @@
 #include <functional>
 #include <vector>
 
-#include "configs/model_config.h"
 #include "model/transformer.h"
 
 namespace moat::model {
@@ -25,8 +24,8 @@ int32_t SampleToken(const std::vector<float>& logits, const Sampling& sampling, 
 
 class Generator {
  public:
-  // Uses the model's weights; the model must outlive it. At most config.seq_len tokens, prompt
-  // included, are remembered.
+  // Uses the model's weights; the model must outlive it, and be alone (no tensor group). At most
+  // config.seq_len tokens, prompt included, are remembered.
   Generator(Transformer& model, tensor::Stream& stream);
 
   int64_t length() const { return length_; }  // tokens seen so far
@@ -38,14 +37,15 @@ class Generator {
 
  private:
   void FeedLayer(int64_t layer, int64_t tokens);
+  void Attend(int64_t layer, tensor::View qkv, tensor::View attention, int64_t tokens);
+  NormOutput Normed(int64_t tokens);
 
   Transformer& model_;
   tensor::Stream& stream_;
-  configs::ModelConfig config_;
   int64_t capacity_;
   int64_t length_ = 0;
   tensor::Tensor keys_, values_;  // [layers, capacity, kv_heads * head_width]
-  tensor::Tensor hidden_, normed_, inverse_, qkv_, attention_, branch_, gate_up_, ffn_;
+  tensor::Tensor hidden_, normed_, mean_, inverse_, qkv_, attention_, branch_, ffn_in_, ffn_;
   std::vector<int32_t> positions_;
 };
 

@@ -1,16 +1,24 @@
 // Transformer: a decoder-only model, its forward and hand-written backward pass.
 //
 // Owns the weights, the gradients and one arena of activations; nothing is allocated in a step.
-// Llama-style: RMSNorm, rotary positions, grouped-query attention, SwiGLU (Touvron et al., 2023,
-// section 2.2). All arithmetic goes through tensor/ops.h.
+// Llama-style (RMSNorm, rotary positions, grouped-query attention, SwiGLU: Touvron et al., 2023,
+// section 2.2) or GPT-2-style (LayerNorm, learned positions, GELU, biases: Radford et al., 2019,
+// section 2.3), from one description and on one code path. All arithmetic goes through
+// tensor/ops.h.
+//
+// Over a tensor group each rank holds its heads and its part of the MLP; embeddings and norms are
+// whole on each. All ranks of the group make the same calls with the same batches, and get the same
+// losses, bit for bit.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "configs/model_config.h"
 #include "model/architecture/architecture.h"
+#include "model/layer.h"
 #include "tensor/ops.h"
 
 namespace moat::model {
@@ -37,25 +45,36 @@ struct LossSums {
 // parameter table.
 using OnGradReady = std::function<void(int parameter)>;
 
+struct TransformerOptions {
+  int64_t max_rows = 1;                   // of a micro-batch
+  bool with_gradients = true;             // false: for evaluation and generation only
+  core::DType dtype = core::DType::kF32;  // of the passes; master weights and gradients are f32
+  comm::Communicator* tensor = nullptr;   // null: alone. Must outlive the model
+};
+
 class Transformer {
  public:
-  // Room for micro-batches of up to `max_rows` rows. Weights are zero until InitializeWeights or a
-  // checkpoint fills them. `with_gradients` false: for evaluation and generation only.
-  Transformer(const configs::ModelConfig& config, int64_t max_rows, bool with_gradients,
+  // Weights are zero until InitializeWeights or a checkpoint fills them.
+  Transformer(const configs::ModelConfig& config, const TransformerOptions& options,
               tensor::Stream& stream);
 
   const configs::ModelConfig& config() const { return config_; }
+  core::DType dtype() const { return dtype_; }
   const std::vector<Parameter>& parameters() const { return table_; }
-  const std::vector<FlatRange>& layout() const { return layout_; }
+  const std::vector<FlatRange>& layout() const { return layout_; }  // of this tensor rank
+  const ParameterIndex& index() const { return index_; }
   const ActivationPlan& activation_plan() const { return plan_; }
+  const TensorAxis& axis() const { return axis_; }
 
-  tensor::View weights() { return weights_.view(); }      // all, flat, f32
-  tensor::View gradients() { return gradients_.view(); }  // likewise
+  // This tensor rank's part of everything, flat, f32: the master weights and their gradients.
+  tensor::View weights() { return weights_.view(); }
+  tensor::View gradients() { return gradients_.view(); }
   tensor::View weight(int parameter);
   tensor::View gradient(int parameter);
-  // Neighbouring parameters as one matrix: wq, wk, wv; w_gate, w_up.
-  tensor::View WeightGroup(int first, int count);
-  tensor::View GradientGroup(int first, int count);
+  // The bf16 copy that the passes read; empty in f32, where they read weights() themselves.
+  tensor::View rounded_weights() { return rounded_.view(); }
+  // Whoever writes weights() by other means than AdamW's second output calls this after it.
+  void RoundWeights();
 
   // Each value depends on (seed, parameter name, global index) only.
   void InitializeWeights(uint64_t seed);
@@ -73,47 +92,68 @@ class Transformer {
   // Forward only: logits [rows * seq_len, vocab_size] f32, for tests and small inputs.
   void Logits(const MicroBatch& batch, float* logits);
 
+  // The parts of a forward pass that generation shares. `hidden` [tokens, width].
+  const Layer& layer(int64_t l) const { return layers_[static_cast<size_t>(l)]; }
+  const LayerShape& layer_shape() const { return shape_; }
+  const Norm& final_norm() const { return final_norm_; }
+  void EmbedTokens(tensor::ConstView tokens, tensor::ConstView positions, tensor::View hidden);
+  // logits [tokens, vocab_size] f32 from the final norm's output.
+  void OutputProduct(tensor::ConstView normed, tensor::View logits);
+
  private:
   // The arena, cut into views: planned once, found by name once. Whole for max_rows; the passes
   // take the front of each.
-  struct LayerBuffers {
-    tensor::View input, attention_norm, attention_inverse, qkv, attention, log_sum;
-    tensor::View middle, ffn_norm, ffn_inverse, gate_up, ffn;
-  };
   struct CommonBuffers {
-    tensor::View tokens, targets, span_start, positions, weights, losses, logits;
-    tensor::View final_input, final_inverse, final_norm, branch, workspace;
-    tensor::View gradient, gradient_branch, gradient_qkv, gradient_attention, gradient_gate_up,
-        gradient_ffn;
+    tensor::View tokens, targets, span_start, positions, weights, losses, logits, gradient_logits;
+    tensor::View final_input;
+    NormOutput final_norm;
+    tensor::View branch, workspace;
+    GradientBuffers gradient;
   };
   // Where dropout is applied, as a number: 0 after the embedding, then two places a layer.
   static int64_t AttentionPlace(int64_t layer) { return 1 + 2 * layer; }
   static int64_t FfnPlace(int64_t layer) { return 2 + 2 * layer; }
 
+  tensor::View PassWeight(int first, int count = 1);  // what the passes read; empty if absent
+  tensor::View GradientGroup(int first, int count = 1);
+  Linear LinearOf(int weight, int bias, int count, int64_t in, int64_t out);
+  Norm NormOf(int weight, int bias);
+  void BindParameters();
   tensor::View Planned(const std::string& name);
+  NormOutput PlannedNorm(const std::string& name);
   LayerBuffers PlannedLayer(int64_t layer);
   CommonBuffers PlannedCommon();
+  tensor::View Front(tensor::View view, int64_t rows) const;
+  NormOutput Front(const NormOutput& output, int64_t rows) const;
   LayerBuffers LayerFor(int64_t layer, int64_t rows) const;
   CommonBuffers CommonFor(int64_t rows) const;
+  LayerContext ContextFor(const CommonBuffers& common) {
+    return {shape_, axis_, common.positions, stream_};
+  }
   tensor::DropoutKey DropoutFor(const MicroBatch& batch, int64_t place) const;
+  tensor::AttentionShape AttentionOf(const MicroBatch& batch) const;
   void LoadBatch(const MicroBatch& batch);
   void ForwardLayers(const MicroBatch& batch);
   void ForwardLayer(const MicroBatch& batch, int64_t layer);
+  void ChunkLoss(const CommonBuffers& at, int64_t begin, int64_t rows, tensor::View dlogits);
   LossSums Loss(const MicroBatch& batch, bool gradient, bool accumulate);
-  void BackwardLayer(const MicroBatch& batch, int64_t layer, bool accumulate,
-                     const OnGradReady& ready);
-  void BackwardAttention(const MicroBatch& batch, int64_t layer, bool accumulate);
-  void BackwardFfn(const MicroBatch& batch, int64_t layer, bool accumulate);
-  tensor::AttentionShape AttentionOf(const MicroBatch& batch) const;
+  void BackwardLayers(const MicroBatch& batch, bool accumulate, const OnGradReady& ready);
+  void BackwardEmbedding(const MicroBatch& batch, bool accumulate);
 
   configs::ModelConfig config_;
+  core::DType dtype_;
   int64_t max_rows_;
   tensor::Stream& stream_;
   std::vector<Parameter> table_;
+  ParameterIndex index_;
   std::vector<FlatRange> layout_;
   ActivationPlan plan_;
-  tensor::Tensor weights_, gradients_, arena_;
-  std::vector<LayerBuffers> layers_;
+  tensor::Tensor weights_, rounded_, gradients_, arena_;
+  TensorAxis axis_;
+  LayerShape shape_;
+  std::vector<Layer> layers_;
+  Norm final_norm_;
+  std::vector<LayerBuffers> layer_buffers_;
   CommonBuffers common_;
   uint64_t seed_ = 0;  // of the step at hand
   int64_t step_ = 0;

@@ -20,16 +20,35 @@ int DefaultWays(int64_t micro_batches) {
   return ways;
 }
 
-CanonicalWays MakeCanonicalWays(int64_t global_batch, int64_t micro_batch, int dp, int ways) {
-  const auto n = [](int64_t value) { return std::to_string(value); };
-  if (global_batch < 1 || micro_batch < 1 || global_batch % micro_batch != 0) {
-    throw core::ConfigError("global_batch / micro_batch = " + n(global_batch) + " / " +
-                            n(micro_batch) +
-                            " is not a whole number of micro-batches; choose a "
-                            "--micro_batch that divides --global_batch");
+namespace {
+
+std::string n(int64_t value) { return std::to_string(value); }
+
+int64_t MicroBatches(int64_t global_batch, int64_t micro_batch) {
+  if (global_batch >= 1 && micro_batch >= 1 && global_batch % micro_batch == 0) {
+    return global_batch / micro_batch;
   }
+  throw core::ConfigError("global_batch / micro_batch = " + n(global_batch) + " / " +
+                          n(micro_batch) +
+                          " is not a whole number of micro-batches; choose a "
+                          "--micro_batch that divides --global_batch");
+}
+
+}  // namespace
+
+CanonicalWays MakeFastWays(int64_t global_batch, int64_t micro_batch, int dp) {
+  const int64_t micro_batches = MicroBatches(global_batch, micro_batch);
+  if (dp < 1 || micro_batches % dp != 0) {
+    throw core::ConfigError("global_batch / micro_batch / dp = " + n(global_batch) + " / " +
+                            n(micro_batch) + " / " + n(dp) +
+                            " is not whole; change --global_batch, --micro_batch or --dp");
+  }
+  return {micro_batches, dp, dp};
+}
+
+CanonicalWays MakeCanonicalWays(int64_t global_batch, int64_t micro_batch, int dp, int ways) {
   CanonicalWays result;
-  result.micro_batches = global_batch / micro_batch;
+  result.micro_batches = MicroBatches(global_batch, micro_batch);
   result.ways = ways == 0 ? DefaultWays(result.micro_batches) : ways;
   result.dp = dp;
   if (!std::has_single_bit(static_cast<unsigned>(result.ways)) ||
@@ -51,6 +70,12 @@ CanonicalWays MakeCanonicalWays(int64_t global_batch, int64_t micro_batch, int d
         ", or change --global_batch, --micro_batch or --canonical_ways");
   }
   return result;
+}
+
+CanonicalWays MakeWays(bool canonical, int64_t global_batch, int64_t micro_batch, int dp,
+                       int ways) {
+  return canonical ? MakeCanonicalWays(global_batch, micro_batch, dp, ways)
+                   : MakeFastWays(global_batch, micro_batch, dp);
 }
 
 }  // namespace moat::parallel

@@ -32,4 +32,11 @@ int DefaultWays(int64_t micro_batches);
 // Validates; `ways` 0 means the default. Throws ConfigError with the equation.
 CanonicalWays MakeCanonicalWays(int64_t global_batch, int64_t micro_batch, int dp, int ways);
 
+// --reduction=fast: one way a rank, summed as it comes, and no subtree sums; any dp that divides
+// the micro-batches. The order over ranks is the backend's.
+CanonicalWays MakeFastWays(int64_t global_batch, int64_t micro_batch, int dp);
+
+// One of the two; `ways` matters to the canonical only.
+CanonicalWays MakeWays(bool canonical, int64_t global_batch, int64_t micro_batch, int dp, int ways);
+
 }  // namespace moat::parallel

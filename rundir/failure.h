@@ -20,7 +20,7 @@ struct Failure {
   core::ExitCode code = core::ExitCode::kBug;
   std::string what;
   int64_t step = 0;
-  int64_t time_us = 0;                 // wall clock
+  int64_t time_us = 0;                                // wall clock
   std::optional<core::LostPeer> lost = std::nullopt;  // whom this rank waited for in vain
   bool operator==(const Failure&) const = default;
 };

@@ -45,6 +45,7 @@ void ReadLine(const std::string& text, Metrics& metrics) {
     line.lr = Number(json, "lr");
     line.ms = Number(json, "ms");
     line.tokens_per_second = Number(json, "tokens_per_second");
+    line.gemm_fraction = Number(json, "gemm_fraction");
     line.memory_bytes = json.value("memory_bytes", int64_t{0});
     line.data_wait = Number(json, "data_wait");
     line.exposed_communication = Number(json, "exposed_communication");
@@ -67,6 +68,7 @@ std::string ToJsonLine(const StepLine& line) {
                                  {"lr", line.lr},
                                  {"ms", line.ms},
                                  {"tokens_per_second", line.tokens_per_second},
+                                 {"gemm_fraction", line.gemm_fraction},
                                  {"memory_bytes", line.memory_bytes},
                                  {"data_wait", line.data_wait},
                                  {"exposed_communication", line.exposed_communication},

@@ -38,9 +38,12 @@ struct AdamWStep {
 
 struct KernelTable {
   void (*matmul)(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void* a,
-                 const void* b, void* c, bool c_is_f32, bool accumulate, const Stream&);
+                 const void* b, const void* bias, void* c, bool c_is_f32, bool accumulate,
+                 const Stream&);  // bias: null for none
+  void (*bias_grad)(int64_t rows, int64_t width, const void* dy, float* dbias, bool accumulate,
+                    const Stream&);
   void (*embed)(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
-                const Stream&);
+                bool accumulate, const Stream&);
   void (*embed_grad)(int64_t tokens, int64_t width, const int32_t* ids, const void* dy,
                      float* dtable, const Stream&);
   void (*rms_norm)(int64_t rows, int64_t width, float epsilon, const void* x, const void* weight,
@@ -48,6 +51,11 @@ struct KernelTable {
   void (*rms_norm_grad)(int64_t rows, int64_t width, const void* x, const void* weight,
                         const float* inverse_rms, const void* dy, void* dx, float* dweight,
                         bool accumulate_dweight, const Stream&);
+  void (*layer_norm)(int64_t rows, int64_t width, float epsilon, const void* x, const void* weight,
+                     const void* bias, void* y, float* mean, float* inverse, const Stream&);
+  void (*layer_norm_grad)(int64_t rows, int64_t width, const void* x, const void* weight,
+                          const float* mean, const float* inverse, const void* dy, void* dx,
+                          float* dweight, float* dbias, bool accumulate, const Stream&);
   void (*rotate)(int64_t tokens, int64_t heads, int64_t head_width, int64_t stride,
                  const int32_t* positions, double base, bool inverse, void* x, const Stream&);
   void (*attention)(const AttentionShape&, const int32_t* span_start, const void* qkv, void* out,
@@ -61,18 +69,24 @@ struct KernelTable {
   void (*swiglu)(int64_t rows, int64_t width, const void* gate_up, void* y, const Stream&);
   void (*swiglu_grad)(int64_t rows, int64_t width, const void* gate_up, const void* dy,
                       void* dgate_up, const Stream&);
+  void (*gelu)(int64_t count, const void* x, void* y, const Stream&);
+  void (*gelu_grad)(int64_t count, const void* x, const void* dy, void* dx, const Stream&);
   void (*add_dropout)(int64_t rows, int64_t width, const void* x, const void* branch, void* y,
                       const DropoutKey&, const Stream&);
   void (*dropout)(int64_t rows, int64_t width, void* x, const DropoutKey&, const Stream&);
   void (*add)(int64_t count, const void* x, void* y, const Stream&);
-  void (*cross_entropy)(int64_t rows, int64_t vocab, void* logits, const int32_t* targets,
-                        const float* weights, float* losses, bool gradient, const Stream&);
+  void (*to_f32)(int64_t count, const void* x, float* y, const Stream&);
+  void (*from_f32)(int64_t count, const float* x, void* y, const Stream&);
+  void (*cross_entropy)(int64_t rows, int64_t vocab, const float* logits, const int32_t* targets,
+                        const float* weights, float* losses, void* dlogits, const Stream&);
+  // `rounded` is bf16, or null.
   void (*adamw)(int64_t count, const AdamWStep&, const float* gradient, float* moment1,
-                float* moment2, float* weight, const Stream&);
+                float* moment2, float* weight, void* rounded, const Stream&);
   double (*sum_of_squares)(int64_t count, const float* x, const Stream&);
 };
 
-// `dtype`: f32. Throws ConfigError for a dtype this device does not compute in.
+// `dtype`: f32 or bf16, whatever the processor (tensor/cpu_features.h says what it lacks). Throws
+// ConfigError for a dtype the CPU does not compute in.
 const KernelTable& CpuKernels(core::DType dtype);
 
 }  // namespace moat::tensor

@@ -1,15 +1,16 @@
 // The ops: validation, once for every device; then the kernel.
 #include "tensor/ops.h"
 
-#include <cstring>
 #include <string>
+
+#include "tensor/device.h"
 
 namespace moat::tensor {
 namespace {
 
 const KernelTable& Kernels(ConstView view, const Stream& stream) {
   MOAT_CHECK(view.device == stream.device(), "memory of another device than the stream's");
-  return CpuKernels(view.dtype);
+  return DeviceOf(view.device).kernels(view.dtype);
 }
 
 void Expect(ConstView view, int64_t count, core::DType dtype, const char* what) {
@@ -21,6 +22,8 @@ void Expect(ConstView view, int64_t count, core::DType dtype, const char* what) 
 
 const float* Floats(ConstView view) { return static_cast<const float*>(view.data); }
 float* Floats(View view) { return static_cast<float*>(view.data); }
+const void* OrNull(ConstView view) { return view.empty() ? nullptr : view.data; }
+void* OrNull(View view) { return view.empty() ? nullptr : view.data; }
 const int32_t* Ints(ConstView view) { return static_cast<const int32_t*>(view.data); }
 
 constexpr auto kF32 = core::DType::kF32;
@@ -29,20 +32,31 @@ constexpr auto kI32 = core::DType::kI32;
 }  // namespace
 
 void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstView a, ConstView b,
-            View c, bool accumulate, Stream& stream) {
+            ConstView bias, View c, bool accumulate, Stream& stream) {
   Expect(a, m * k, a.dtype, "a");
   Expect(b, k * n, a.dtype, "b");
   Expect(c, m * n, c.dtype == kF32 ? kF32 : a.dtype, "c");
+  if (!bias.empty()) {
+    Expect(bias, n, a.dtype, "bias");
+    MOAT_CHECK(!accumulate, "a bias is not added to a sum that goes on");
+  }
   if (m == 0 || n == 0) return;
   MOAT_CHECK(k > 0, "an empty sum");
-  Kernels(a, stream).matmul(trans_a, trans_b, m, n, k, a.data, b.data, c.data, c.dtype == kF32,
-                            accumulate, stream);
+  Kernels(a, stream).matmul(trans_a, trans_b, m, n, k, a.data, b.data, OrNull(bias), c.data,
+                            c.dtype == kF32, accumulate, stream);
 }
 
-void Embed(ConstView ids, ConstView table, View y, int64_t width, Stream& stream) {
+void BiasGrad(ConstView dy, View dbias, bool accumulate, Stream& stream) {
+  Expect(dbias, dbias.count, kF32, "dbias");
+  const int64_t rows = dy.count / dbias.count;
+  Expect(dy, rows * dbias.count, dy.dtype, "dy");
+  Kernels(dy, stream).bias_grad(rows, dbias.count, dy.data, Floats(dbias), accumulate, stream);
+}
+
+void Embed(ConstView ids, ConstView table, View y, int64_t width, bool accumulate, Stream& stream) {
   Expect(ids, ids.count, kI32, "ids");
   Expect(y, ids.count * width, table.dtype, "y");
-  Kernels(table, stream).embed(ids.count, width, Ints(ids), table.data, y.data, stream);
+  Kernels(table, stream).embed(ids.count, width, Ints(ids), table.data, y.data, accumulate, stream);
 }
 
 void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t width, Stream& stream) {
@@ -76,6 +90,35 @@ void RmsNormGrad(ConstView x, ConstView weight, ConstView inverse_rms, ConstView
                                    dx.data, Floats(dweight), accumulate, stream);
 }
 
+void LayerNorm(ConstView x, ConstView weight, ConstView bias, View y, View mean, View inverse,
+               double epsilon, Stream& stream) {
+  const int64_t width = weight.count;
+  const int64_t rows = x.count / width;
+  Expect(x, rows * width, weight.dtype, "x");
+  Expect(bias, bias.empty() ? 0 : width, bias.empty() ? bias.dtype : x.dtype, "bias");
+  Expect(y, x.count, x.dtype, "y");
+  Expect(mean, rows, kF32, "mean");
+  Expect(inverse, rows, kF32, "inverse");
+  Kernels(x, stream).layer_norm(rows, width, static_cast<float>(epsilon), x.data, weight.data,
+                                OrNull(bias), y.data, Floats(mean), Floats(inverse), stream);
+}
+
+void LayerNormGrad(ConstView x, ConstView weight, ConstView mean, ConstView inverse, ConstView dy,
+                   View dx, View dweight, View dbias, bool accumulate, Stream& stream) {
+  const int64_t width = weight.count;
+  const int64_t rows = x.count / width;
+  Expect(x, rows * width, weight.dtype, "x");
+  Expect(dy, x.count, x.dtype, "dy");
+  Expect(dx, x.count, x.dtype, "dx");
+  Expect(mean, rows, kF32, "mean");
+  Expect(inverse, rows, kF32, "inverse");
+  Expect(dweight, width, kF32, "dweight");
+  if (!dbias.empty()) Expect(dbias, width, kF32, "dbias");
+  Kernels(x, stream).layer_norm_grad(rows, width, x.data, weight.data, Floats(mean),
+                                     Floats(inverse), dy.data, dx.data, Floats(dweight),
+                                     dbias.empty() ? nullptr : Floats(dbias), accumulate, stream);
+}
+
 void Rotate(View x, ConstView positions, int64_t heads, int64_t head_width, int64_t stride,
             double base, bool inverse, Stream& stream) {
   Expect(positions, positions.count, kI32, "positions");
@@ -96,13 +139,14 @@ void ExpectAttention(const AttentionShape& s, ConstView span_start, ConstView qk
   Expect(qkv, tokens * (s.heads + 2 * s.kv_heads) * s.head_width, qkv.dtype, "qkv");
   Expect(out, tokens * s.heads * s.head_width, qkv.dtype, "out");
   Expect(log_sum, tokens * s.heads, kF32, "log_sum");
-  Expect(workspace, AttentionWorkspace(s.seq_len, s.tile, stream.threads()), kF32, "workspace");
+  Expect(workspace, AttentionWorkspace(s.seq_len, s.tile, s.head_width, stream.threads()), kF32,
+         "workspace");
 }
 
 }  // namespace
 
-int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int threads) {
-  return threads * (2 * tile * seq_len + tile);
+int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads) {
+  return threads * (2 * tile * seq_len + 2 * seq_len * head_width);
 }
 
 void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,
@@ -150,6 +194,17 @@ void SwiGluGrad(ConstView gate_up, ConstView dy, View dgate_up, int64_t width, S
   Kernels(gate_up, stream).swiglu_grad(rows, width, gate_up.data, dy.data, dgate_up.data, stream);
 }
 
+void Gelu(ConstView x, View y, Stream& stream) {
+  Expect(y, x.count, x.dtype, "y");
+  Kernels(x, stream).gelu(x.count, x.data, y.data, stream);
+}
+
+void GeluGrad(ConstView x, ConstView dy, View dx, Stream& stream) {
+  Expect(dy, x.count, x.dtype, "dy");
+  Expect(dx, x.count, x.dtype, "dx");
+  Kernels(x, stream).gelu_grad(x.count, x.data, dy.data, dx.data, stream);
+}
+
 void AddDropout(ConstView x, ConstView branch, View y, int64_t width, const DropoutKey& dropout,
                 Stream& stream) {
   Expect(branch, x.count, x.dtype, "branch");
@@ -170,33 +225,50 @@ void Add(ConstView x, View y, Stream& stream) {
 
 void Copy(ConstView x, View y, Stream& stream) {
   Expect(y, x.count, x.dtype, "y");
-  MOAT_CHECK(x.device == stream.device() && y.device == x.device, "memory of another device");
-  std::memcpy(y.data, x.data, static_cast<size_t>(x.bytes().value));
+  const auto reachable = [&](core::DeviceKind device) {
+    return device == stream.device() || device == core::DeviceKind::kCpu;
+  };
+  MOAT_CHECK(reachable(x.device) && reachable(y.device), "memory of another device");
+  if (x.empty()) return;
+  DeviceOf(stream.device()).copy(x.data, y.data, x.bytes(), stream);
 }
 
-void CrossEntropy(View logits, ConstView targets, ConstView weights, View losses, bool gradient,
+void Cast(ConstView x, View y, Stream& stream) {
+  Expect(y, x.count, y.dtype, "y");
+  if (x.dtype == y.dtype) return Copy(x, y, stream);
+  MOAT_CHECK(x.dtype == kF32 || y.dtype == kF32, "casts are from or to f32");
+  if (y.dtype == kF32) {
+    Kernels(x, stream).to_f32(x.count, x.data, Floats(y), stream);
+  } else {
+    Kernels(y, stream).from_f32(x.count, Floats(x), y.data, stream);
+  }
+}
+
+void CrossEntropy(ConstView logits, ConstView targets, ConstView weights, View losses, View dlogits,
                   Stream& stream) {
   const int64_t rows = targets.count;
   if (rows == 0) return;
   const int64_t vocab = logits.count / rows;
-  Expect(logits, rows * vocab, logits.dtype, "logits");
+  Expect(logits, rows * vocab, kF32, "logits");
+  if (!dlogits.empty()) Expect(dlogits, logits.count, dlogits.dtype, "dlogits");
   Expect(targets, rows, kI32, "targets");
   Expect(weights, rows, kF32, "weights");
   Expect(losses, rows, kF32, "losses");
-  Kernels(logits, stream)
-      .cross_entropy(rows, vocab, logits.data, Ints(targets), Floats(weights), Floats(losses),
-                     gradient, stream);
+  Kernels(dlogits.empty() ? logits : dlogits, stream)
+      .cross_entropy(rows, vocab, Floats(logits), Ints(targets), Floats(weights), Floats(losses),
+                     OrNull(dlogits), stream);
 }
 
 void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2, View weight,
-           Stream& stream) {
+           View rounded, Stream& stream) {
   Expect(gradient, weight.count, kF32, "gradient");
   Expect(moment1, weight.count, kF32, "moment1");
   Expect(moment2, weight.count, kF32, "moment2");
   Expect(weight, weight.count, kF32, "weight");
+  if (!rounded.empty()) Expect(rounded, weight.count, core::DType::kBF16, "rounded");
   Kernels(weight, stream)
       .adamw(weight.count, step, Floats(gradient), Floats(moment1), Floats(moment2), Floats(weight),
-             stream);
+             OrNull(rounded), stream);
 }
 
 double SumOfSquares(ConstView x, Stream& stream) {

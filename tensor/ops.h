@@ -14,16 +14,20 @@
 
 namespace moat::tensor {
 
-// c [m, n] = op(a) op(b), or c += with `accumulate`. op(a) is [m, k]: a is stored [m, k], or [k, m]
-// when trans_a; op(b) is [k, n]: b is stored [k, n], or [n, k] when trans_b. c may be f32 where a
-// and b are bf16 (weight gradients). Work is split in fixed tiles of c; each is one sequential
-// product, so bits do not depend on threads.
+// c [m, n] = op(a) op(b) + bias, or c += op(a) op(b) with `accumulate`. op(a) is [m, k]: a is
+// stored [m, k], or [k, m] when trans_a; op(b) is [k, n]: b is stored [k, n], or [n, k] when
+// trans_b. bias [n] is added to every row; empty: none. c may be f32 where a and b are bf16 (weight
+// gradients, logits). Sums are f32. Work is split in fixed tiles of c; each is one sequential
+// product, so bits do not depend on threads. REQUIRES: no bias with `accumulate`.
 void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstView a, ConstView b,
-            View c, bool accumulate, Stream& stream);
+            ConstView bias, View c, bool accumulate, Stream& stream);
+// dbias [width] (f32) = sums of the columns of dy [rows, width], rows in order; += with
+// `accumulate`.
+void BiasGrad(ConstView dy, View dbias, bool accumulate, Stream& stream);
 
-// y [tokens, width] = table[ids]; table [vocab, width]. REQUIRES: 0 <= ids < vocab (checked where
-// data enters).
-void Embed(ConstView ids, ConstView table, View y, int64_t width, Stream& stream);
+// y [tokens, width] = table[ids], or y += with `accumulate`; table [vocab, width]. REQUIRES: 0 <=
+// ids < vocab (checked where data enters).
+void Embed(ConstView ids, ConstView table, View y, int64_t width, bool accumulate, Stream& stream);
 // dtable [vocab, width] (f32) += rows of dy, in the order of tokens.
 void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t width, Stream& stream);
 
@@ -35,6 +39,16 @@ void RmsNorm(ConstView x, ConstView weight, View y, View inverse_rms, double eps
 // dx and dweight (f32; += with `accumulate`). dx may be dy.
 void RmsNormGrad(ConstView x, ConstView weight, ConstView inverse_rms, ConstView dy, View dx,
                  View dweight, bool accumulate, Stream& stream);
+
+// y = (x - mean(x)) * inverse * weight + bias, inverse = 1 / sqrt(var(x) + epsilon), over rows of
+// `width`; bias may be empty. mean and inverse [rows] (f32) are kept for the gradient. Ba et al.,
+// "Layer Normalization", 2016, eq. 4.
+void LayerNorm(ConstView x, ConstView weight, ConstView bias, View y, View mean, View inverse,
+               double epsilon, Stream& stream);
+// dx, dweight and dbias (f32; += with `accumulate`; dbias empty where there is no bias). dx may be
+// dy.
+void LayerNormGrad(ConstView x, ConstView weight, ConstView mean, ConstView inverse, ConstView dy,
+                   View dx, View dweight, View dbias, bool accumulate, Stream& stream);
 
 // Rotary positions, in place: rotates pairs (i, i + head_width/2) of the first `heads` heads of
 // each row of x [tokens, stride] by position * base^(-2i/head_width); `inverse` rotates back (the
@@ -55,9 +69,9 @@ void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv,
 // dqkv from dout.
 void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
                    ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream);
-// Elements of workspace: two tiles x seq_len score blocks and a tile of sums per thread, whatever
-// the number of rows and heads.
-int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int threads);
+// Elements of workspace per thread: two blocks of scores [tile, seq_len], and the gradients of one
+// head's keys and values in f32, whatever the number of rows and heads.
+int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads);
 
 // One new slot against a cache: q [heads * head_width], keys and values [length, kv_heads *
 // head_width], out like q.
@@ -69,6 +83,11 @@ void AttentionCached(ConstView q, ConstView keys, ConstView values, View out, in
 void SwiGlu(ConstView gate_up, View y, int64_t width, Stream& stream);
 void SwiGluGrad(ConstView gate_up, ConstView dy, View dgate_up, int64_t width, Stream& stream);
 
+// y = x / 2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks and Gimpel, "Gaussian Error
+// Linear Units", 2016, section 2: the approximation, which GPT-2's weights were trained with.
+void Gelu(ConstView x, View y, Stream& stream);
+void GeluGrad(ConstView x, ConstView dy, View dx, Stream& stream);
+
 // y = x + dropout(branch), x and branch [rows * seq_len, width]; kept values are scaled by
 // 1/(1-rate). y may be x. The mask depends on the key, the global sample, the position in the row
 // and the feature only. Srivastava et al., 2014.
@@ -77,20 +96,25 @@ void AddDropout(ConstView x, ConstView branch, View y, int64_t width, const Drop
 // x = dropout(x), in place: forward, and the gradient with the same key.
 void Dropout(View x, int64_t width, const DropoutKey& dropout, Stream& stream);
 
-void Add(ConstView x, View y, Stream& stream);   // y += x, one float dtype
-void Copy(ConstView x, View y, Stream& stream);  // y = x, any one dtype
+void Add(ConstView x, View y, Stream& stream);  // y += x, one float dtype
 
-// losses [rows] (f32) = weights * (log sum exp(logits) - logits[target]); with `gradient` logits
-// [rows, vocab] become weights * (softmax(logits) - onehot(target)). Rows of weight 0 give loss 0
-// and gradient 0.
-void CrossEntropy(View logits, ConstView targets, ConstView weights, View losses, bool gradient,
+// y = x, any one dtype. Each is memory of the stream's device or of the host. Host memory is not
+// touched by the caller until a device's stream is done.
+void Copy(ConstView x, View y, Stream& stream);
+
+void Cast(ConstView x, View y, Stream& stream);  // y = x, between float dtypes; rounds to nearest
+
+// losses [rows] (f32) = weights * (log sum exp(logits) - logits[target]), logits [rows, vocab]
+// (f32). dlogits, where not empty, becomes weights * (softmax(logits) - onehot(target)); it may be
+// logits itself. Rows of weight 0 give loss 0 and gradient 0.
+void CrossEntropy(ConstView logits, ConstView targets, ConstView weights, View losses, View dlogits,
                   Stream& stream);
 
 // AdamW over one f32 range: g = scale * gradient; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
 // w -= lr * (m / c1 / (sqrt(v / c2) + eps) + decay * w). Loshchilov and Hutter, "Decoupled Weight
-// Decay", 2019, algorithm 2.
+// Decay", 2019, algorithm 2. rounded (bf16), where not empty, becomes the new weights rounded.
 void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2, View weight,
-           Stream& stream);
+           View rounded, Stream& stream);
 
 // Sum of squares of an f32 range in f64: per fixed block, then in order of blocks. Waits for the
 // stream.

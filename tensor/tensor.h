@@ -65,8 +65,9 @@ ConstView HostView(const T* data, int64_t count) {
   return {data, count, core::DTypeOf<T>::value, core::DeviceKind::kCpu};
 }
 
-// Owns zeroed, 64-byte aligned memory of one device. Move-only. Throws OutOfMemoryError with the
-// size asked for.
+// Owns zeroed, 64-byte aligned memory of one device: the CPU, or the calling thread's CUDA device
+// (tensor/stream.h). Move-only. Throws OutOfMemoryError with the size asked for. Of a device's
+// memory it must not be freed before the streams that use it are done.
 class Tensor {
  public:
   Tensor() = default;
@@ -78,10 +79,12 @@ class Tensor {
   ConstView view() const { return {memory_.get(), count_, dtype_, device_}; }
   int64_t count() const { return count_; }
   core::DType dtype() const { return dtype_; }
+  core::DeviceKind device() const { return device_; }
   core::Bytes bytes() const { return core::Bytes(count_ * core::SizeOf(dtype_)); }
 
  private:
   struct Free {
+    core::DeviceKind device;
     void operator()(void* memory) const;
   };
   std::unique_ptr<void, Free> memory_;

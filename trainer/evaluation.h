@@ -28,8 +28,8 @@ class Evaluator {
   Evaluator(const data::SampleStream& validation, const data::Tokenizer& tokenizer,
             int64_t micro_batch, int64_t micro_batches);
 
-  // Collective over `data`. Micro-batch i is taken by data rank i mod dp; sums are gathered and
-  // added in order of i, so the result's bits do not depend on dp.
+  // Collective over `data`, and over the model's tensor group. Micro-batch i is taken by data rank
+  // i mod dp; sums are gathered and added in order of i, so the result's bits do not depend on dp.
   Evaluation Run(model::Transformer& model, comm::Communicator& data, tensor::Stream& stream) const;
 
  private:

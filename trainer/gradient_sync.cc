@@ -1,4 +1,4 @@
-// Canonical gradient sums.
+// Gradient sums over micro-batches and ranks.
 #include "trainer/gradient_sync.h"
 
 #include <algorithm>
@@ -8,15 +8,16 @@
 namespace moat::trainer {
 
 GradientSync::GradientSync(tensor::View gradients, int parameters,
-                           const parallel::CanonicalWays& ways, comm::Communicator& data)
-    : gradients_(gradients), parameters_(parameters), ways_(ways), data_(data) {
+                           const parallel::CanonicalWays& ways, comm::Order order,
+                           comm::Communicator& data)
+    : gradients_(gradients), parameters_(parameters), ways_(ways), order_(order), data_(data) {
   MOAT_CHECK(ways.dp == data.size(), "ways of another grid");
   for (int i = 0; i < ways.partial_sums(); ++i)
     waiting_.emplace_back(gradients.count, core::DType::kF32);
-  const std::string plan = core::Hex(
-      core::Sha256Of(std::to_string(gradients.count) + "/" + std::to_string(kBucketElements) + "/" +
-                     std::to_string(parameters) + "/" + std::to_string(ways.ways) + "/" +
-                     std::to_string(ways.micro_batches)));
+  const std::string plan = core::Hex(core::Sha256Of(
+      std::to_string(gradients.count) + "/" + std::to_string(kBucketElements) + "/" +
+      std::to_string(parameters) + "/" + std::to_string(ways.ways) + "/" +
+      std::to_string(ways.micro_batches) + "/" + std::to_string(static_cast<int>(order))));
   const auto plans = data.AllGatherText(plan);
   for (size_t rank = 0; rank < plans.size(); ++rank) {
     MOAT_CHECK(plans[rank] == plan,
@@ -48,8 +49,7 @@ void GradientSync::Finish(tensor::Stream& stream) {
   micro_batch_ = 0;
   for (int64_t end = gradients_.count; end > 0; end -= kBucketElements) {
     const int64_t begin = std::max<int64_t>(0, end - kBucketElements);
-    data_.AllReduce(gradients_.Range(begin, end - begin), comm::ReduceOp::kSum, comm::Order::kTree,
-                    stream);
+    data_.AllReduce(gradients_.Range(begin, end - begin), comm::ReduceOp::kSum, order_, stream);
   }
 }
 

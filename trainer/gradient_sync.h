@@ -1,5 +1,5 @@
 // GradientSync: from the gradients of single micro-batches to their sum over the global batch, in
-// canonical order.
+// canonical order, or in whatever order is fastest.
 //
 // The gradients live in one flat buffer, the model's. On this rank micro-batches of one way are
 // added up there; finished ways are combined in the binary tree of parallel/canonical_ways.h, with
@@ -23,8 +23,9 @@ class GradientSync {
  public:
   // Collective over `data`: proves that all ranks cut the same buckets in the same order
   // (BugError).
+  // `order` kTree with canonical ways; kAny with fast ones.
   GradientSync(tensor::View gradients, int parameters, const parallel::CanonicalWays& ways,
-               comm::Communicator& data);
+               comm::Order order, comm::Communicator& data);
 
   // Whether the micro-batch about to run adds to what is in the buffer (or replaces it).
   bool accumulates() const { return micro_batch_ % ways_.micro_batches_per_way() != 0; }
@@ -42,6 +43,7 @@ class GradientSync {
   tensor::View gradients_;
   int parameters_;
   parallel::CanonicalWays ways_;
+  comm::Order order_;
   comm::Communicator& data_;
   std::vector<tensor::Tensor> waiting_;  // subtree sums, planned once
   size_t waiting_count_ = 0;

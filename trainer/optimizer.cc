@@ -11,13 +11,20 @@ Optimizer::Optimizer(const configs::TrainConfig& config, model::Transformer& mod
       model_(model),
       stream_(stream),
       moment1_(model.weights().count, core::DType::kF32),
-      moment2_(model.weights().count, core::DType::kF32) {}
+      moment2_(model.weights().count, core::DType::kF32),
+      squares_(model.parameters().size()) {}
 
 double Optimizer::GradientNorm() {
-  double sum = 0;
-  for (size_t p = 0; p < model_.parameters().size(); ++p) {
-    sum += tensor::SumOfSquares(model_.gradient(static_cast<int>(p)), stream_);
+  for (size_t p = 0; p < squares_.size(); ++p) {
+    // What every tensor rank holds whole counts once.
+    const bool counts = !model_.parameters()[p].split.replicated() || model_.axis().rank() == 0;
+    squares_[p] =
+        counts ? tensor::SumOfSquares(model_.gradient(static_cast<int>(p)), stream_) : 0.0;
   }
+  model_.axis().SumInPlace(tensor::HostView(squares_.data(), static_cast<int64_t>(squares_.size())),
+                           stream_);
+  double sum = 0;
+  for (const double square : squares_) sum += square;
   return std::sqrt(sum);
 }
 
@@ -32,6 +39,7 @@ void Optimizer::Update(double learning_rate, double gradient_scale) {
   step.correction1 = static_cast<float>(1 - std::pow(config_.beta1, t));
   step.correction2 = static_cast<float>(1 - std::pow(config_.beta2, t));
   step.gradient_scale = static_cast<float>(gradient_scale);
+  const tensor::View rounded = model_.rounded_weights();
   for (size_t p = 0; p < model_.parameters().size(); ++p) {
     const model::FlatRange& range = model_.layout()[p];
     step.weight_decay =
@@ -39,7 +47,8 @@ void Optimizer::Update(double learning_rate, double gradient_scale) {
     tensor::AdamW(step, model_.gradients().Range(range.begin, range.count),
                   moment1_.view().Range(range.begin, range.count),
                   moment2_.view().Range(range.begin, range.count),
-                  model_.weights().Range(range.begin, range.count), stream_);
+                  model_.weights().Range(range.begin, range.count),
+                  rounded.empty() ? rounded : rounded.Range(range.begin, range.count), stream_);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "configs/train_config.h"
 #include "model/transformer.h"
@@ -17,8 +18,8 @@ class Optimizer {
   int64_t updates() const { return updates_; }  // done so far; skipped steps do not count
   void set_updates(int64_t updates) { updates_ = updates; }
 
-  // Norm of the model's gradients: sums of squares per fixed block in f64, then in order of
-  // parameters. The same bits on every rank.
+  // Norm of the whole model's gradients: sums of squares per fixed block in f64, summed over the
+  // tensor group, then in order of parameters. Collective there; the same bits on every rank.
   double GradientNorm();
 
   // One update with every gradient multiplied by `gradient_scale` first.
@@ -29,6 +30,7 @@ class Optimizer {
   model::Transformer& model_;
   tensor::Stream& stream_;
   tensor::Tensor moment1_, moment2_;
+  std::vector<double> squares_;  // by parameter: planned once
   int64_t updates_ = 0;
 };
 

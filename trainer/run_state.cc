@@ -11,10 +11,13 @@ namespace {
 
 using nlohmann::json;
 
+parallel::Slice LocalSliceOf(const model::Parameter& parameter, const model::Transformer& model) {
+  return parallel::LocalSlice(parameter.split, model.axis().rank(), model.axis().size());
+}
+
 std::vector<parallel::Slice> LocalSlices(const model::Transformer& model) {
   std::vector<parallel::Slice> slices;
-  for (const model::Parameter& p : model.parameters())
-    slices.push_back(parallel::LocalSlice(p.split, 0, 1));
+  for (const model::Parameter& p : model.parameters()) slices.push_back(LocalSliceOf(p, model));
   return slices;
 }
 
@@ -29,14 +32,13 @@ std::vector<Kind> Kinds(model::Transformer& model, Optimizer& optimizer) {
           {"adam_v.", optimizer.moment2()}};
 }
 
-void AddWholeParameters(const Kind& kind, const model::Transformer& model,
+void AddLocalParameters(const Kind& kind, const model::Transformer& model,
                         std::vector<checkpoint::SliceToLoad>& slices) {
   for (size_t p = 0; p < model.parameters().size(); ++p) {
     const model::Parameter& parameter = model.parameters()[p];
     const model::FlatRange& range = model.layout()[p];
     slices.push_back({kind.prefix + parameter.name, parameter.split.global,
-                      parallel::LocalSlice(parameter.split, 0, 1),
-                      kind.flat.Range(range.begin, range.count)});
+                      LocalSliceOf(parameter, model), kind.flat.Range(range.begin, range.count)});
   }
 }
 
@@ -66,12 +68,13 @@ const std::string& ValueOf(const checkpoint::Manifest& manifest, const std::stri
 
 std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
                                 const Identity& identity, model::Transformer& model,
-                                Optimizer& optimizer, comm::Communicator& data) {
+                                Optimizer& optimizer, const RankGroups& groups) {
   std::vector<checkpoint::SliceToSave> slices;
   for (const Kind& kind : Kinds(model, optimizer)) {
     for (const parallel::OptimizerPart& part :
-         parallel::OptimizerRange(LocalSlices(model), data.rank(), data.size())) {
+         parallel::OptimizerRange(LocalSlices(model), groups.data.rank(), groups.data.size())) {
       const model::Parameter& parameter = model.parameters()[static_cast<size_t>(part.parameter)];
+      if (parameter.split.replicated() && model.axis().rank() != 0) continue;  // written once
       int64_t at = model.layout()[static_cast<size_t>(part.parameter)].begin + part.begin;
       for (const parallel::Slice& slice : part.slices) {
         slices.push_back({kind.prefix + parameter.name, parameter.split.global, slice,
@@ -91,7 +94,7 @@ std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const Ru
       {"best_step", progress.best.step},
       {"best_loss",
        progress.best.loss}}.dump();
-  return checkpoint::Save(options, position, slices, data);
+  return checkpoint::Save(options, position, slices, groups.world);
 }
 
 RunProgress ReadProgress(const checkpoint::Manifest& manifest) {
@@ -114,8 +117,9 @@ RunProgress LoadState(const std::filesystem::path& directory, const Identity& id
   const checkpoint::Manifest manifest = checkpoint::ReadManifest(directory);
   CheckIdentity(directory, json::parse(ValueOf(manifest, "identity")), identity);
   std::vector<checkpoint::SliceToLoad> slices;
-  for (const Kind& kind : Kinds(model, optimizer)) AddWholeParameters(kind, model, slices);
+  for (const Kind& kind : Kinds(model, optimizer)) AddLocalParameters(kind, model, slices);
   checkpoint::Load(directory, manifest, slices);
+  model.RoundWeights();
   optimizer.set_updates(json::parse(ValueOf(manifest, "progress")).at("updates").get<int64_t>());
   RunProgress progress = ReadProgress(manifest);
   progress.lineage.push_back(directory.filename().string());
@@ -124,8 +128,9 @@ RunProgress LoadState(const std::filesystem::path& directory, const Identity& id
 
 void LoadWeights(const std::filesystem::path& directory, model::Transformer& model) {
   std::vector<checkpoint::SliceToLoad> slices;
-  AddWholeParameters({"model.", model.weights()}, model, slices);
+  AddLocalParameters({"model.", model.weights()}, model, slices);
   checkpoint::Load(directory, checkpoint::ReadManifest(directory), slices);
+  model.RoundWeights();
 }
 
 }  // namespace moat::trainer

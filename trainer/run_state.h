@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint.h"
 #include "model/transformer.h"
 #include "trainer/optimizer.h"
+#include "trainer/rank_groups.h"
 
 namespace moat::trainer {
 
@@ -32,14 +33,14 @@ struct RunProgress {
 using Identity = std::map<std::string, std::string>;
 
 // Tensors are "model.<parameter>", "adam_m.<parameter>", "adam_v.<parameter>".
-// Collective. Each data rank writes its optimizer range of all three: replicated state is written
-// once. Returns the committed directory.
+// Collective over the world. Each rank writes its optimizer range, of what its tensor rank holds,
+// of all three: replicated state is written once. Returns the committed directory.
 std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
                                 const Identity& identity, model::Transformer& model,
-                                Optimizer& optimizer, comm::Communicator& data);
+                                Optimizer& optimizer, const RankGroups& groups);
 
-// Loads a checkpoint whole, whatever grid wrote it. Throws ConfigError with both values where the
-// identity differs, DataError where bytes do. Not collective.
+// Loads this tensor rank's part of a checkpoint, whatever grid wrote it. Throws ConfigError with
+// both values where the identity differs, DataError where bytes do. Not collective.
 RunProgress LoadState(const std::filesystem::path& directory, const Identity& identity,
                       model::Transformer& model, Optimizer& optimizer);
 

@@ -11,6 +11,7 @@
 #include "core/logging.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "trainer/gemm_rate.h"
 #include "trainer/process_memory.h"
 #include "trainer/run_data.h"
 
@@ -60,17 +61,19 @@ std::string HexOf(uint64_t value) {
 
 }  // namespace
 
-Trainer::Trainer(TrainerOptions options, comm::Communicator& data, tensor::Stream& stream)
+Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Stream& stream)
     : options_(std::move(options)),
-      data_(data),
+      groups_(groups),
       stream_(stream),
       dataset_(data::Dataset::Open(options_.config.data)),
       train_(dataset_, "train", StreamOptionsOf(options_.config)),
       validation_(dataset_, "validation", StreamOptionsOf(options_.config)),
-      model_(ModelFor(options_.config, dataset_), options_.config.micro_batch, true, stream),
+      model_(ModelFor(options_.config, dataset_),
+             {options_.config.micro_batch, true, options_.config.dtype, &groups.tensor}, stream),
       optimizer_(options_.config, model_, stream),
-      ways_(parallel::MakeCanonicalWays(options_.config.global_batch, options_.config.micro_batch,
-                                        data.size(), options_.config.canonical_ways)),
+      ways_(parallel::MakeWays(options_.config.reduction == configs::Reduction::kCanonical,
+                               options_.config.global_batch, options_.config.micro_batch,
+                               groups.data.size(), options_.config.canonical_ways)),
       evaluator_(validation_, CheckedTokenizer(dataset_), options_.config.micro_batch,
                  options_.config.eval_batches) {
   options_.identity["data content"] = dataset_.content_digest();
@@ -90,7 +93,7 @@ void Trainer::StartOrResume() {
   EnterPhase(rundir::Phase::kLoading);
   const std::filesystem::path root = options_.layout.checkpoints();
   const std::optional<std::filesystem::path> from =
-      ChooseStart(root, options_.config.resume, data_);
+      ChooseStart(root, options_.config.resume, groups_.world);
   if (from) {
     progress_ = LoadState(*from, options_.identity, model_, optimizer_);
     if (leader()) checkpoint::GoOnFrom(root, from->filename(), progress_.lineage);
@@ -98,7 +101,7 @@ void Trainer::StartOrResume() {
       core::Log() << "resumed from step " << progress_.step << " (" << from->string() << ")";
   } else {
     model_.InitializeWeights(options_.config.seed);
-    progress_.run_id = data_.BroadcastText(
+    progress_.run_id = groups_.world.BroadcastText(
         leader() ? HexOf(core::RandomBits(
                        core::KeyFromName(static_cast<uint64_t>(core::WallMicroseconds()),
                                          core::RandomKey(8)),
@@ -113,7 +116,7 @@ void Trainer::StartOrResume() {
 std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
   const int64_t per_rank = ways_.micro_batches_per_rank();
   const int64_t step = first_step_ + taken / per_rank;
-  const int64_t micro_batch = data_.rank() * per_rank + taken % per_rank;
+  const int64_t micro_batch = groups_.data.rank() * per_rank + taken % per_rank;
   std::vector<uint64_t> samples;
   for (int64_t row = 0; row < options_.config.micro_batch; ++row) {
     samples.push_back(static_cast<uint64_t>(step * options_.config.global_batch +
@@ -124,19 +127,23 @@ std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
 
 void Trainer::Describe() {
   const configs::TrainConfig& c = options_.config;
-  core::Log() << "model: " << core::FormatCount(static_cast<double>(model_.weights().count))
+  core::Log() << "model: "
+              << core::FormatCount(static_cast<double>(model::ParameterCount(model_.config())))
               << " parameters, vocabulary " << dataset_.vocab_size() << ", seq_len "
-              << c.model.seq_len << "; f32 on cpu";
+              << c.model.seq_len << "; " << core::Name(c.dtype) << " on cpu";
   core::Log() << "data: " << train_.samples_per_epoch() << " training samples, "
               << validation_.samples_per_epoch() << " validation samples of up to "
               << c.model.seq_len << " tokens (" << dataset_.directory().string() << ", version "
               << dataset_.version() << ")";
-  core::Log() << "grid: dp=" << data_.size() << ", " << stream_.threads()
-              << " threads a rank; global batch " << c.global_batch << " = " << ways_.micro_batches
-              << " micro-batches of " << c.micro_batch << " in " << ways_.ways << " canonical ways";
+  core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size() << ", "
+              << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
+              << ways_.micro_batches << " micro-batches of " << c.micro_batch << " in "
+              << ways_.ways << " canonical ways";
+  const core::Bytes parameters = model_.weights().bytes();
   core::Log() << "memory per rank: weights, gradients, moments "
-              << core::Format(core::Bytes(model_.weights().bytes().value * 4)) << ", waiting sums "
-              << core::Format(core::Bytes(model_.weights().bytes().value * ways_.partial_sums()))
+              << core::Format(core::Bytes(parameters.value * 4) + model_.rounded_weights().bytes())
+              << ", waiting sums "
+              << core::Format(core::Bytes(parameters.value * ways_.partial_sums()))
               << ", activations " << core::Format(model_.activation_plan().total);
 }
 
@@ -152,7 +159,8 @@ core::ExitCode Trainer::Run() {
       core::Log() << "nothing to do: step " << progress_.step << " of " << target << " is done";
     return core::ExitCode::kOk;
   }
-  TrainingStep training_step(options_.config, ways_, model_, optimizer_, data_, stream_);
+  gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
+  TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
   data::Prefetcher prefetcher(train_, [this](int64_t taken) { return SamplesOf(taken); });
   while (progress_.step < target) {
     EnterPhase(rundir::Phase::kStep);
@@ -189,9 +197,10 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   line.lr = result.learning_rate;
   line.ms = seconds * 1e3;
   line.tokens_per_second = static_cast<double>(c.global_batch * c.model.seq_len) / seconds;
+  line.gemm_fraction = line.tokens_per_second * model::FlopsPerToken(model_.config()) / gemm_rate_;
   line.memory_bytes = PeakMemory().value;
   line.data_wait = waited / seconds;
-  line.exposed_communication = data_.size() > 1 ? result.communication_seconds / seconds : 0;
+  line.exposed_communication = groups_.data.size() > 1 ? result.communication_seconds / seconds : 0;
   line.eta_seconds = training_seconds_ / static_cast<double>(progress_.step - first_step_) *
                      static_cast<double>(c.steps - progress_.step);
   line.sample_hash = HexOf(progress_.sample_hash);
@@ -199,10 +208,10 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   char text[256];
   std::snprintf(text, sizeof text,
                 "step %" PRId64 "/%" PRId64
-                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  mem %s  data %.1f%%  comm "
-                "%.1f%%  eta %s",
+                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  gemm %.0f%%  mem %s  "
+                "data %.1f%%  comm %.1f%%  eta %s",
                 line.step, c.steps, line.loss, line.grad_norm, line.lr, line.ms,
-                core::FormatCount(line.tokens_per_second).c_str(),
+                core::FormatCount(line.tokens_per_second).c_str(), 100 * line.gemm_fraction,
                 core::Format(core::Bytes(line.memory_bytes)).c_str(), 100 * line.data_wait,
                 100 * line.exposed_communication, core::FormatSeconds(line.eta_seconds).c_str());
   core::Log() << text;
@@ -211,7 +220,7 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
 void Trainer::Evaluate() {
   EnterPhase(rundir::Phase::kEvaluating);
   const double start = core::MonotonicSeconds();
-  const Evaluation evaluation = evaluator_.Run(model_, data_, stream_);
+  const Evaluation evaluation = evaluator_.Run(model_, groups_.data, stream_);
   const bool best =
       evaluation.weight > 0 && (progress_.best.step == 0 || evaluation.loss < progress_.best.loss);
   if (best) progress_.best = {progress_.step, evaluation.loss};
@@ -237,7 +246,7 @@ void Trainer::Save() {
   save.keep = options_.config.keep_checkpoints;
   if (progress_.best.step > 0) save.protect.push_back(progress_.best.step);
   const std::filesystem::path directory =
-      SaveState(save, progress_, options_.identity, model_, optimizer_, data_);
+      SaveState(save, progress_, options_.identity, model_, optimizer_, groups_);
   saved_step_ = progress_.step;
   progress_.lineage.push_back(directory.filename());
   if (leader()) {

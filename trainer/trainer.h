@@ -20,6 +20,7 @@
 #include "rundir/layout.h"
 #include "rundir/metrics.h"
 #include "trainer/evaluation.h"
+#include "trainer/rank_groups.h"
 #include "trainer/run_state.h"
 #include "trainer/training_step.h"
 
@@ -36,9 +37,9 @@ struct TrainerOptions {
 
 class Trainer {
  public:
-  // Collective over `data`, the ranks of the run. Reads the data set and sets up the model; throws
-  // what is wrong with either.
-  Trainer(TrainerOptions options, comm::Communicator& data, tensor::Stream& stream);
+  // Collective over the world, the ranks of the run. Reads the data set and sets up the model;
+  // throws what is wrong with either.
+  Trainer(TrainerOptions options, const RankGroups& groups, tensor::Stream& stream);
   ~Trainer();
 
   // Collective. Resumes or starts, and trains. kOk: the target step is reached; kPreempted or
@@ -60,10 +61,10 @@ class Trainer {
   void Save();
   void Describe();
   void EnterPhase(rundir::Phase phase);
-  bool leader() const { return data_.rank() == 0; }
+  bool leader() const { return groups_.world.rank() == 0; }
 
   TrainerOptions options_;
-  comm::Communicator& data_;
+  RankGroups groups_;
   tensor::Stream& stream_;
   data::Dataset dataset_;
   data::SampleStream train_, validation_;
@@ -74,6 +75,7 @@ class Trainer {
   RunProgress progress_;
   int64_t first_step_ = 0;  // of this attempt
   int64_t saved_step_ = -1;
+  double gemm_rate_ = 0;                            // FLOP/s of all ranks together
   double training_seconds_ = 0;                     // of this attempt's steps, for the ETA
   std::unique_ptr<rundir::MetricsWriter> metrics_;  // rank 0
 };

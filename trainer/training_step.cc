@@ -21,16 +21,18 @@ constexpr size_t kPerRank = 2;        // content hash (as bits), stop code
 
 TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::CanonicalWays& ways,
                            model::Transformer& model, Optimizer& optimizer,
-                           comm::Communicator& data, tensor::Stream& stream)
+                           const RankGroups& groups, tensor::Stream& stream)
     : config_(config),
       ways_(ways),
       model_(model),
       optimizer_(optimizer),
-      data_(data),
+      groups_(groups),
       stream_(stream),
-      sync_(model.gradients(), static_cast<int>(model.parameters().size()), ways, data),
+      sync_(model.gradients(), static_cast<int>(model.parameters().size()), ways,
+            config.reduction == configs::Reduction::kFast ? comm::Order::kAny : comm::Order::kTree,
+            groups.data),
       mine_(static_cast<size_t>(ways.micro_batches_per_rank()) * kPerMicroBatch + kPerRank),
-      all_(mine_.size() * static_cast<size_t>(data.size())) {}
+      all_(mine_.size() * static_cast<size_t>(groups.world.size())) {}
 
 StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& next,
                              int stop_code) {
@@ -67,22 +69,25 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
 }
 
 // Every rank gets every micro-batch's sums and adds them in order of micro-batches: the same bits
-// everywhere, for any dp.
+// everywhere, for any dp. Ranks of one tensor group have the same sums, the first one's count; each
+// may have heard another signal.
 void TrainingStep::GatherScalars(StepResult& result, int stop_code) {
   mine_[mine_.size() - 2] = std::bit_cast<double>(result.fed);
   mine_[mine_.size() - 1] = stop_code;
-  data_.AllGather(tensor::HostView(std::as_const(mine_).data(), static_cast<int64_t>(mine_.size())),
-                  tensor::HostView(all_.data(), static_cast<int64_t>(all_.size())), stream_);
+  groups_.world.AllGather(
+      tensor::HostView(std::as_const(mine_).data(), static_cast<int64_t>(mine_.size())),
+      tensor::HostView(all_.data(), static_cast<int64_t>(all_.size())), stream_);
   result.fed = 0;
   double weighted_loss = 0;
-  for (size_t rank = 0; rank < static_cast<size_t>(data_.size()); ++rank) {
+  for (size_t rank = 0; rank < static_cast<size_t>(groups_.world.size()); ++rank) {
     const double* from = all_.data() + rank * mine_.size();
+    result.stop_code = std::max(result.stop_code, static_cast<int>(from[mine_.size() - 1]));
+    if (rank % static_cast<size_t>(groups_.tensor.size()) != 0) continue;
     for (size_t i = 0; i + kPerRank < mine_.size(); i += kPerMicroBatch) {
       weighted_loss += from[i];
       result.weight += from[i + 1];
     }
     result.fed += std::bit_cast<uint64_t>(from[mine_.size() - 2]);
-    result.stop_code = std::max(result.stop_code, static_cast<int>(from[mine_.size() - 1]));
   }
   result.loss = result.weight > 0 ? weighted_loss / result.weight : 0;
 }

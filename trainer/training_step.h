@@ -12,6 +12,7 @@
 #include "parallel/canonical_ways.h"
 #include "trainer/gradient_sync.h"
 #include "trainer/optimizer.h"
+#include "trainer/rank_groups.h"
 
 namespace moat::trainer {
 
@@ -28,7 +29,7 @@ struct StepResult {
 class TrainingStep {
  public:
   TrainingStep(const configs::TrainConfig& config, const parallel::CanonicalWays& ways,
-               model::Transformer& model, Optimizer& optimizer, comm::Communicator& data,
+               model::Transformer& model, Optimizer& optimizer, const RankGroups& groups,
                tensor::Stream& stream);
 
   // Collective. Update number `step` (from 1). `next` gives this rank's micro-batches in order;
@@ -43,7 +44,7 @@ class TrainingStep {
   parallel::CanonicalWays ways_;
   model::Transformer& model_;
   Optimizer& optimizer_;
-  comm::Communicator& data_;
+  RankGroups groups_;
   tensor::Stream& stream_;
   GradientSync sync_;
   std::vector<double> mine_,

@@ -28,23 +28,51 @@ struct Parameter {
 };
 
 // All parameters in the order of the flat buffers (weights, gradients, moments). Neighbours that
-// one product serves stand side by side: wq, wk, wv and w_gate, w_up.
+// one product serves stand side by side: wq, wk, wv and w_gate, w_up, and so do their biases.
 //
 //   embedding                   [vocab_size, width]
+//   position                    [seq_len, width]                 learned positions
 //   layers.L.attention_norm     [width]
+//   layers.L.attention_norm.bias                                 LayerNorm with --bias
 //   layers.L.attention.wq       [heads * head_width, width]      split dim 0
 //   layers.L.attention.wk, wv   [kv_heads * head_width, width]   split dim 0
+//   layers.L.attention.bq, bk, bv  one per row of wq, wk, wv     split dim 0, with --bias
 //   layers.L.attention.wo       [width, heads * head_width]      split dim 1
+//   layers.L.attention.bo       [width]                          with --bias
 //   layers.L.ffn_norm           [width]
-//   layers.L.ffn.w_gate, w_up   [ffn, width]                     split dim 0
+//   layers.L.ffn_norm.bias                                       LayerNorm with --bias
+//   layers.L.ffn.w_gate         [ffn, width]                     split dim 0, SwiGLU
+//   layers.L.ffn.w_up           [ffn, width]                     split dim 0
+//   layers.L.ffn.b_gate, b_up   [ffn]                            split dim 0, with --bias
 //   layers.L.ffn.w_down         [width, ffn]                     split dim 1
+//   layers.L.ffn.b_down         [width]                          with --bias
 //   final_norm                  [width]
+//   final_norm.bias                                              LayerNorm with --bias
 //   output                      [vocab_size, width]              absent when embeddings are tied
 //
 // Matrices are drawn from N(0, 0.02); those that write to the residual stream (wo, w_down) from
 // N(0, 0.02 / sqrt(2 layers)) (Radford et al., "Language Models are Unsupervised Multitask
-// Learners", 2019, section 2.3).
+// Learners", 2019, section 2.3). Biases start at 0.
 std::vector<Parameter> ParameterTable(const configs::ModelConfig& config);
+
+// Where the parameters stand in the table; kAbsent where a model has none. Groups of neighbours are
+// named by their first: wq for wq, wk, wv; w_in for w_gate, w_up, or w_up alone.
+constexpr int kAbsent = -1;
+struct LayerIndex {
+  int attention_norm = kAbsent, attention_norm_bias = kAbsent;
+  int wq = kAbsent, bq = kAbsent, wo = kAbsent, bo = kAbsent;
+  int ffn_norm = kAbsent, ffn_norm_bias = kAbsent;
+  int w_in = kAbsent, b_in = kAbsent, w_down = kAbsent, b_down = kAbsent;
+  int in_count = 1;  // matrices in w_in: 2 for SwiGLU
+};
+struct ParameterIndex {
+  int embedding = kAbsent, position = kAbsent;
+  std::vector<LayerIndex> layers;
+  int final_norm = kAbsent, final_norm_bias = kAbsent;
+  int output = kAbsent;  // the embedding where it is tied
+};
+ParameterIndex IndexParameters(const configs::ModelConfig& config,
+                               const std::vector<Parameter>& table);
 
 int64_t ParameterCount(const configs::ModelConfig& config);
 
@@ -57,7 +85,7 @@ struct FlatRange {
 std::vector<FlatRange> FlatLayout(const std::vector<Parameter>& table, int tp_index, int tp);
 
 // Floating-point operations of one token's forward and backward pass: 6 N + 6 L C T, N being the
-// parameters in products (embedding look-up left out), counted as everywhere in moat's figures.
+// parameters in products (matrices; look-ups left out), counted as everywhere in moat's figures.
 // Recomputation is not work.
 double FlopsPerToken(const configs::ModelConfig& config);
 
@@ -76,11 +104,22 @@ struct ActivationPlan {
 };
 
 constexpr int64_t kAttentionTile = 64;  // queries handled at a time
-constexpr int64_t kLossRows = 256;      // slots whose logits exist at once
+constexpr int64_t kLossRows = 256;      // slots whose logits (f32) exist at once
+// Slots whose logits' gradient exists at once: each such chunk adds to the gradient of the output
+// matrix, which is read and written whole, so fewer are faster.
+constexpr int64_t kLossGradientRows = 1024;
 
-// Forward and backward of `rows` sequences on `threads` threads. Planned once; a step allocates
-// nothing. The attention's workspace is threads x (2 x tile x seq_len + tile) elements, and logits
-// are kept for kLossRows slots only.
-ActivationPlan PlanActivations(const configs::ModelConfig& config, int64_t rows, int threads);
+struct PlanOptions {
+  int64_t rows = 1;                       // sequences of a micro-batch
+  int threads = 1;                        // of the rank
+  core::DType dtype = core::DType::kF32;  // of activations
+  int tp = 1;                             // tensor ranks: each holds its heads and its part of ffn
+};
+
+// Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
+// workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for kLossRows
+// slots only, their gradient for kLossGradientRows. Statistics, losses and logits are f32 whatever
+// the dtype. Throws ConfigError with the equation when tp does not divide heads, kv_heads or ffn.
+ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 
 }  // namespace moat::model

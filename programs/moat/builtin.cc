@@ -7,6 +7,7 @@
 #include "configs/command_line.h"
 #include "core/error.h"
 #include "core/host.h"
+#include "launch/doctor.h"
 #include "launch/render.h"
 #include "launch/run_list.h"
 #include "launch/supervisor.h"
@@ -24,6 +25,7 @@ int Launch(const Words& arguments, const Words& words) {
   job.program = core::ProgramFolder() / "moat-train";
   job.command = {"moat"};
   job.command.insert(job.command.end(), words.begin(), words.end());
+  job.mpi = launch::FindMpi(core::ProgramFolder());
   job.cores = core::Cores();
   if (!job.config.dry_run) return launch::Run(job);
   const launch::LaunchPlan plan = launch::Render(job);
@@ -84,6 +86,16 @@ int Stop(const Words& arguments) {
               << " says when it has\n";
   }
   return 0;
+}
+
+int Doctor(const Words& arguments) {
+  const auto line = CommandLine::Parse("doctor", arguments);
+  if (line.help_printed()) return 0;
+  const launch::Findings found = launch::Examine(core::ProgramFolder(), line.value("run_root"),
+                                                 static_cast<int>(line.Int("threads")));
+  const std::vector<launch::Check> checks = launch::Diagnose(found);
+  std::cout << (line.Bool("json") ? launch::ToJson(found, checks) : launch::ToText(found, checks));
+  return launch::CanTrain(checks) ? 0 : static_cast<int>(core::ExitCode::kNode);
 }
 
 void PrintCommands() {

@@ -12,6 +12,7 @@ int Config(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
 int Runs(const std::vector<std::string>& arguments);
 int Stop(const std::vector<std::string>& arguments);
+int Doctor(const std::vector<std::string>& arguments);
 void PrintCommands();
 
 }  // namespace moat::programs

@@ -70,7 +70,10 @@ int Evaluate(const configs::EvalConfig& config) {
   configs::ModelConfig model_config = run.train.model;
   model_config.vocab_size = dataset.vocab_size();
   tensor::Stream stream(ThreadsOf(config.threads));
-  model::Transformer model(model_config, run.train.micro_batch, false, stream);
+  model::Transformer model(
+      model_config,
+      {.max_rows = run.train.micro_batch, .with_gradients = false, .dtype = run.train.dtype},
+      stream);
   trainer::LoadWeights(run.checkpoint, model);
   const auto self = comm::MakeSelf();
   const trainer::Evaluator evaluator(validation, tokenizer, run.train.micro_batch, 0);

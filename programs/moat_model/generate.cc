@@ -100,7 +100,8 @@ int Generate(const configs::GenerateConfig& config) {
   configs::ModelConfig model_config = run.train.model;
   model_config.vocab_size = dataset.vocab_size();
   tensor::Stream stream(ThreadsOf(config.threads));
-  model::Transformer model(model_config, 1, false, stream);
+  model::Transformer model(
+      model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
   trainer::LoadWeights(run.checkpoint, model);
 
   std::vector<int32_t> prompt = config.chat.empty() ? TextPrompt(tokenizer, config.prompt)

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/host.h"
 #include "rundir/layout.h"
+#include "tensor/cpu_features.h"
 #include "trainer/run_state.h"
 
 namespace moat::programs {
@@ -43,8 +44,10 @@ TrainedRun OpenRun(const std::string& run_root, const std::string& run,
   }
   const auto line = configs::CommandLine::Parse(
       "train", std::vector<std::string>{"--flagfile=" + layout.flags().string()});
-  return {configs::TrainConfigFromFlags(line),
-          ChooseCheckpoint(layout.checkpoints(), run, checkpoint)};
+  configs::TrainConfig train = configs::TrainConfigFromFlags(line);
+  // Checkpoints hold f32 weights: a run reads everywhere, at the speed of what the processor has.
+  if (!tensor::MissingInstructions(train.dtype).empty()) train.dtype = core::DType::kF32;
+  return {train, ChooseCheckpoint(layout.checkpoints(), run, checkpoint)};
 }
 
 int ThreadsOf(int asked) { return asked > 0 ? asked : core::Cores(); }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <thread>
 
+#include "comm/grid.h"
 #include "comm/libraries.h"
 #include "comm/mpi.h"
 #include "configs/command_line.h"
@@ -23,8 +24,10 @@
 #include "rundir/capsule.h"
 #include "rundir/failure.h"
 #include "rundir/lease.h"
+#include "tensor/cpu_features.h"
 #include "tensor/libraries.h"
 #include "trainer/trainer.h"
+#include "trainer/usable_dtype.h"
 
 namespace moat::programs {
 namespace {
@@ -70,12 +73,17 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   const core::StopRequest stop;
   options.stop_code = [&] { return stop.exit_code(); };
   std::unique_ptr<comm::Communicator> world = session.World();
+  options.config.dtype =
+      trainer::UsableDType(options.config.dtype, options.config.dtype_fallback,
+                           tensor::MissingInstructions(options.config.dtype), *world);
+  options.identity["dtype"] = core::Name(options.config.dtype);
+  const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   core::MakeDirectories(self.layout.logs(self.attempt));
   rundir::BoardWriter board(self.layout.board(self.attempt, self.rank));
   options.board = &board;
   tensor::Stream stream(ThreadsPerRank(options.config, session));
 
-  trainer::Trainer trainer(options, *world, stream);
+  trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
   if (self.rank == 0) CompleteCapsule(self, trainer.dataset());
   core::ExitCode code;
   try {

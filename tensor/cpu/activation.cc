@@ -1,4 +1,5 @@
-// SwiGLU, residual addition, dropout.
+// SwiGLU, GELU, residual addition, dropout, casts.
+#include <algorithm>
 #include <vector>
 
 #include "core/rng.h"
@@ -12,8 +13,10 @@ namespace {
 constexpr int64_t kRowBlock = 16;
 constexpr int64_t kFlatBlock = 1 << 14;
 
-MOAT_ROW_KERNEL void SwiGluRow(const float* gate, const float* up, float* y, int64_t width) {
-  for (int64_t i = 0; i < width; ++i) y[i] = gate[i] * Sigmoid(gate[i]) * up[i];
+template <typename T>
+MOAT_ROW_KERNEL void SwiGluRow(const T* gate, const T* up, T* y, int64_t width) {
+  StoreRow(y, width,
+           [&](int64_t i) { return Load(gate + i) * Sigmoid(Load(gate + i)) * Load(up + i); });
 }
 
 MOAT_ROW_KERNEL void SwiGluGradRow(const float* gate, const float* up, const float* dy,
@@ -26,37 +29,105 @@ MOAT_ROW_KERNEL void SwiGluGradRow(const float* gate, const float* up, const flo
   }
 }
 
-MOAT_ROW_KERNEL void AddRow(const float* x, const float* branch, float* y, int64_t width) {
-  for (int64_t i = 0; i < width; ++i) y[i] = x[i] + branch[i];
+// Two outputs of one sigmoid: in blocks of f32.
+MOAT_ROW_KERNEL void SwiGluGradRow(const core::BFloat16* gate, const core::BFloat16* up,
+                                   const core::BFloat16* dy, core::BFloat16* dgate,
+                                   core::BFloat16* dup, int64_t width) {
+  float dgates[kStoreBlock], dups[kStoreBlock];
+  for (int64_t begin = 0; begin < width; begin += kStoreBlock) {
+    const int64_t count = std::min(kStoreBlock, width - begin);
+    for (int64_t i = 0; i < count; ++i) {
+      const float g = Load(gate + begin + i), d = Load(dy + begin + i);
+      const float s = Sigmoid(g);
+      const float silu = g * s;
+      dups[i] = d * silu;
+      dgates[i] = d * Load(up + begin + i) * (s + silu * (1.0f - s));
+    }
+    Round(dgates, dgate + begin, count);
+    Round(dups, dup + begin, count);
+  }
 }
 
-MOAT_ROW_KERNEL void AddScaledRow(const float* x, const float* branch, const float* scale, float* y,
+// sqrt(2/pi) and the cubic term of the approximation.
+constexpr float kGeluScale = 0.7978845608f, kGeluCubic = 0.044715f;
+
+// 1 + tanh(u) is 2 sigmoid(2u).
+MOAT_INLINE float GeluSigmoid(float x) {
+  const float u = kGeluScale * (x + kGeluCubic * x * x * x);
+  return Sigmoid(2.0f * u);
+}
+
+template <typename T>
+MOAT_ROW_KERNEL void GeluRow(const T* x, T* y, int64_t n) {
+  StoreRow(y, n, [&](int64_t i) { return Load(x + i) * GeluSigmoid(Load(x + i)); });
+}
+
+template <typename T>
+MOAT_ROW_KERNEL void GeluGradRow(const T* from, const T* dy, T* dx, int64_t n) {
+  StoreRow(dx, n, [&](int64_t i) {
+    const float x = Load(from + i);
+    const float s = GeluSigmoid(x);
+    const float slope = kGeluScale * (1.0f + 3.0f * kGeluCubic * x * x);
+    return Load(dy + i) * (s + 2.0f * x * s * (1.0f - s) * slope);
+  });
+}
+
+template <typename T>
+MOAT_ROW_KERNEL void AddRow(const T* x, const T* branch, T* y, int64_t width) {
+  StoreRow(y, width, [&](int64_t i) { return Load(x + i) + Load(branch + i); });
+}
+
+template <typename T>
+MOAT_ROW_KERNEL void AddScaledRow(const T* x, const T* branch, const float* scale, T* y,
                                   int64_t width) {
-  for (int64_t i = 0; i < width; ++i) y[i] = x[i] + branch[i] * scale[i];
+  StoreRow(y, width, [&](int64_t i) { return Load(x + i) + Load(branch + i) * scale[i]; });
 }
 
-MOAT_ROW_KERNEL void ScaleRow(const float* scale, float* x, int64_t width) {
-  for (int64_t i = 0; i < width; ++i) x[i] *= scale[i];
+template <typename T>
+MOAT_ROW_KERNEL void ScaleRow(const float* scale, T* x, int64_t width) {
+  StoreRow(x, width, [&](int64_t i) { return Load(x + i) * scale[i]; });
 }
 
+template <typename From, typename To>
+MOAT_ROW_KERNEL void CastRow(const From* x, To* y, int64_t n) {
+  StoreRow(y, n, [&](int64_t i) { return Load(x + i); });
+}
+
+template <typename T>
 void SwiGlu(int64_t rows, int64_t width, const void* gate_up, void* y, const Stream& stream) {
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float* gate = static_cast<const float*>(gate_up) + r * 2 * width;
-      SwiGluRow(gate, gate + width, static_cast<float*>(y) + r * width, width);
+      const T* gate = static_cast<const T*>(gate_up) + r * 2 * width;
+      SwiGluRow(gate, gate + width, static_cast<T*>(y) + r * width, width);
     }
   });
 }
 
+template <typename T>
 void SwiGluGrad(int64_t rows, int64_t width, const void* gate_up, const void* dy, void* dgate_up,
                 const Stream& stream) {
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const float* gate = static_cast<const float*>(gate_up) + r * 2 * width;
-      float* dgate = static_cast<float*>(dgate_up) + r * 2 * width;
-      SwiGluGradRow(gate, gate + width, static_cast<const float*>(dy) + r * width, dgate,
-                    dgate + width, width);
+      const T* gate = static_cast<const T*>(gate_up) + r * 2 * width;
+      T* dgate = static_cast<T*>(dgate_up) + r * 2 * width;
+      SwiGluGradRow(gate, gate + width, static_cast<const T*>(dy) + r * width, dgate, dgate + width,
+                    width);
     }
+  });
+}
+
+template <typename T>
+void Gelu(int64_t count, const void* x, void* y, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    GeluRow(static_cast<const T*>(x) + begin, static_cast<T*>(y) + begin, end - begin);
+  });
+}
+
+template <typename T>
+void GeluGrad(int64_t count, const void* x, const void* dy, void* dx, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    GeluGradRow(static_cast<const T*>(x) + begin, static_cast<const T*>(dy) + begin,
+                static_cast<T*>(dx) + begin, end - begin);
   });
 }
 
@@ -79,15 +150,16 @@ void DropoutFactors(const DropoutKey& d, int64_t row, int64_t width, float* fact
   }
 }
 
+template <typename T>
 void AddDropout(int64_t rows, int64_t width, const void* x, const void* branch, void* y,
                 const DropoutKey& dropout, const Stream& stream) {
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     thread_local std::vector<float> factors;
     factors.resize(static_cast<size_t>(width));
     for (int64_t r = begin; r < end; ++r) {
-      const float* from = static_cast<const float*>(x) + r * width;
-      const float* add = static_cast<const float*>(branch) + r * width;
-      float* to = static_cast<float*>(y) + r * width;
+      const T* from = static_cast<const T*>(x) + r * width;
+      const T* add = static_cast<const T*>(branch) + r * width;
+      T* to = static_cast<T*>(y) + r * width;
       if (dropout.rate == 0) {
         AddRow(from, add, to, width);
       } else {
@@ -98,6 +170,7 @@ void AddDropout(int64_t rows, int64_t width, const void* x, const void* branch, 
   });
 }
 
+template <typename T>
 void Dropout(int64_t rows, int64_t width, void* x, const DropoutKey& dropout,
              const Stream& stream) {
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
@@ -105,29 +178,49 @@ void Dropout(int64_t rows, int64_t width, void* x, const DropoutKey& dropout,
     factors.resize(static_cast<size_t>(width));
     for (int64_t r = begin; r < end; ++r) {
       DropoutFactors(dropout, r, width, factors.data());
-      ScaleRow(factors.data(), static_cast<float*>(x) + r * width, width);
+      ScaleRow(factors.data(), static_cast<T*>(x) + r * width, width);
     }
   });
 }
 
-void AddF32(int64_t count, const float* x, float* y, const Stream& stream) {
+template <typename T>
+void Add(int64_t count, const void* x, void* y_void, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
-    AddRow(y + begin, x + begin, y + begin, end - begin);
+    T* y = static_cast<T*>(y_void) + begin;
+    AddRow(y, static_cast<const T*>(x) + begin, y, end - begin);
   });
 }
 
-void Add(int64_t count, const void* x, void* y, const Stream& stream) {
-  AddF32(count, static_cast<const float*>(x), static_cast<float*>(y), stream);
+template <typename T>
+void ToF32(int64_t count, const void* x, float* y, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    CastRow(static_cast<const T*>(x) + begin, y + begin, end - begin);
+  });
+}
+
+template <typename T>
+void FromF32(int64_t count, const float* x, void* y, const Stream& stream) {
+  ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
+    CastRow(x + begin, static_cast<T*>(y) + begin, end - begin);
+  });
 }
 
 }  // namespace
 
+template <typename T>
 void FillActivation(KernelTable& table) {
-  table.swiglu = SwiGlu;
-  table.swiglu_grad = SwiGluGrad;
-  table.add_dropout = AddDropout;
-  table.dropout = Dropout;
-  table.add = Add;
+  table.swiglu = SwiGlu<T>;
+  table.swiglu_grad = SwiGluGrad<T>;
+  table.gelu = Gelu<T>;
+  table.gelu_grad = GeluGrad<T>;
+  table.add_dropout = AddDropout<T>;
+  table.dropout = Dropout<T>;
+  table.add = Add<T>;
+  table.to_f32 = ToF32<T>;
+  table.from_f32 = FromF32<T>;
 }
+
+template void FillActivation<float>(KernelTable&);
+template void FillActivation<core::BFloat16>(KernelTable&);
 
 }  // namespace moat::tensor::cpu

@@ -15,11 +15,16 @@ constexpr int64_t kColumnBlock = 64;
 
 template <typename T>
 void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
-           const Stream& stream) {
+           bool accumulate, const Stream& stream) {
   ParallelBlocks(tokens, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      std::memcpy(static_cast<T*>(y) + t * width, static_cast<const T*>(table) + ids[t] * width,
-                  static_cast<size_t>(width) * sizeof(T));
+      const T* from = static_cast<const T*>(table) + ids[t] * width;
+      T* to = static_cast<T*>(y) + t * width;
+      if (!accumulate) {
+        std::memcpy(to, from, static_cast<size_t>(width) * sizeof(T));
+        continue;
+      }
+      for (int64_t j = 0; j < width; ++j) Store(to + j, Load(to + j) + Load(from + j));
     }
   });
 }
@@ -80,10 +85,14 @@ void Rotate(int64_t tokens, int64_t heads, int64_t head_width, int64_t stride,
 
 }  // namespace
 
+template <typename T>
 void FillEmbedding(KernelTable& table) {
-  table.embed = Embed<float>;
-  table.embed_grad = EmbedGrad<float>;
-  table.rotate = Rotate<float>;
+  table.embed = Embed<T>;
+  table.embed_grad = EmbedGrad<T>;
+  table.rotate = Rotate<T>;
 }
+
+template void FillEmbedding<float>(KernelTable&);
+template void FillEmbedding<core::BFloat16>(KernelTable&);
 
 }  // namespace moat::tensor::cpu

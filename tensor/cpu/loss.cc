@@ -1,4 +1,5 @@
-// Softmax and cross-entropy over rows of logits, with their gradient in place.
+// Softmax and cross-entropy over rows of logits, with their gradient.
+#include <algorithm>
 #include <cmath>
 
 #include "tensor/cpu/kernels.h"
@@ -16,26 +17,30 @@ MOAT_ROW_KERNEL float LogSumExp(const float* x, int64_t n) {
   return top + std::log(sum);
 }
 
-MOAT_ROW_KERNEL void WeightedSoftmax(float* x, int64_t n, float log_sum, float weight) {
-  for (int64_t i = 0; i < n; ++i) x[i] = weight * Exp(x[i] - log_sum);
+template <typename T>
+MOAT_ROW_KERNEL void WeightedSoftmax(const float* x, T* y, int64_t n, float log_sum, float weight) {
+  StoreRow(y, n, [&](int64_t i) { return weight * Exp(x[i] - log_sum); });
 }
 
-void CrossEntropy(int64_t rows, int64_t vocab, void* logits, const int32_t* targets,
-                  const float* weights, float* losses, bool gradient, const Stream& stream) {
+template <typename T>
+void CrossEntropy(int64_t rows, int64_t vocab, const float* logits, const int32_t* targets,
+                  const float* weights, float* losses, void* dlogits, const Stream& stream) {
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      float* row = static_cast<float*>(logits) + r * vocab;
+      const float* row = logits + r * vocab;
+      T* gradient = dlogits ? static_cast<T*>(dlogits) + r * vocab : nullptr;
       const float weight = weights[r];
       if (weight == 0) {
         losses[r] = 0;
-        for (int64_t i = 0; gradient && i < vocab; ++i) row[i] = 0;
+        if (gradient) std::fill_n(gradient, vocab, T{});
         continue;
       }
       const float log_sum = LogSumExp(row, vocab);
-      losses[r] = weight * (log_sum - row[targets[r]]);
+      const float target = row[targets[r]];  // before it is overwritten
+      losses[r] = weight * (log_sum - target);
       if (gradient) {
-        WeightedSoftmax(row, vocab, log_sum, weight);
-        row[targets[r]] -= weight;
+        WeightedSoftmax(row, gradient, vocab, log_sum, weight);
+        Store(gradient + targets[r], weight * Exp(target - log_sum) - weight);
       }
     }
   });
@@ -43,6 +48,12 @@ void CrossEntropy(int64_t rows, int64_t vocab, void* logits, const int32_t* targ
 
 }  // namespace
 
-void FillLoss(KernelTable& table) { table.cross_entropy = CrossEntropy; }
+template <typename T>
+void FillLoss(KernelTable& table) {
+  table.cross_entropy = CrossEntropy<T>;
+}
+
+template void FillLoss<float>(KernelTable&);
+template void FillLoss<core::BFloat16>(KernelTable&);
 
 }  // namespace moat::tensor::cpu

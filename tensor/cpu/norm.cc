@@ -9,68 +9,83 @@ namespace moat::tensor::cpu {
 namespace {
 
 constexpr int64_t kRowBlock = 16;
-constexpr int64_t kColumnBlock = 64;
+constexpr int64_t kColumnBlock = 128;
 
-MOAT_ROW_KERNEL float NormRow(const float* x, const float* weight, float* y, int64_t width,
-                              float epsilon) {
-  const float sum = LaneSum(width, [&](int64_t i) { return x[i] * x[i]; });
+template <typename T>
+MOAT_ROW_KERNEL float NormRow(const T* x, const T* weight, T* y, int64_t width, float epsilon) {
+  const float sum = LaneSum(width, [&](int64_t i) { return Load(x + i) * Load(x + i); });
   const float inverse = 1.0f / std::sqrt(sum / static_cast<float>(width) + epsilon);
-  for (int64_t i = 0; i < width; ++i) y[i] = x[i] * inverse * weight[i];
+  StoreRow(y, width, [&](int64_t i) { return Load(x + i) * inverse * Load(weight + i); });
   return inverse;
 }
 
 // With n = x * inverse: dx = inverse * (g - n * mean(g * n)), g = dy * weight.
-MOAT_ROW_KERNEL void NormGradRow(const float* x, const float* weight, float inverse,
-                                 const float* dy, float* dx, int64_t width) {
-  const float dot = LaneSum(width, [&](int64_t i) { return dy[i] * weight[i] * x[i]; });
+template <typename T>
+MOAT_ROW_KERNEL void NormGradRow(const T* x, const T* weight, float inverse, const T* dy, T* dx,
+                                 int64_t width) {
+  const float dot =
+      LaneSum(width, [&](int64_t i) { return Load(dy + i) * Load(weight + i) * Load(x + i); });
   const float factor = dot * inverse * inverse / static_cast<float>(width);
-  for (int64_t i = 0; i < width; ++i) dx[i] = inverse * (dy[i] * weight[i] - x[i] * factor);
+  StoreRow(dx, width, [&](int64_t i) {
+    return inverse * (Load(dy + i) * Load(weight + i) - Load(x + i) * factor);
+  });
 }
 
-MOAT_ROW_KERNEL void AddWeightGrad(const float* x, float inverse, const float* dy, float* dweight,
-                                   int64_t width) {
-  for (int64_t i = 0; i < width; ++i) dweight[i] += dy[i] * (x[i] * inverse);
+// dweight[n] += sums over rows, in order, of n columns of a matrix of `width`.
+template <typename T>
+MOAT_ROW_KERNEL void AddWeightGrad(int64_t rows, int64_t width, const T* x, const float* inverse,
+                                   const T* dy, float* dweight, int64_t n) {
+  float sum[kColumnBlock];
+  for (int64_t i = 0; i < n; ++i) sum[i] = dweight[i];
+  for (int64_t r = 0; r < rows; ++r) {
+    const T *from = x + r * width, *grad = dy + r * width;
+    const float scale = inverse[r];
+    for (int64_t i = 0; i < n; ++i) sum[i] += Load(grad + i) * (Load(from + i) * scale);
+  }
+  for (int64_t i = 0; i < n; ++i) dweight[i] = sum[i];
 }
 
+template <typename T>
 void RmsNorm(int64_t rows, int64_t width, float epsilon, const void* x, const void* weight, void* y,
              float* inverse_rms, const Stream& stream) {
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      inverse_rms[r] =
-          NormRow(static_cast<const float*>(x) + r * width, static_cast<const float*>(weight),
-                  static_cast<float*>(y) + r * width, width, epsilon);
+      inverse_rms[r] = NormRow(static_cast<const T*>(x) + r * width, static_cast<const T*>(weight),
+                               static_cast<T*>(y) + r * width, width, epsilon);
     }
   });
 }
 
+template <typename T>
 void RmsNormGrad(int64_t rows, int64_t width, const void* x_void, const void* weight,
                  const float* inverse_rms, const void* dy_void, void* dx, float* dweight,
                  bool accumulate_dweight, const Stream& stream) {
-  const auto* x = static_cast<const float*>(x_void);
-  const auto* dy = static_cast<const float*>(dy_void);
+  const auto* x = static_cast<const T*>(x_void);
+  const auto* dy = static_cast<const T*>(dy_void);
   // The weight's gradient first, since dx may be dy: columns are split, rows added in order.
   ParallelBlocks(width, kColumnBlock, stream, [&](int64_t begin, int64_t end) {
     if (!accumulate_dweight) {
       for (int64_t j = begin; j < end; ++j) dweight[j] = 0;
     }
-    for (int64_t r = 0; r < rows; ++r) {
-      AddWeightGrad(x + r * width + begin, inverse_rms[r], dy + r * width + begin, dweight + begin,
-                    end - begin);
-    }
+    AddWeightGrad(rows, width, x + begin, inverse_rms, dy + begin, dweight + begin, end - begin);
   });
   ParallelBlocks(rows, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      NormGradRow(x + r * width, static_cast<const float*>(weight), inverse_rms[r], dy + r * width,
-                  static_cast<float*>(dx) + r * width, width);
+      NormGradRow(x + r * width, static_cast<const T*>(weight), inverse_rms[r], dy + r * width,
+                  static_cast<T*>(dx) + r * width, width);
     }
   });
 }
 
 }  // namespace
 
+template <typename T>
 void FillNorm(KernelTable& table) {
-  table.rms_norm = RmsNorm;
-  table.rms_norm_grad = RmsNormGrad;
+  table.rms_norm = RmsNorm<T>;
+  table.rms_norm_grad = RmsNormGrad<T>;
 }
+
+template void FillNorm<float>(KernelTable&);
+template void FillNorm<core::BFloat16>(KernelTable&);
 
 }  // namespace moat::tensor::cpu

@@ -1,4 +1,5 @@
 // AdamW and the sum of squares for the global norm.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -10,10 +11,12 @@ namespace moat::tensor::cpu {
 namespace {
 
 constexpr int64_t kFlatBlock = 1 << 14;
+constexpr int64_t kCacheBlock = 1 << 10;  // new weights are rounded before they leave it
 constexpr int64_t kNormBlock = 1 << 13;
 
-MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* gradient,
-                                float* moment1, float* moment2, float* weight) {
+// The step is taken by value: behind a reference its numbers could change with every store.
+MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep s, const float* gradient, float* moment1,
+                                float* moment2, float* weight) {
   const float rest1 = 1.0f - s.beta1, rest2 = 1.0f - s.beta2;
   const float inverse1 = 1.0f / s.correction1, inverse2 = 1.0f / s.correction2;
   for (int64_t i = 0; i < n; ++i) {
@@ -26,6 +29,8 @@ MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep& s, const float* grad
     weight[i] -= s.learning_rate * (update + s.weight_decay * weight[i]);
   }
 }
+
+MOAT_ROW_KERNEL void RoundRange(const float* x, core::BFloat16* y, int64_t n) { Round(x, y, n); }
 
 // Eight f64 partial sums, then a tree.
 MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
@@ -40,10 +45,13 @@ MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {
 }
 
 void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* moment1,
-           float* moment2, float* weight, const Stream& stream) {
+           float* moment2, float* weight, void* rounded, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
-    AdamWRange(end - begin, step, gradient + begin, moment1 + begin, moment2 + begin,
-               weight + begin);
+    for (int64_t i = begin; i < end; i += kCacheBlock) {
+      const int64_t n = std::min(kCacheBlock, end - i);
+      AdamWRange(n, step, gradient + i, moment1 + i, moment2 + i, weight + i);
+      if (rounded) RoundRange(weight + i, static_cast<core::BFloat16*>(rounded) + i, n);
+    }
   });
 }
 

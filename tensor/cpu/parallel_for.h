@@ -14,6 +14,20 @@
 
 namespace moat::tensor::cpu {
 
+// While it lives, libraries that this thread calls use no threads of their own.
+class OneThread {
+ public:
+#ifdef _OPENMP
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+
+ private:
+  int before_;
+#else
+  OneThread() {}  // user-provided: a variable of it counts as used
+#endif
+};
+
 // body(task, thread) for each task in [0, tasks), 0 <= thread < stream.threads().
 template <typename Body>
 void ParallelFor(int64_t tasks, const Stream& stream, const Body& body) {
@@ -27,14 +41,10 @@ void ParallelFor(int64_t tasks, const Stream& stream, const Body& body) {
     }
     return;
   }
-  // A team of one is not a parallel region to oneDNN, which would then start its own threads.
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);
-  for (int64_t task = 0; task < tasks; ++task) body(task, 0);
-  omp_set_num_threads(before);
-#else
-  for (int64_t task = 0; task < tasks; ++task) body(task, 0);
 #endif
+  // A team of one is not a parallel region to oneDNN, which would then start its own threads.
+  const OneThread alone;
+  for (int64_t task = 0; task < tasks; ++task) body(task, 0);
 }
 
 // body(begin, end) over [0, count) in fixed blocks of `block`.

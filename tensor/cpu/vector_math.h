@@ -7,6 +7,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include "core/dtype.h"
 
@@ -22,7 +23,11 @@
 namespace moat::tensor::cpu {
 
 MOAT_INLINE float Load(const float* p) { return *p; }
+MOAT_INLINE float Load(const core::BFloat16* p) {
+  return std::bit_cast<float>(static_cast<uint32_t>(p->bits) << 16);
+}
 MOAT_INLINE void Store(float* p, float value) { *p = value; }
+MOAT_INLINE void Store(core::BFloat16* p, float value) { *p = core::BFloat16(value); }
 
 // e^x within 2 ulp for |x| < 87; below that 0x1p-126 or so, above 3e38 or so. Range reduction by ln
 // 2 in two parts, then the polynomial of the Cephes library (Moshier), as most vector libraries do.
@@ -78,6 +83,41 @@ MOAT_INLINE float LaneMax(int64_t n, float start, const Term& term) {
   for (; i < n; ++i) lane[0] = lane[0] < term(i) ? term(i) : lane[0];
   for (int l = 1; l < kLanes; ++l) lane[0] = lane[0] < lane[l] ? lane[l] : lane[0];
   return lane[0];
+}
+
+// y = x rounded, as BFloat16(x[i]): sixteen at a time, since compilers do not find it.
+MOAT_INLINE void Round(const float* x, core::BFloat16* y, int64_t n) {
+  using Words = uint32_t __attribute__((vector_size(4 * kLanes)));
+  using Halves = uint16_t __attribute__((vector_size(2 * kLanes)));
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Words u;
+    std::memcpy(&u, x + i, sizeof(u));
+    const Words rounded = (u & 0x7fffffffu) > 0x7f800000u  // NaN stays NaN
+                              ? u | 0x400000u
+                              : u + 0x7fffu + ((u >> 16) & 1u);
+    const Halves upper = __builtin_convertvector(rounded >> 16, Halves);
+    std::memcpy(static_cast<void*>(y + i), &upper, sizeof(upper));
+  }
+  for (; i < n; ++i) Store(y + i, x[i]);
+}
+
+constexpr int64_t kStoreBlock = 512;
+
+// y[i] = term(i) for i in [0, n). A loop that computes in 32 bits and stores 16 is not vectorised
+// without AVX-512 VL, so what is rounded goes through a block of f32. term may read y at i.
+template <typename Term>
+MOAT_INLINE void StoreRow(float* y, int64_t n, const Term& term) {
+  for (int64_t i = 0; i < n; ++i) y[i] = term(i);
+}
+template <typename Term>
+MOAT_INLINE void StoreRow(core::BFloat16* y, int64_t n, const Term& term) {
+  float block[kStoreBlock];
+  for (int64_t begin = 0; begin < n; begin += kStoreBlock) {
+    const int64_t count = n - begin < kStoreBlock ? n - begin : kStoreBlock;
+    for (int64_t i = 0; i < count; ++i) block[i] = term(begin + i);
+    Round(block, y + begin, count);
+  }
 }
 
 }  // namespace moat::tensor::cpu

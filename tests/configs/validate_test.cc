@@ -56,14 +56,10 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.resume = "latest"; }, "--resume=latest: expected auto, never or the number"},
       {[](C& c) { c.device = "tpu"; }, "--device=tpu: expected auto, cpu or cuda"},
       {[](C& c) { c.device = "cuda"; }, "this build has no CUDA backend"},
-      {[](C& c) { c.dtype = core::DType::kBF16; }, "--dtype=bf16 is not offered"},
       {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
-      {[](C& c) { c.tp = 2; }, "--tp is not offered"},
-      {[](C& c) { c.reduction = Reduction::kFast; }, "--reduction=fast is not offered"},
-      {[](C& c) { c.model.norm = Norm::kLayer; }, "--norm=layer is not offered"},
-      {[](C& c) { c.model.position = Position::kLearned; }, "--position=learned is not offered"},
-      {[](C& c) { c.model.mlp = Mlp::kGelu; }, "--mlp=gelu is not offered"},
-      {[](C& c) { c.model.bias = true; }, "--bias is not offered"},
+      {[](C& c) { c.tp = 3; }, "heads / tp = 4 / 3 is not whole"},
+      {[](C& c) { c.tp = 4, c.model.kv_heads = 2; }, "kv_heads / tp = 2 / 4 is not whole"},
+      {[](C& c) { c.tp = 4, c.model.ffn = 702; }, "ffn / tp = 702 / 4 is not whole"},
   };
   for (const auto& [change, message] : cases) {
     EXPECT_THAT(ErrorOf<C>(C{}, change), ::testing::HasSubstr(message));

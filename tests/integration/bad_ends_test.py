@@ -21,6 +21,12 @@ def mounted(*words):
     return subprocess.run(["mount", *words], stderr=subprocess.DEVNULL).returncode == 0
 
 
+def unmount(path):
+    """Whoever worked there may be gone a moment later only."""
+    eventually(10, f"nobody works in {path}",
+               lambda: subprocess.run(["umount", path], stderr=subprocess.DEVNULL).returncode == 0)
+
+
 def fill(path):
     """Takes what is left of a file system."""
     with open(os.path.join(path, "filler"), "wb", buffering=0) as filler:
@@ -88,7 +94,7 @@ def full_file_system(workshop, undisturbed, checkpoint_bytes):
         subprocess.run(["mount", "-o", "remount,size=64m", run.path], check=True)
         expect_goes_on(run, undisturbed)
     finally:
-        subprocess.run(["umount", run.path], check=True)
+        unmount(run.path)
 
 
 def the_last_word_on_a_full_disk(workshop):
@@ -104,7 +110,7 @@ def the_last_word_on_a_full_disk(workshop):
         if "No space left on device" not in outcome["first_failure"]["what"]:
             fail(f"outcome is {outcome}")
     finally:
-        subprocess.run(["umount", run.path], check=True)
+        unmount(run.path)
 
 
 def not_writable(workshop):
@@ -133,7 +139,7 @@ def not_writable(workshop):
         if code != 74 or "Read-only file system: check the permissions" not in run.said():
             fail(f"a read-only run root: {code}, {run.said()}")
     finally:
-        subprocess.run(["umount", read_only], check=True)
+        unmount(read_only)
 
 
 def hanging_rank(workshop, undisturbed):

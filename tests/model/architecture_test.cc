@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "configs/command_line.h"
 #include "core/error.h"
 #include "tensor/ops.h"
 #include "tests/model/tiny_model.h"
@@ -19,7 +20,6 @@ TEST(Architecture, FlatLayoutHasNoGapsAndSplitsAddUp) {
   }
   EXPECT_EQ(whole, ParameterCount(testing::TinyConfig()));
   configs::ModelConfig even = testing::TinyConfig();
-  even.vocab_size = 38;
   even.ffn = 30;
   const auto even_table = ParameterTable(even);
   for (int tp_index : {0, 1}) {
@@ -28,7 +28,7 @@ TEST(Architecture, FlatLayoutHasNoGapsAndSplitsAddUp) {
   for (const Parameter& p : even_table)
     replicated += p.split.replicated() ? p.split.global.elements() : 0;
   EXPECT_EQ(halves, ParameterCount(even) + replicated);
-  EXPECT_THROW(FlatLayout(table, 0, 2), core::ConfigError);  // 37 tokens do not split
+  EXPECT_THROW(FlatLayout(table, 0, 2), core::ConfigError);  // ffn = 29 does not split
 }
 
 TEST(Architecture, CountsALlamaOfPublishedSize) {
@@ -42,9 +42,54 @@ TEST(Architecture, CountsALlamaOfPublishedSize) {
   EXPECT_EQ(ParameterCount(c), 1100048384);
 }
 
+// Radford et al., 2019; the 1B model of Grattafiori et al., 2024.
+TEST(Architecture, PresetsHaveThePublishedNumbersOfParameters) {
+  const std::vector<std::tuple<std::string, int64_t, int64_t>> published = {
+      {"gpt2_124m", 50257, 124439808},
+      {"gpt2_350m", 50257, 354823168},
+      {"gpt2_774m", 50257, 774030080},
+      {"gpt2_1558m", 50257, 1557611200},
+      {"llama_1b", 128256, 1235814400}};
+  for (const auto& [preset, vocabulary, count] : published) {
+    const std::string file = std::string(MOAT_SOURCE_DIR) + "/configs/" + preset + ".flags";
+    const auto line =
+        configs::CommandLine::Parse("train", {"--flagfile=" + file, "--data=d", "--run=r",
+                                              "--vocab_size=" + std::to_string(vocabulary)});
+    EXPECT_EQ(ParameterCount(configs::TrainConfigFromFlags(line).model), count) << preset;
+  }
+}
+
 TEST(Architecture, OnlyMatricesDecay) {
-  for (const Parameter& p : ParameterTable(testing::TinyConfig())) {
-    EXPECT_EQ(p.decays, p.split.global.rank() == 2) << p.name;
+  for (const configs::ModelConfig& config : testing::TinyFamilies()) {
+    for (const Parameter& p : ParameterTable(config)) {
+      EXPECT_EQ(p.decays, p.split.global.rank() == 2) << p.name;
+    }
+  }
+}
+
+TEST(Architecture, EveryParameterIsInTheIndexOnceOrInAGroupOfNeighbours) {
+  for (const configs::ModelConfig& config : testing::TinyFamilies()) {
+    const auto table = ParameterTable(config);
+    const ParameterIndex index = IndexParameters(config, table);
+    std::vector<int> seen(table.size());
+    const auto mark = [&](int first, int count) {
+      for (int i = 0; first != kAbsent && i < count; ++i) ++seen[static_cast<size_t>(first + i)];
+    };
+    for (const int p : {index.embedding, index.position, index.final_norm, index.final_norm_bias,
+                        config.tie_embeddings ? kAbsent : index.output}) {
+      mark(p, 1);
+    }
+    for (const LayerIndex& at : index.layers) {
+      for (const int p : {at.attention_norm, at.attention_norm_bias, at.wo, at.bo, at.ffn_norm,
+                          at.ffn_norm_bias, at.w_down, at.b_down}) {
+        mark(p, 1);
+      }
+      mark(at.wq, 3);
+      mark(at.bq, 3);
+      mark(at.w_in, at.in_count);
+      mark(at.b_in, at.in_count);
+    }
+    for (size_t p = 0; p < table.size(); ++p) EXPECT_EQ(seen[p], 1) << table[p].name;
   }
 }
 
@@ -52,7 +97,7 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   configs::ModelConfig c = testing::TinyConfig();
   c.seq_len = 4096;
   c.vocab_size = 50000;
-  const ActivationPlan plan = PlanActivations(c, 2, 4);
+  const ActivationPlan plan = PlanActivations(c, {2, 4});
   int64_t end = 0;
   for (const ActivationBuffer& b : plan.buffers) {
     EXPECT_EQ(b.offset % 64, 0);
@@ -62,11 +107,14 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   EXPECT_LE(end, plan.total.value);
   // Attention never holds more than a few tiles of scores a thread, whatever rows and heads; no
   // logits of all positions.
-  EXPECT_LE(plan.at("attention.workspace").elements, 4 * 3 * kAttentionTile * c.seq_len);
+  EXPECT_LE(plan.at("attention.workspace").elements,
+            4 * 2 * (kAttentionTile + c.head_width()) * c.seq_len);
   EXPECT_EQ(plan.at("attention.workspace").elements,
-            tensor::AttentionWorkspace(c.seq_len, kAttentionTile, 4));
+            tensor::AttentionWorkspace(c.seq_len, kAttentionTile, c.head_width(), 4));
   EXPECT_EQ(plan.at("logits").elements, kLossRows * c.vocab_size);
-  EXPECT_EQ(PlanActivations(c, 8, 4).at("logits").elements, kLossRows * c.vocab_size);
+  const ActivationPlan more = PlanActivations(c, {8, 4});
+  EXPECT_EQ(more.at("logits").elements, kLossRows * c.vocab_size);
+  EXPECT_EQ(more.at("gradient.logits").elements, kLossGradientRows * c.vocab_size);
 }
 
 }  // namespace

@@ -11,10 +11,12 @@
 namespace moat::model {
 namespace {
 
-TEST(Generator, TokenByTokenEqualsTheWholeForwardPass) {
-  const configs::ModelConfig config = testing::TinyConfig();
+class GeneratorTest : public ::testing::TestWithParam<configs::ModelConfig> {};
+
+TEST_P(GeneratorTest, TokenByTokenEqualsTheWholeForwardPass) {
+  const configs::ModelConfig& config = GetParam();
   tensor::Stream stream(2);
-  Transformer model(config, 1, false, stream);
+  Transformer model(config, {.max_rows = 1, .with_gradients = false}, stream);
   model.InitializeWeights(3);
   for (int64_t i = 0; i < model.weights().count; ++i) model.weights().as<float>()[i] *= 10;
   testing::ReferenceBatch batch = testing::TinyBatch(config, 1);
@@ -35,6 +37,8 @@ TEST(Generator, TokenByTokenEqualsTheWholeForwardPass) {
   }
   EXPECT_THROW(generator.Feed({1}), core::BugError);
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, GeneratorTest, ::testing::ValuesIn(testing::TinyFamilies()));
 
 TEST(SampleToken, GreedyTakesTheMostLikelyThatIsNotBanned) {
   EXPECT_EQ(SampleToken({1, 5, 3}, {.temperature = 0}, 0, {}), 1);

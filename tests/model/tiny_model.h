@@ -1,6 +1,8 @@
 // A tiny configuration and a batch with packed spans and uneven weights, for tests of the model.
 #pragma once
 
+#include <vector>
+
 #include "configs/model_config.h"
 #include "core/rng.h"
 #include "model/transformer.h"
@@ -18,6 +20,32 @@ inline configs::ModelConfig TinyConfig() {
   c.ffn = 29;
   c.seq_len = 11;
   return c;
+}
+
+// The other family, with what a choice could leave out all there.
+inline configs::ModelConfig TinyGpt2() {
+  configs::ModelConfig c = TinyConfig();
+  c.kv_heads = c.heads;
+  c.norm = configs::Norm::kLayer;
+  c.position = configs::Position::kLearned;
+  c.mlp = configs::Mlp::kGelu;
+  c.tie_embeddings = true;
+  c.bias = true;
+  return c;
+}
+
+// Llama-style with untied and tied embeddings, GPT-2-style, and choices crossed between families.
+inline std::vector<configs::ModelConfig> TinyFamilies() {
+  configs::ModelConfig tied = TinyConfig();
+  tied.tie_embeddings = true;
+  configs::ModelConfig crossed = TinyConfig();  // biases with SwiGLU and RMSNorm
+  crossed.bias = true;
+  configs::ModelConfig unbiased = TinyGpt2();  // LayerNorm without biases, rotary with GELU
+  unbiased.bias = false;
+  unbiased.position = configs::Position::kRotary;
+  unbiased.kv_heads = 2;
+  unbiased.tie_embeddings = false;
+  return {TinyConfig(), tied, TinyGpt2(), crossed, unbiased};
 }
 
 inline ReferenceBatch TinyBatch(const configs::ModelConfig& c, int64_t rows, uint64_t seed = 3) {

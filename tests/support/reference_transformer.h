@@ -50,20 +50,53 @@ class ReferenceTransformer {
     return y;
   }
 
-  Matrix Norm(const Matrix& x, const Matrix& w) const {
+  // x W^T, and the bias where the model has it.
+  Matrix Biased(const Matrix& x, const std::string& weight, const std::string& bias,
+                int64_t in) const {
+    Matrix y = Linear(x, P(weight), in);
+    AddRows(y, bias);
+    return y;
+  }
+
+  void AddRows(Matrix& y, const std::string& bias) const {
+    if (!c_.bias) return;
+    const Matrix& b = P(bias);
+    for (size_t i = 0; i < y.size(); ++i) y[i] += b[i % b.size()];
+  }
+
+  Matrix Norm(const Matrix& x, const std::string& name) const {
+    const Matrix& w = P(name);
+    const bool layer = c_.norm == configs::Norm::kLayer;
     Matrix y = x;
     const size_t width = w.size();
+    const auto n = static_cast<double>(width);
     for (size_t i = 0; i < x.size(); i += width) {
-      double mean = 0;
-      for (size_t j = 0; j < width; ++j) mean += x[i + j] * x[i + j] / static_cast<double>(width);
+      double mean = 0, square = 0;
+      for (size_t j = 0; layer && j < width; ++j) mean += x[i + j] / n;
+      for (size_t j = 0; j < width; ++j) square += (x[i + j] - mean) * (x[i + j] - mean) / n;
       for (size_t j = 0; j < width; ++j)
-        y[i + j] = x[i + j] / std::sqrt(mean + c_.norm_epsilon) * w[j];
+        y[i + j] = (x[i + j] - mean) / std::sqrt(square + c_.norm_epsilon) * w[j];
     }
+    if (layer) AddRows(y, name + ".bias");
     return y;
+  }
+
+  Matrix Mlp(const Matrix& x, const std::string& name) const {
+    Matrix up = Biased(x, name + "w_up", name + "b_up", c_.width);
+    if (c_.mlp == configs::Mlp::kGelu) {
+      for (double& v : up) {
+        v = 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+      }
+    } else {
+      const Matrix gate = Biased(x, name + "w_gate", name + "b_gate", c_.width);
+      for (size_t i = 0; i < up.size(); ++i) up[i] *= gate[i] / (1 + std::exp(-gate[i]));
+    }
+    return Biased(up, name + "w_down", name + "b_down", c_.ffn);
   }
 
   // Rotates q or k [T, heads * d] by each slot's position.
   void Rotary(Matrix& x, int64_t heads, const int32_t* span) const {
+    if (c_.position != configs::Position::kRotary) return;
     const int64_t d = c_.head_width(), half = d / 2;
     for (int64_t t = 0; t < c_.seq_len; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
@@ -118,25 +151,28 @@ class ReferenceTransformer {
       const auto row = P("embedding").begin() + b.tokens[static_cast<size_t>(base + t)] * c_.width;
       x.insert(x.end(), row, row + c_.width);
     }
+    for (size_t i = 0; c_.position == configs::Position::kLearned && i < x.size(); ++i) {
+      const int64_t t = static_cast<int64_t>(i) / c_.width,
+                    feature = static_cast<int64_t>(i) % c_.width;
+      x[i] += P("position")[static_cast<size_t>((t - span[t]) * c_.width + feature)];
+    }
     for (int64_t l = 0; l < c_.layers; ++l) {
       const std::string name = "layers." + std::to_string(l) + ".";
-      const Matrix h = Norm(x, P(name + "attention_norm"));
-      Matrix q = Linear(h, P(name + "attention.wq"), c_.width),
-             k = Linear(h, P(name + "attention.wk"), c_.width);
+      const std::string attention = name + "attention.";
+      const Matrix h = Norm(x, name + "attention_norm");
+      Matrix q = Biased(h, attention + "wq", attention + "bq", c_.width),
+             k = Biased(h, attention + "wk", attention + "bk", c_.width);
       Rotary(q, c_.heads, span);
       Rotary(k, c_.kv_heads, span);
-      const Matrix a = Attend(q, k, Linear(h, P(name + "attention.wv"), c_.width), span);
-      const Matrix o = Linear(a, P(name + "attention.wo"), c_.heads * c_.head_width());
+      const Matrix v = Biased(h, attention + "wv", attention + "bv", c_.width);
+      const Matrix o = Biased(Attend(q, k, v, span), attention + "wo", attention + "bo",
+                              c_.heads * c_.head_width());
       for (size_t i = 0; i < x.size(); ++i) x[i] += o[i];
-      const Matrix f = Norm(x, P(name + "ffn_norm"));
-      Matrix gate = Linear(f, P(name + "ffn.w_gate"), c_.width);
-      const Matrix up = Linear(f, P(name + "ffn.w_up"), c_.width);
-      for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-      const Matrix down = Linear(gate, P(name + "ffn.w_down"), c_.ffn);
+      const Matrix down = Mlp(Norm(x, name + "ffn_norm"), name + "ffn.");
       for (size_t i = 0; i < x.size(); ++i) x[i] += down[i];
     }
     const Matrix logits =
-        Linear(Norm(x, P("final_norm")), P(c_.tie_embeddings ? "embedding" : "output"), c_.width);
+        Linear(Norm(x, "final_norm"), P(c_.tie_embeddings ? "embedding" : "output"), c_.width);
     if (all_logits) all_logits->insert(all_logits->end(), logits.begin(), logits.end());
     double loss = 0;
     for (int64_t t = 0; t < c_.seq_len; ++t) {

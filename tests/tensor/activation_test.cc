@@ -1,62 +1,109 @@
-// SwiGLU, addition and dropout against references.
+// SwiGLU, GELU, addition, dropout and casts against references.
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"
-#include "tests/support/values.h"
+#include "tests/tensor/stored_values.h"
 
 namespace moat::tensor {
 namespace {
 
+using ActivationTest = DTypeTest;
+
 double Silu(double x) { return x / (1 + std::exp(-x)); }
 
-TEST(SwiGlu, ForwardAndGradientEqualReference) {
+TEST_P(ActivationTest, SwiGluAndItsGradientEqualReference) {
   const int64_t rows = 19, width = 37, n = rows * width;
-  const auto gate_up = testing::RandomValues("gu", 2 * n, 4), dy = testing::RandomValues("dy", n);
+  const auto gate_up = RandomStored(dtype, "gu", 2 * n, 4), dy = RandomStored(dtype, "dy", n);
   const auto got = testing::SameForAnyThreads([&](int threads) {
     Stream stream(threads);
-    std::vector<float> y(static_cast<size_t>(3 * n));
-    SwiGlu(HostView(gate_up.data(), 2 * n), HostView(y.data(), n), width, stream);
-    SwiGluGrad(HostView(gate_up.data(), 2 * n), HostView(dy.data(), n),
-               HostView(y.data() + n, 2 * n), width, stream);
-    return y;
+    Stored y(dtype, 3 * n);
+    SwiGlu(gate_up.view(), y.Range(0, n), width, stream);
+    SwiGluGrad(gate_up.view(), dy.view(), y.Range(n, 2 * n), width, stream);
+    return y.floats();
   });
+  const auto x = gate_up.doubles(), dys = dy.doubles();
   std::vector<double> want(static_cast<size_t>(3 * n));
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < width; ++i) {
-      const double g = gate_up[static_cast<size_t>(r * 2 * width + i)],
-                   u = gate_up[static_cast<size_t>(r * 2 * width + width + i)];
-      const double d = dy[static_cast<size_t>(r * width + i)], step = 1e-6;
+      const double g = x[static_cast<size_t>(r * 2 * width + i)],
+                   u = x[static_cast<size_t>(r * 2 * width + width + i)];
+      const double d = dys[static_cast<size_t>(r * width + i)], step = 1e-6;
       want[static_cast<size_t>(r * width + i)] = Silu(g) * u;
       want[static_cast<size_t>(n + r * 2 * width + i)] =
           d * u * (Silu(g + step) - Silu(g - step)) / (2 * step);
       want[static_cast<size_t>(n + r * 2 * width + width + i)] = d * Silu(g);
     }
   }
-  EXPECT_LT(testing::RelativeError(got, want), 1e-6);
+  EXPECT_LT(testing::RelativeError(got, want), Bound(1e-6));
 }
 
-TEST(Add, AddsInPlaceAndCopyCopies) {
+double GeluReference(double v) {
+  return v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+}
+
+TEST_P(ActivationTest, GeluAndItsGradientEqualTheApproximationInF64) {
+  const int64_t n = 40001;
+  const auto x = RandomStored(dtype, "x", n, 6), dy = RandomStored(dtype, "dy", n);
+  const auto got = testing::SameForAnyThreads([&](int threads) {
+    Stream stream(threads);
+    Stored out(dtype, 2 * n);
+    Gelu(x.view(), out.Range(0, n), stream);
+    GeluGrad(x.view(), dy.view(), out.Range(n, n), stream);
+    return out.floats();
+  });
+  const auto xs = x.doubles(), dys = dy.doubles();
+  std::vector<double> want;
+  for (const double v : xs) want.push_back(GeluReference(v));
+  for (size_t i = 0; i < xs.size(); ++i) {
+    const double step = 1e-5;
+    want.push_back((GeluReference(xs[i] + step) - GeluReference(xs[i] - step)) / (2 * step) *
+                   dys[i]);
+  }
+  EXPECT_LT(testing::RelativeError(got, want), Bound(1e-6));
+}
+
+TEST_P(ActivationTest, AddAddsInPlaceAndCopyCopies) {
   Stream stream(2);
-  const auto x = testing::RandomValues("x", 50001), y = testing::RandomValues("y", 50001);
-  std::vector<float> sum = y, copy(x.size());
-  Add(HostView(x.data(), 50001), HostView(sum.data(), 50001), stream);
-  Copy(HostView(x.data(), 50001), HostView(copy.data(), 50001), stream);
-  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(sum[i], y[i] + x[i]);
-  EXPECT_TRUE(testing::SameBits(copy, x));
+  const auto x = RandomStored(dtype, "x", 50001), y = RandomStored(dtype, "y", 50001);
+  Stored sum(dtype, y.floats()), copy(dtype, 50001);
+  Add(x.view(), sum.view(), stream);
+  Copy(x.view(), copy.view(), stream);
+  const auto xs = x.floats(), ys = y.floats(), got = sum.floats();
+  std::vector<float> want;
+  for (size_t i = 0; i < xs.size(); ++i) want.push_back(ys[i] + xs[i]);
+  EXPECT_TRUE(testing::SameBits(got, Stored(dtype, want).floats()));
+  EXPECT_TRUE(testing::SameBits(copy.floats(), xs));
 }
 
-std::vector<float> DroppedOnes(uint64_t key, std::vector<uint64_t> samples, int64_t seq_len,
-                               int64_t width, float rate, int threads) {
+TEST(Cast, RoundsToNearestEvenAndWidensExactly) {
+  const auto values = testing::RandomValues("x", 40001, 1e3f);
+  std::vector<float> x = {0.0f, -0.0f, 1e-40f, INFINITY, -INFINITY, 3.4e38f, NAN};
+  for (const uint32_t half : {0x3f808000u, 0x3f818000u, 0x3f808001u, 0xff7fffffu, 0x7f800001u}) {
+    x.push_back(std::bit_cast<float>(half));  // ties, above a tie, the largest number, a quiet NaN
+  }
+  x.insert(x.end(), values.begin(), values.end());
+  const auto n = static_cast<int64_t>(x.size());
+  Stream stream(2);
+  Stored rounded(core::DType::kBF16, n), wide(core::DType::kF32, n);
+  Cast(HostView(std::as_const(x).data(), n), rounded.view(), stream);
+  Cast(rounded.view(), wide.view(), stream);
+  for (size_t i = 0; i < x.size(); ++i) {
+    ASSERT_EQ(rounded.view().as<core::BFloat16>()[i].bits, core::BFloat16(x[i]).bits) << x[i];
+  }
+  EXPECT_TRUE(testing::SameBits(wide.floats(), rounded.floats()));
+}
+
+std::vector<float> DroppedOnes(core::DType dtype, uint64_t key, std::vector<uint64_t> samples,
+                               int64_t seq_len, int64_t width, float rate, int threads) {
   Stream stream(threads);
-  std::vector<float> x(samples.size() * static_cast<size_t>(seq_len * width), 1.0f);
-  Dropout(HostView(x.data(), static_cast<int64_t>(x.size())), width,
-          {key, samples.data(), seq_len, rate}, stream);
-  return x;
+  Stored x(dtype, std::vector<float>(samples.size() * static_cast<size_t>(seq_len * width), 1.0f));
+  Dropout(x.view(), width, {key, samples.data(), seq_len, rate}, stream);
+  return x.floats();
 }
 
-TEST(Dropout, DropsTheRateAndKeepsTheMean) {
-  const auto x = testing::SameForAnyThreads([](int threads) {
-    return DroppedOnes(5, {1, 2, 3, 4}, 64, 101, 0.2f, threads);
+TEST_P(ActivationTest, DropoutDropsTheRateAndKeepsTheMean) {
+  const auto x = testing::SameForAnyThreads([&](int threads) {
+    return DroppedOnes(dtype, 5, {1, 2, 3, 4}, 64, 101, 0.2f, threads);
   });
   double dropped = 0, sum = 0;
   for (const float value : x) {
@@ -68,13 +115,33 @@ TEST(Dropout, DropsTheRateAndKeepsTheMean) {
   EXPECT_NEAR(sum / n, 1, 0.02);
 }
 
-TEST(Dropout, MaskFollowsTheSampleNotTheRow) {
-  const auto ab = DroppedOnes(5, {7, 9}, 16, 40, 0.5f, 1),
-             ba = DroppedOnes(5, {9, 7}, 16, 40, 0.5f, 1);
+TEST_P(ActivationTest, DropoutMaskFollowsTheSampleNotTheRow) {
+  const auto ab = DroppedOnes(dtype, 5, {7, 9}, 16, 40, 0.5f, 1),
+             ba = DroppedOnes(dtype, 5, {9, 7}, 16, 40, 0.5f, 1);
   const auto half = static_cast<std::ptrdiff_t>(ab.size() / 2);
   EXPECT_TRUE(std::equal(ab.begin(), ab.begin() + half, ba.begin() + half));
   EXPECT_FALSE(std::equal(ab.begin(), ab.begin() + half, ba.begin()));
-  EXPECT_FALSE(testing::SameBits(ab, DroppedOnes(6, {7, 9}, 16, 40, 0.5f, 1)));
+  EXPECT_FALSE(testing::SameBits(ab, DroppedOnes(dtype, 6, {7, 9}, 16, 40, 0.5f, 1)));
+}
+
+TEST(Dropout, MaskIsTheSameInEveryDType) {
+  const auto f32 = DroppedOnes(core::DType::kF32, 5, {7, 9}, 16, 40, 0.5f, 1),
+             bf16 = DroppedOnes(core::DType::kBF16, 5, {7, 9}, 16, 40, 0.5f, 1);
+  EXPECT_TRUE(testing::SameBits(f32, bf16));  // factors of 0 and 2 are exact in both
+}
+
+TEST_P(ActivationTest, AddDropoutEqualsDropoutThenAdd) {
+  const int64_t width = 13, rows = 8, n = rows * width;
+  const std::vector<uint64_t> samples = {3, 4};
+  const auto x = RandomStored(dtype, "x", n), branch = RandomStored(dtype, "b", n);
+  for (const float rate : {0.0f, 0.5f}) {  // kept values are doubled, which rounds nothing
+    Stream stream;
+    Stored y(dtype, n), dropped(dtype, branch.floats());
+    AddDropout(x.view(), branch.view(), y.view(), width, {1, samples.data(), 4, rate}, stream);
+    Dropout(dropped.view(), width, {1, samples.data(), 4, rate}, stream);
+    Add(x.view(), dropped.view(), stream);
+    EXPECT_TRUE(testing::SameBits(y.floats(), dropped.floats()));
+  }
 }
 
 TEST(AddDropout, EqualsDropoutThenAdd) {
@@ -90,6 +157,8 @@ TEST(AddDropout, EqualsDropoutThenAdd) {
     for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], x[i] + want[i]);
   }
 }
+
+MOAT_EVERY_DTYPE(ActivationTest);
 
 }  // namespace
 }  // namespace moat::tensor

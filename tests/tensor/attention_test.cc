@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"
-#include "tests/support/values.h"
+#include "tests/tensor/stored_values.h"
 
 namespace moat::tensor {
 namespace {
@@ -65,41 +65,47 @@ std::vector<double> Reference(const Problem& p, const std::vector<double>& qkv) 
 }
 
 // out and, with `dout`, dqkv behind it.
-std::vector<float> RunAttention(const Problem& p, const std::vector<float>* dout, int threads) {
+std::vector<float> RunAttention(const Problem& p, core::DType dtype, const std::vector<float>* dout,
+                                int threads) {
   Stream stream(threads);
   const auto& s = p.shape;
-  std::vector<float> out(static_cast<size_t>(p.out_count())),
-      log_sum(static_cast<size_t>(p.tokens() * s.heads));
-  std::vector<float> workspace(static_cast<size_t>(AttentionWorkspace(s.seq_len, s.tile, threads)));
-  const auto n = [](const auto& v) { return static_cast<int64_t>(v.size()); };
-  const ConstView spans = HostView(p.span_start.data(), p.tokens()),
-                  qkv = HostView(p.qkv.data(), n(p.qkv));
-  Attention(s, spans, qkv, HostView(out.data(), n(out)), HostView(log_sum.data(), n(log_sum)),
-            HostView(workspace.data(), n(workspace)), stream);
+  const Stored qkv(dtype, p.qkv);
+  Stored out(dtype, p.out_count()), log_sum(core::DType::kF32, p.tokens() * s.heads);
+  Stored workspace(core::DType::kF32, AttentionWorkspace(s.seq_len, s.tile, s.head_width, threads));
+  const ConstView spans = HostView(p.span_start.data(), p.tokens());
+  Attention(s, spans, qkv.view(), out.view(), log_sum.view(), workspace.view(), stream);
+  std::vector<float> both = out.floats();
   if (dout) {
-    std::vector<float> dqkv(p.qkv.size(), NAN);  // every element must be written
-    AttentionGrad(s, spans, qkv, HostView(out.data(), n(out)), HostView(log_sum.data(), n(log_sum)),
-                  HostView(dout->data(), n(*dout)), HostView(dqkv.data(), n(dqkv)),
-                  HostView(workspace.data(), n(workspace)), stream);
-    out.insert(out.end(), dqkv.begin(), dqkv.end());
+    const Stored gradient(dtype, *dout);
+    Stored dqkv(dtype, qkv.count());
+    AttentionGrad(s, spans, qkv.view(), out.view(), log_sum.view(), gradient.view(), dqkv.view(),
+                  workspace.view(), stream);
+    const std::vector<float> values = dqkv.floats();
+    both.insert(both.end(), values.begin(), values.end());
   }
-  return out;
+  return both;
 }
 
-TEST(Attention, EqualsReferenceForOddSizesAndGroups) {
-  for (const Problem& p : {MakeProblem(2, 1, 1, 1, 4, 64), MakeProblem(2, 67, 4, 2, 6, 64),
-                           MakeProblem(3, 130, 3, 1, 10, 64), MakeProblem(2, 29, 2, 2, 16, 8)}) {
-    const auto got =
-        testing::SameForAnyThreads([&](int threads) { return RunAttention(p, nullptr, threads); });
-    EXPECT_LT(testing::RelativeError(got, Reference(p, {p.qkv.begin(), p.qkv.end()})), 2e-6);
+using AttentionTest = DTypeTest;
+
+TEST_P(AttentionTest, EqualsReferenceForOddSizesAndGroups) {
+  for (Problem p : {MakeProblem(2, 1, 1, 1, 4, 64), MakeProblem(2, 67, 4, 2, 6, 64),
+                    MakeProblem(3, 130, 3, 1, 10, 64), MakeProblem(2, 29, 2, 2, 16, 8),
+                    MakeProblem(2, 200, 2, 2, 64, 64), MakeProblem(2, 129, 4, 2, 32, 64)}) {
+    p.qkv = Stored(dtype, p.qkv).floats();
+    const auto got = testing::SameForAnyThreads(
+        [&](int threads) { return RunAttention(p, dtype, nullptr, threads); });
+    EXPECT_LT(testing::RelativeError(got, Reference(p, {p.qkv.begin(), p.qkv.end()})),
+              Bound(2e-6, 4e-3));
   }
 }
 
-TEST(AttentionGrad, EqualsFiniteDifferences) {
-  for (const Problem& p : {MakeProblem(2, 9, 2, 1, 4, 4), MakeProblem(2, 13, 4, 2, 6, 64)}) {
-    const auto dout = testing::RandomValues("dout", p.out_count());
-    auto both =
-        testing::SameForAnyThreads([&](int threads) { return RunAttention(p, &dout, threads); });
+TEST_P(AttentionTest, GradientEqualsFiniteDifferences) {
+  for (Problem p : {MakeProblem(2, 9, 2, 1, 4, 4), MakeProblem(2, 13, 4, 2, 6, 64)}) {
+    p.qkv = Stored(dtype, p.qkv).floats();
+    const auto dout = RandomStored(dtype, "dout", p.out_count()).floats();
+    auto both = testing::SameForAnyThreads(
+        [&](int threads) { return RunAttention(p, dtype, &dout, threads); });
     both.erase(both.begin(), both.begin() + p.out_count());
     std::vector<double> qkv(p.qkv.begin(), p.qkv.end()), want;
     const auto loss = [&] {
@@ -116,46 +122,48 @@ TEST(AttentionGrad, EqualsFiniteDifferences) {
       want.push_back((up - loss()) / (2 * step));
       value = keep;
     }
-    EXPECT_LT(testing::RelativeError(both, want), 1e-5);
+    EXPECT_LT(testing::RelativeError(both, want), Bound(1e-5, 6e-3));
   }
 }
 
-TEST(Attention, SlotsOfAnotherSpanDoNotMatter) {
+TEST_P(AttentionTest, SlotsOfAnotherSpanDoNotMatter) {
   Problem p = MakeProblem(2, 40, 2, 1, 8, 16);
-  const auto before = RunAttention(p, nullptr, 1);
+  const auto before = RunAttention(p, dtype, nullptr, 1);
   const int64_t stride = 4 * 8;
   const int32_t last_start = p.span_start.back();
   for (int64_t i = 0; i < last_start * stride; ++i)
     p.qkv[static_cast<size_t>(40 * stride + i)] += 1;  // row 1, slots before
-  const auto after = RunAttention(p, nullptr, 1);
+  const auto after = RunAttention(p, dtype, nullptr, 1);
   for (size_t i = before.size() - 8; i < before.size(); ++i) EXPECT_EQ(before[i], after[i]);
 }
 
 TEST(Attention, WorkspaceIsOfTheOrderOfOneTileOfScores) {
   const int64_t seq_len = 4096;
   for (const int threads : {1, 8}) {
-    const int64_t elements = AttentionWorkspace(seq_len, 64, threads);
-    EXPECT_LE(elements, threads * 3 * 64 * seq_len);  // far below seq_len^2 = 16.8M for one head
+    const int64_t elements = AttentionWorkspace(seq_len, 64, 64, threads);
+    EXPECT_LE(elements, threads * 4 * 64 * seq_len);  // far below seq_len^2 = 16.8M for one head
   }
 }
 
-TEST(AttentionCached, EqualsTheLastSlotOfTheWhole) {
-  Problem p = MakeProblem(1, 23, 4, 2, 8, 64);
-  const auto whole = RunAttention(p, nullptr, 1);
+TEST_P(AttentionTest, CachedEqualsTheLastSlotOfTheWhole) {
+  const Problem p = MakeProblem(1, 23, 4, 2, 8, 64);
+  const auto whole = RunAttention(p, dtype, nullptr, 1);
   const int64_t stride = 8 * 8, kv = 2 * 8, length = 23;
-  std::vector<float> keys, values, out(32);
+  std::vector<float> q(p.qkv.end() - stride, p.qkv.end() - 2 * kv), keys, values;
   for (int64_t t = 0; t < length; ++t) {
     const float* row = p.qkv.data() + t * stride;
     keys.insert(keys.end(), row + 32, row + 32 + kv);
     values.insert(values.end(), row + 32 + kv, row + 32 + 2 * kv);
   }
   Stream stream(2);
-  AttentionCached(HostView(std::as_const(p.qkv).data() + 22 * stride, 32),
-                  HostView(std::as_const(keys).data(), length * kv),
-                  HostView(std::as_const(values).data(), length * kv), HostView(out.data(), 32), 4,
-                  2, 8, stream);
-  EXPECT_LT(testing::RelativeError(out, std::vector<float>(whole.end() - 32, whole.end())), 1e-6);
+  Stored out(dtype, 32);
+  AttentionCached(Stored(dtype, q).view(), Stored(dtype, keys).view(), Stored(dtype, values).view(),
+                  out.view(), 4, 2, 8, stream);
+  EXPECT_LT(testing::RelativeError(out.floats(), std::vector<float>(whole.end() - 32, whole.end())),
+            Bound(1e-6, 4e-3));
 }
+
+MOAT_EVERY_DTYPE(AttentionTest);
 
 }  // namespace
 }  // namespace moat::tensor

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"
-#include "tests/support/values.h"
+#include "tests/tensor/stored_values.h"
 
 namespace moat::tensor {
 namespace {
@@ -30,46 +30,108 @@ std::vector<double> Reference(const Case& c, const std::vector<float>& a,
   return out;
 }
 
-TEST(MatMul, EveryLayoutEqualsTheReferenceAndAnyThreads) {
-  const std::vector<Case> cases = {{false, true, 5, 7, 3},     {false, false, 1, 129, 17},
-                                   {true, false, 33, 65, 300}, {false, true, 515, 259, 31},
-                                   {true, true, 13, 130, 64},  {true, false, 64, 64, 4096}};
-  for (const Case& c : cases) {
-    const auto a = testing::RandomValues("a", c.m * c.k), b = testing::RandomValues("b", c.k * c.n);
-    const auto start = testing::RandomValues("c", c.m * c.n);
+// The element types of the operands and of c.
+struct Types {
+  core::DType operands, result;
+};
+
+class MatMulTest : public ::testing::TestWithParam<Types> {
+ protected:
+  core::DType operands = GetParam().operands, result = GetParam().result;
+  double bound = result == core::DType::kF32 ? 1e-6 : 2.5e-3;
+
+  // op(a) op(b), onto `start` with `accumulate`, for 1 to 4 threads.
+  std::vector<float> Run(const Case& c, const Stored& a, const Stored& b, const Stored& start,
+                         const Stored* bias, bool accumulate) {
+    return testing::SameForAnyThreads([&](int threads) {
+      Stream stream(threads);
+      Stored out(result, accumulate ? start.floats() : Stored(result, c.m * c.n).floats());
+      MatMul(c.trans_a, c.trans_b, c.m, c.n, c.k, a.view(), b.view(),
+             bias ? bias->view() : ConstView{}, out.view(), accumulate, stream);
+      return out.floats();
+    });
+  }
+};
+
+const std::vector<Case>& Cases() {
+  static const std::vector<Case> cases = {
+      {false, true, 5, 7, 3},      {false, false, 1, 129, 17}, {true, false, 33, 65, 300},
+      {false, true, 515, 259, 31}, {true, true, 13, 130, 64},  {true, false, 64, 64, 4096},
+      {true, false, 130, 770, 40}, {false, true, 1, 1, 1},     {true, true, 1, 3, 1}};
+  return cases;
+}
+
+TEST_P(MatMulTest, EveryLayoutEqualsTheReferenceAndAnyThreads) {
+  for (const Case& c : Cases()) {
+    const auto a = RandomStored(operands, "a", c.m * c.k),
+               b = RandomStored(operands, "b", c.k * c.n);
+    const auto start = RandomStored(result, "c", c.m * c.n);
     for (const bool accumulate : {false, true}) {
-      const auto got = testing::SameForAnyThreads([&](int threads) {
-        Stream stream(threads);
-        std::vector<float> out = start;
-        MatMul(c.trans_a, c.trans_b, c.m, c.n, c.k, HostView(a.data(), c.m * c.k),
-               HostView(b.data(), c.k * c.n), HostView(out.data(), c.m * c.n), accumulate, stream);
-        return out;
-      });
-      EXPECT_LT(testing::RelativeError(got, Reference(c, a, b, start, accumulate)), 1e-6);
+      const auto got = Run(c, a, b, start, nullptr, accumulate);
+      EXPECT_LT(testing::RelativeError(
+                    got, Reference(c, a.floats(), b.floats(), start.floats(), accumulate)),
+                bound);
     }
   }
 }
 
-TEST(MatMul, SameBitsForAnyThreadsAtModelShapes) {
-  for (const auto& [m, n, k] :
-       {std::tuple{1024, 768, 704}, std::tuple{256, 64, 1024}, std::tuple{704, 256, 1024}}) {
-    const auto a = testing::RandomValues("a", int64_t{m} * k),
-               b = testing::RandomValues("b", int64_t{k} * n);
-    testing::SameForAnyThreads([&, m = m, n = n, k = k](int threads) {
-      Stream stream(threads);
-      std::vector<float> out(static_cast<size_t>(m) * static_cast<size_t>(n));
-      MatMul(false, false, m, n, k, HostView(a.data(), int64_t{m} * k),
-             HostView(b.data(), int64_t{k} * n), HostView(out.data(), int64_t{m} * n), false,
-             stream);
-      return out;
-    });
+TEST_P(MatMulTest, ProductsOfSmallIntegersAreExact) {
+  for (const Case& c : Cases()) {
+    if (c.k > 300) continue;
+    std::vector<float> a, b, bias;
+    for (int64_t i = 0; i < c.m * c.k; ++i) a.push_back(static_cast<float>(i * 7 % 5 - 2));
+    for (int64_t i = 0; i < c.k * c.n; ++i) b.push_back(i * 5 % 17 == 0 ? 1.0f : 0.0f);
+    for (int64_t i = 0; i < c.n; ++i) bias.push_back(static_cast<float>(i % 7));
+    const Stored a_stored(operands, a), b_stored(operands, b), bias_stored(operands, bias);
+    const std::vector<float> zero(static_cast<size_t>(c.m * c.n));
+    const auto want = Reference(c, a, b, zero, false);
+    const auto got = Run(c, a_stored, b_stored, Stored(result, zero), &bias_stored, false);
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(static_cast<double>(got[i]),
+                want[i] + static_cast<double>(bias[i % static_cast<size_t>(c.n)]));
+    }
   }
 }
+
+TEST_P(MatMulTest, SameBitsForAnyThreadsAtModelShapes) {
+  for (const auto& c : {Case{false, false, 1024, 768, 704}, Case{false, false, 256, 64, 1024},
+                        Case{false, false, 704, 256, 1024}, Case{true, false, 768, 512, 1024}}) {
+    const auto a = RandomStored(operands, "a", c.m * c.k),
+               b = RandomStored(operands, "b", c.k * c.n);
+    Run(c, a, b, a, nullptr, false);
+  }
+}
+
+TEST_P(MatMulTest, ABiasIsAddedToEveryRow) {
+  const Case c{false, true, 515, 259, 31};
+  const auto a = RandomStored(operands, "a", c.m * c.k), b = RandomStored(operands, "b", c.k * c.n),
+             bias = RandomStored(operands, "bias", c.n);
+  const auto plain = Run(c, a, b, a, nullptr, false), got = Run(c, a, b, a, &bias, false);
+  const auto add = bias.floats();
+  std::vector<double> want;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const float sum = plain[i] + add[i % static_cast<size_t>(c.n)];
+    want.push_back(static_cast<double>(sum));
+    if (operands == core::DType::kF32) {
+      ASSERT_EQ(got[i], sum);
+    }
+  }
+  EXPECT_LT(testing::RelativeError(got, want), bound);
+}
+
+INSTANTIATE_TEST_SUITE_P(DTypes, MatMulTest,
+                         ::testing::Values(Types{core::DType::kF32, core::DType::kF32},
+                                           Types{core::DType::kBF16, core::DType::kBF16},
+                                           Types{core::DType::kBF16, core::DType::kF32}),
+                         [](const auto& info) {
+                           return std::string(Name(info.param.operands)) + "_to_" +
+                                  Name(info.param.result);
+                         });
 
 TEST(MatMul, WrongExtentsAreABug) {
   Stream stream;
   std::vector<float> x(6), out(4);
-  EXPECT_THROW(MatMul(false, false, 2, 2, 4, HostView(x.data(), 6), HostView(x.data(), 6),
+  EXPECT_THROW(MatMul(false, false, 2, 2, 4, HostView(x.data(), 6), HostView(x.data(), 6), {},
                       HostView(out.data(), 4), false, stream),
                core::BugError);
 }

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"
-#include "tests/support/values.h"
+#include "tests/tensor/stored_values.h"
 
 namespace moat::tensor {
 namespace {
@@ -20,50 +20,49 @@ std::vector<double> Reference(const std::vector<double>& x, const std::vector<do
   return y;
 }
 
-std::vector<double> Wide(const std::vector<float>& values) {
-  return {values.begin(), values.end()};
-}
-
-class NormTest : public ::testing::TestWithParam<int64_t> {};
+class NormTest : public ::testing::TestWithParam<std::tuple<core::DType, int64_t>> {
+ protected:
+  core::DType dtype = std::get<0>(GetParam());
+  int64_t width = std::get<1>(GetParam());
+  double Bound(double f32) const { return dtype == core::DType::kF32 ? f32 : 2.5e-3; }
+};
 
 TEST_P(NormTest, ForwardEqualsReference) {
-  const int64_t width = GetParam(), rows = 37;
-  const auto x = testing::RandomValues("x", rows * width, 3),
-             weight = testing::RandomValues("w", width);
+  const int64_t rows = 37;
+  const auto x = RandomStored(dtype, "x", rows * width, 3),
+             weight = RandomStored(dtype, "w", width);
   const auto y = testing::SameForAnyThreads([&](int threads) {
     Stream stream(threads);
-    std::vector<float> out(x.size()), inverse(static_cast<size_t>(rows));
-    RmsNorm(HostView(x.data(), rows * width), HostView(weight.data(), width),
-            HostView(out.data(), rows * width), HostView(inverse.data(), rows), 1e-5, stream);
-    return out;
+    Stored out(dtype, x.count()), inverse(core::DType::kF32, rows);
+    RmsNorm(x.view(), weight.view(), out.view(), inverse.view(), 1e-5, stream);
+    return out.floats();
   });
-  EXPECT_LT(testing::RelativeError(y, Reference(Wide(x), Wide(weight), 1e-5)), 1e-6);
+  EXPECT_LT(testing::RelativeError(y, Reference(x.doubles(), weight.doubles(), 1e-5)), Bound(1e-6));
 }
 
 TEST_P(NormTest, GradientEqualsFiniteDifferences) {
-  const int64_t width = GetParam(), rows = 5;
-  const auto x = testing::RandomValues("x", rows * width, 2),
-             weight = testing::RandomValues("w", width);
-  const auto dy = testing::RandomValues("dy", rows * width);
+  const int64_t rows = 5;
+  const auto x = RandomStored(dtype, "x", rows * width, 2),
+             weight = RandomStored(dtype, "w", width);
+  const auto dy = RandomStored(dtype, "dy", rows * width);
   const auto got = testing::SameForAnyThreads([&](int threads) {
     Stream stream(threads);
-    std::vector<float> y(x.size()), inverse(static_cast<size_t>(rows)),
-        out(x.size() + weight.size());
-    RmsNorm(HostView(x.data(), rows * width), HostView(weight.data(), width),
-            HostView(y.data(), rows * width), HostView(inverse.data(), rows), 1e-5, stream);
-    RmsNormGrad(HostView(x.data(), rows * width), HostView(weight.data(), width),
-                HostView(std::as_const(inverse).data(), rows), HostView(dy.data(), rows * width),
-                HostView(out.data(), rows * width), HostView(out.data() + x.size(), width), false,
+    Stored dx(dtype, x.count()), inverse(core::DType::kF32, rows), dw(core::DType::kF32, width);
+    RmsNorm(x.view(), weight.view(), dx.view(), inverse.view(), 1e-5, stream);
+    RmsNormGrad(x.view(), weight.view(), inverse.view(), dy.view(), dx.view(), dw.view(), false,
                 stream);
+    std::vector<float> out = dx.floats(), weights = dw.floats();
+    out.insert(out.end(), weights.begin(), weights.end());
     return out;
   });
+  const auto dys = dy.doubles();
   const auto loss = [&](const std::vector<double>& xs, const std::vector<double>& ws) {
     const auto y = Reference(xs, ws, 1e-5);
     double sum = 0;
-    for (size_t i = 0; i < y.size(); ++i) sum += y[i] * static_cast<double>(dy[i]);
+    for (size_t i = 0; i < y.size(); ++i) sum += y[i] * dys[i];
     return sum;
   };
-  std::vector<double> xs = Wide(x), ws = Wide(weight), want;
+  std::vector<double> xs = x.doubles(), ws = weight.doubles(), want;
   const double step = 1e-5;
   for (std::vector<double>* values : {&xs, &ws}) {
     for (double& value : *values) {
@@ -75,10 +74,13 @@ TEST_P(NormTest, GradientEqualsFiniteDifferences) {
       value = keep;
     }
   }
-  EXPECT_LT(testing::RelativeError(got, want), 1e-5);
+  EXPECT_LT(testing::RelativeError(got, want), Bound(1e-5));
 }
 
-INSTANTIATE_TEST_SUITE_P(Widths, NormTest, ::testing::Values(1, 7, 16, 65, 256));
+INSTANTIATE_TEST_SUITE_P(Widths, NormTest,
+                         ::testing::Combine(::testing::Values(core::DType::kF32,
+                                                              core::DType::kBF16),
+                                            ::testing::Values(1, 7, 16, 65, 256)));
 
 TEST(NormGrad, AccumulatesAndMayOverwriteItsInput) {
   const int64_t width = 33, rows = 9, n = rows * width;

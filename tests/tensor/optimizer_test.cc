@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tensor/ops.h"
-#include "tests/support/values.h"
+#include "tests/tensor/stored_values.h"
 
 namespace moat::tensor {
 namespace {
@@ -32,11 +32,31 @@ TEST(AdamW, ThreeStepsEqualTheAlgorithmInF64) {
              static_cast<float>(1 - std::pow(b1, t)), static_cast<float>(1 - std::pow(b2, t)),
              static_cast<float>(scale)},
             HostView(g.data(), n), HostView(m1.data(), n), HostView(m2.data(), n),
-            HostView(weight.data(), n), stream);
+            HostView(weight.data(), n), {}, stream);
     }
     return weight;
   });
   EXPECT_LT(testing::RelativeError(got, w), 1e-6);
+}
+
+TEST(AdamW, RoundedIsTheNewWeightRoundedAndChangesNothingElse) {
+  const int64_t n = 33001;
+  const AdamWStep step{1e-2f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 0.5f};
+  const auto run = [&](Stored* rounded, int threads) {
+    Stream stream(threads);
+    auto weight = RandomStored(core::DType::kF32, "w", n),
+         m1 = RandomStored(core::DType::kF32, "m", n),
+         m2 = Stored(core::DType::kF32, std::vector<float>(static_cast<size_t>(n), 0.25f));
+    AdamW(step, RandomStored(core::DType::kF32, "g", n).view(), m1.view(), m2.view(), weight.view(),
+          rounded ? rounded->view() : View{}, stream);
+    return weight.floats();
+  };
+  const auto plain = run(nullptr, 1);
+  for (const int threads : {1, 2, 3, 4}) {
+    Stored rounded(core::DType::kBF16, n);
+    EXPECT_TRUE(testing::SameBits(run(&rounded, threads), plain));
+    EXPECT_TRUE(testing::SameBits(rounded.floats(), Stored(core::DType::kBF16, plain).floats()));
+  }
 }
 
 TEST(SumOfSquares, IsExactForSmallIntegersAndTheSameForAnyThreads) {

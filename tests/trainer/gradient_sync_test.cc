@@ -13,14 +13,17 @@ namespace {
 
 constexpr int64_t kCount = 5003;
 
-std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, uint64_t* received = nullptr) {
+std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, uint64_t* received = nullptr,
+                          comm::Order order = comm::Order::kTree) {
   std::vector<float> result;
   std::mutex mutex;
   comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
-    const auto plan = parallel::MakeCanonicalWays(micro_batches, 1, dp, ways);
+    const auto plan = order == comm::Order::kAny
+                          ? parallel::MakeFastWays(micro_batches, 1, dp)
+                          : parallel::MakeCanonicalWays(micro_batches, 1, dp, ways);
     tensor::Tensor gradients(kCount, core::DType::kF32);
     tensor::Stream stream;
-    GradientSync sync(gradients.view(), 1, plan, data);
+    GradientSync sync(gradients.view(), 1, plan, order, data);
     const uint64_t before = data.traffic().received_bytes;
     for (int64_t i = 0; i < plan.micro_batches_per_rank(); ++i) {
       const int64_t number = data.rank() * plan.micro_batches_per_rank() + i;
@@ -55,6 +58,15 @@ TEST(GradientSync, AnotherOrderHasOtherBits) {  // the guard above can fail
   EXPECT_FALSE(testing::SameBits(Reduce(1, 16, 8), Reduce(1, 16, 4)));
 }
 
+TEST(GradientSync, FastSumsAreTheSameNumbersForAnyDp) {
+  const auto canonical = Reduce(1, 12, 4);
+  for (const int dp : {1, 2, 3, 4, 6}) {
+    const auto fast = Reduce(dp, 12, 0, nullptr, comm::Order::kAny);
+    EXPECT_LT(testing::RelativeError(fast, canonical), 1e-6) << "dp=" << dp;
+  }
+  EXPECT_THROW(parallel::MakeFastWays(12, 1, 5), core::ConfigError);
+}
+
 TEST(GradientSync, NoRankReceivesMoreThanLogDpGradients) {
   for (const int dp : {2, 4, 8}) {
     uint64_t received = 0;
@@ -69,7 +81,8 @@ TEST(GradientSync, AForgottenParameterIsABug) {
   comm::ThreadGroup::Run(1, [&](comm::Communicator& data) {
     tensor::Tensor gradients(kCount, core::DType::kF32);
     tensor::Stream stream;
-    GradientSync sync(gradients.view(), 2, parallel::MakeCanonicalWays(1, 1, 1, 0), data);
+    GradientSync sync(gradients.view(), 2, parallel::MakeCanonicalWays(1, 1, 1, 0),
+                      comm::Order::kTree, data);
     sync.OnGradReady(0);
     EXPECT_THROW(sync.FinishMicroBatch(stream), core::BugError);
   });

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "checkpoint/manifest/line.h"
+#include "comm/grid.h"
 #include "comm/self.h"
 #include "comm/threads.h"
 #include "core/durable_file.h"
@@ -17,6 +18,7 @@
 #include "tests/support/temporary_directory.h"
 #include "tests/support/values.h"
 #include "trainer/run_data.h"
+#include "trainer/usable_dtype.h"
 
 namespace moat::trainer {
 namespace {
@@ -84,15 +86,18 @@ class TrainerTest : public ::testing::Test {
     double validation = 0;
   };
 
-  static End Train(const TrainerOptions& options, int dp, int threads) {
+  // Weights and moments are those of data ranks' tensor rank 0 when tp > 1.
+  static End Train(const TrainerOptions& options, int dp, int threads, int tp = 1) {
     End end;
     std::mutex mutex;
     core::MakeDirectories(options.layout.root);
-    comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
+    comm::ThreadGroup::Run(dp * tp, [&](comm::Communicator& world) {
       tensor::Stream stream(threads);
-      Trainer trainer(options, data, stream);
+      const auto groups = comm::MakeGrid(world, parallel::ProcessGrid(world.size(), dp, tp));
+      Trainer trainer(options, {world, *groups.data, *groups.tensor}, stream);
       const core::ExitCode code = trainer.Run();
       const std::lock_guard lock(mutex);
+      if (groups.tensor->rank() != 0) return;
       std::vector<float> state;
       for (const tensor::View view : {trainer.model().weights(), trainer.optimizer().moment1(),
                                       trainer.optimizer().moment2()}) {
@@ -161,6 +166,86 @@ TEST_F(TrainerTest, StoppedAndResumedOnAnotherGridEndsWithTheSameBits) {
   }
 }
 
+TEST(UsableDType, ARankThatLacksInstructionsIsNamedAndFallsBackOnlyWhenAsked) {
+  comm::ThreadGroup::Run(2, [](comm::Communicator& world) {
+    const auto bf16 = core::DType::kBF16;
+    const std::string missing = world.rank() == 1 ? "avx512_bf16 or amx_bf16" : "";
+    EXPECT_EQ(UsableDType(bf16, false, "", world), bf16);
+    EXPECT_EQ(UsableDType(bf16, true, missing, world), core::DType::kF32);
+    try {
+      UsableDType(bf16, false, missing, world);
+      ADD_FAILURE() << "bf16 was accepted";
+    } catch (const core::ConfigError& error) {
+      for (const char* word : {"--dtype=bf16", "rank 1", "avx512_bf16", "--dtype_fallback"}) {
+        EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+      }
+    }
+  });
+}
+
+// Master weights, gradients and moments are f32: what holds for bits in f32 holds in bf16, for both
+// families.
+TEST_F(TrainerTest, InBf16GridsAndResumesKeepTheBitsAndTheLossFollowsF32) {
+  for (const bool gpt2 : {false, true}) {
+    const testing::TemporaryDirectory runs;
+    const auto options_for = [&](const std::string& name, core::DType dtype) {
+      TrainerOptions options = Options(runs / name);
+      options.config.dtype = dtype;
+      options.config.steps = 40;
+      if (gpt2) {
+        options.config.model.norm = configs::Norm::kLayer;
+        options.config.model.position = configs::Position::kLearned;
+        options.config.model.mlp = configs::Mlp::kGelu;
+        options.config.model.bias = true;
+        options.config.model.tie_embeddings = true;
+        options.config.model.kv_heads = options.config.model.heads;
+      }
+      return options;
+    };
+    const End wide = Train(options_for("f32", core::DType::kF32), 1, 2);
+    const End one = Train(options_for("one", core::DType::kBF16), 1, 1);
+    ASSERT_EQ(one.losses.size(), 40u);
+    EXPECT_LT(one.losses.back(), 0.8 * one.losses.front());
+    EXPECT_NEAR(one.validation / wide.validation, 1, 0.01);
+    const End four = Train(options_for("four", core::DType::kBF16), 4, 2);
+    EXPECT_EQ(one.losses, four.losses);
+    EXPECT_TRUE(testing::SameBits(one.state, four.state));
+
+    TrainerOptions stopped = options_for("stopped", core::DType::kBF16);
+    stopped.stop_code = [asked = 0]() mutable { return ++asked > 25 ? 75 : 0; };
+    EXPECT_EQ(Train(stopped, 1, 1).code, core::ExitCode::kPreempted);
+    stopped.stop_code = nullptr;
+    const End resumed = Train(stopped, 2, 1);
+    EXPECT_EQ(one.losses, resumed.losses);
+    EXPECT_TRUE(testing::SameBits(one.state, resumed.state));
+  }
+}
+
+TEST_F(TrainerTest, TwoTensorRanksTrainAsOneAndResumeOnAnotherGrid) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "one");
+  options.config.steps = 30;
+  const End one = Train(options, 1, 1);
+  options.layout.root = runs / "two";
+  options.config.tp = 2;
+  const End two = Train(options, 2, 1, 2);
+  ASSERT_EQ(two.losses.size(), 30u);
+  EXPECT_LT(two.losses.back(), 0.8 * two.losses.front());
+  for (size_t i = 0; i < one.losses.size(); ++i) {
+    EXPECT_NEAR(two.losses[i] / one.losses[i], 1, 1e-5) << "step " << i + 1;
+  }
+  EXPECT_EQ(one.hashes, two.hashes);
+  EXPECT_NEAR(two.validation / one.validation, 1, 1e-5);
+  // The checkpoint holds global tensors: a single rank goes on from it.
+  options.config.steps = 32;
+  options.config.tp = 1;
+  options.attempt = 1;
+  const End resumed = Train(options, 1, 1);
+  EXPECT_EQ(resumed.code, core::ExitCode::kOk);
+  ASSERT_EQ(resumed.losses.size(), 32u);
+  EXPECT_LT(resumed.losses.back(), 1.1 * two.losses.back());
+}
+
 TEST_F(TrainerTest, AfterARollBackTheRunGoesOnOnItsOwnLine) {
   const testing::TemporaryDirectory runs;
   const End whole = Train(Options(runs / "whole"), 1, 1);
@@ -209,7 +294,7 @@ TEST_F(TrainerTest, BitsPerByteCountEveryScoredTokenOnceWhateverItsWeight) {
   configs::ModelConfig model_config = config.model;
   model_config.vocab_size = dataset.vocab_size();
   tensor::Stream stream;
-  model::Transformer model(model_config, 1, false, stream);
+  model::Transformer model(model_config, {.max_rows = 1, .with_gradients = false}, stream);
   const Evaluation evaluation =
       Evaluator(validation, tokenizer, 1, 0).Run(model, *comm::MakeSelf(), stream);
   const data::Baselines baselines = data::MeasureBaselines(dataset);
@@ -285,11 +370,12 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
   for (const int dp : {1, 2}) {
     comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
       tensor::Stream stream;
-      model::Transformer model(config.model, 1, true, stream);
+      model::Transformer model(config.model, {.max_rows = 1, .with_gradients = true}, stream);
       model.InitializeWeights(1);
       Optimizer optimizer(config, model, stream);
-      TrainingStep step(config, parallel::MakeCanonicalWays(2, 1, dp, 0), model, optimizer, data,
-                        stream);
+      const auto alone = comm::MakeSelf("tensor");
+      TrainingStep step(config, parallel::MakeCanonicalWays(2, 1, dp, 0), model, optimizer,
+                        {data, data, *alone}, stream);
       int next = data.rank();
       const StepResult result = step.Run(
           1, [&] { return batch_of(next++); }, 0);
@@ -304,7 +390,7 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
   EXPECT_EQ(norms[0], norms[1]);
   // Against the plain f64 model, on one rank.
   tensor::Stream stream;
-  model::Transformer model(config.model, 1, false, stream);
+  model::Transformer model(config.model, {.max_rows = 1, .with_gradients = false}, stream);
   model.InitializeWeights(1);
   testing::ReferenceTransformer reference(config.model);
   for (size_t p = 0; p < model.parameters().size(); ++p) {

@@ -1,0 +1,33 @@
+// Collectives between the memory of CUDA devices, over NCCL.
+//
+// Control stays on the host: before anything is enqueued the ranks agree on the call over the group
+// they were made from, so that a mix-up or a missing rank is found where it can be named. What is
+// enqueued can then fail only through a device, the network or a peer's death, which
+// Communicator::Finish() notices: it polls the stream and NCCL, and at the deadline aborts NCCL's
+// communicator and throws PeerError.
+//
+// In a build without NCCL (comm/no_nccl.cc) everything but NcclVersion throws ConfigError.
+#pragma once
+
+#include <memory>
+
+#include "comm/communicator.h"
+
+namespace moat::comm {
+
+// Collective over `control`, whose ranks it takes over: each works on a device of its own. Host
+// memory and barriers go through `control`. NCCL itself connects at the first collective on device
+// memory, on that stream's device.
+//
+// Order::kTree: sums of floats over more than two ranks are refused with ConfigError, since NCCL
+// adds in an order of its own; everything else has no order to keep.
+std::unique_ptr<Communicator> MakeNccl(std::unique_ptr<Communicator> control);
+
+// 22809: NCCL 2.28.9; 0: this build has none.
+int NcclVersion();
+
+// A sum in a group of this process alone, on the stream's device, compared with what it must be:
+// proves that library, driver and device go together. Throws what is wrong.
+void CheckNccl(tensor::Stream& stream);
+
+}  // namespace moat::comm

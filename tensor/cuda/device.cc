@@ -1,0 +1,106 @@
+// CUDA's memory, and what there is of it on this machine.
+#include "tensor/device.h"
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "core/error.h"
+#include "tensor/cuda/kernels.h"
+#include "tensor/cuda/stream.h"
+
+namespace moat::tensor {
+namespace cuda {
+namespace {
+
+int Count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+void* Allocate(core::Bytes bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes.value));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    throw core::OutOfMemoryError(
+        "out of memory on the CUDA device: a buffer of " + core::Format(bytes) +
+        " could not be allocated, " + core::Format(core::Bytes(static_cast<int64_t>(free))) +
+        " of " + core::Format(core::Bytes(static_cast<int64_t>(total))) +
+        " are free; lower --micro_batch, --seq_len or the model's size, or use more ranks");
+  }
+  Check(error, "cudaMalloc");
+  MemoryHandle owner(memory);
+  Check(cudaMemset(memory, 0, static_cast<size_t>(bytes.value)), "cudaMemset");
+  // The default stream's memset and a stream that does not wait for it meet here.
+  Check(cudaStreamSynchronize(nullptr), "cudaMemset");
+  return owner.Release();
+}
+
+void Copy(const void* from, void* to, core::Bytes bytes, const Stream& stream) {
+  Check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes.value), cudaMemcpyDefault,
+                        Of(stream).get()),
+        "cudaMemcpyAsync");
+}
+
+void Zero(void* memory, core::Bytes bytes, const Stream& stream) {
+  Check(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes.value), Of(stream).get()),
+        "cudaMemsetAsync");
+}
+
+// By name, since nothing is linked with it: attention is not built yet.
+int64_t CudnnVersion() {
+  void* const library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return 0;
+  auto* const version = reinterpret_cast<size_t (*)()>(dlsym(library, "cudnnGetVersion"));
+  return version == nullptr ? 0 : static_cast<int64_t>(version());
+}
+
+CudaReport::Device DeviceAt(int index) {
+  cudaDeviceProp properties;
+  Check(cudaGetDeviceProperties(&properties, index), "looking at a device");
+  Check(cudaSetDevice(index), "cudaSetDevice");
+  size_t free = 0, total = 0;
+  Check(cudaMemGetInfo(&free, &total), "looking at a device's memory");
+  return {properties.name, core::Bytes(static_cast<int64_t>(total)),
+          core::Bytes(static_cast<int64_t>(free)), properties.major, properties.minor};
+}
+
+}  // namespace
+}  // namespace cuda
+
+const DeviceTable& CudaDevice() {
+  static const DeviceTable table = {
+      .count = cuda::Count,
+      .allocate = cuda::Allocate,
+      .free = [](void* memory) { cudaFree(memory); },
+      .copy = cuda::Copy,
+      .zero = cuda::Zero,
+      .make_stream = cuda::MakeStream,
+      .make_event = cuda::MakeEvent,
+      .kernels = cuda::Kernels,
+  };
+  return table;
+}
+
+CudaReport LookAtCuda() {
+  CudaReport report;
+  report.built = true;
+  report.cublaslt = static_cast<int64_t>(cublasLtGetVersion());
+  report.cudnn = cuda::CudnnVersion();
+  cudaRuntimeGetVersion(&report.runtime);
+  cudaDriverGetVersion(&report.driver);
+  int count = 0;
+  try {
+    if (report.driver == 0) throw core::ConfigError("there is no CUDA driver on this machine");
+    cuda::Check(cudaGetDeviceCount(&count), "looking for devices");
+    for (int i = 0; i < count; ++i) report.devices.push_back(cuda::DeviceAt(i));
+  } catch (const core::Error& error) {
+    report.problem = error.what();
+  }
+  return report;
+}
+
+}  // namespace moat::tensor

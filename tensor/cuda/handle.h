@@ -1,0 +1,57 @@
+// RAII for the handles of CUDA and its libraries, and their errors as ours.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime.h>
+
+#include <utility>
+
+namespace moat::tensor::cuda {
+
+// Owns one handle; Destroy(handle) frees it. Move-only.
+template <typename T, auto Destroy>
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(T value) : value_(value) {}
+  ~Handle() { Reset(); }
+  Handle(Handle&& other) noexcept : value_(std::exchange(other.value_, T{})) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      Reset();
+      value_ = std::exchange(other.value_, T{});
+    }
+    return *this;
+  }
+  T get() const { return value_; }
+  T Release() { return std::exchange(value_, T{}); }
+  T* out() {  // for functions that make one
+    Reset();
+    return &value_;
+  }
+
+ private:
+  void Reset() {
+    if (value_ != T{}) static_cast<void>(Destroy(value_));
+    value_ = T{};
+  }
+  T value_{};
+};
+
+using StreamHandle = Handle<cudaStream_t, cudaStreamDestroy>;
+using EventHandle = Handle<cudaEvent_t, cudaEventDestroy>;
+using MemoryHandle = Handle<void*, cudaFree>;
+using BlasHandle = Handle<cublasLtHandle_t, cublasLtDestroy>;
+using MatmulHandle = Handle<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using LayoutHandle = Handle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using PreferenceHandle = Handle<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+
+// Throws unless it is success: OutOfMemoryError for memory, ConfigError for a missing driver or
+// device, exit code 69 for a device that is broken or taken, else BugError. `what` is the call.
+void Check(cudaError_t error, const char* what);
+void Check(cublasStatus_t status, const char* what);
+
+// After a launch: did it start? (Its own errors come with the stream.)
+inline void CheckLaunch(const char* kernel) { Check(cudaGetLastError(), kernel); }
+
+}  // namespace moat::tensor::cuda

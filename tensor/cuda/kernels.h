@@ -1,0 +1,17 @@
+// The CUDA kernels by family; kernels.cc puts them into the tables. See ops.h for what each
+// computes.
+#pragma once
+
+#include "core/dtype.h"
+#include "tensor/kernel_table.h"
+
+namespace moat::tensor::cuda {
+
+// `dtype`: f32 or bf16, the table's element type.
+void FillMatMul(core::DType dtype, KernelTable& table);
+void FillNorm(core::DType dtype, KernelTable& table);
+void FillOptimizer(KernelTable& table);
+
+const KernelTable& Kernels(core::DType dtype);
+
+}  // namespace moat::tensor::cuda

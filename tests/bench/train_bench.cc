@@ -1,0 +1,205 @@
+// A whole training step against the best rate of its own matrix products, measured in the same run.
+//
+//   build/bin/bench_train [--json] [--preset=gpt2_124m] [--dtype=bf16] [--threads=N]
+//                         [--sequences=4] [--seq_len=256] [--steps=12] [--reduction=canonical]
+//   mpirun -np 2 --bind-to none build/bin/bench_train --threads=1
+//
+// A step: --sequences sequences over all ranks, one micro-batch a rank, forward, backward, the
+// gradients' sum, clipping and AdamW, on random tokens. Work is counted as 6N + 6LCT FLOP a token
+// (model/architecture); nothing that is computed twice counts twice. The ceiling comes from
+// tests/bench/gemm_ceiling.h, which shares no code with the trainer. The run fails with 1 when that
+// ceiling lies below 90% of what moat-probe finds: then the machine was busy, and the figure is not
+// worth having.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "comm/mpi.h"
+#include "comm/self.h"
+#include "configs/command_line.h"
+#include "core/clock.h"
+#include "core/rng.h"
+#include "tests/bench/gemm_ceiling.h"
+#include "tests/bench/probe.h"
+#include "trainer/training_step.h"
+
+namespace moat {
+namespace {
+
+using Options = std::map<std::string, std::string>;
+
+Options ParseOptions(int argc, char** argv) {
+  Options options = {{"preset", "gpt2_124m"}, {"dtype", "bf16"},          {"threads", "0"},
+                     {"sequences", "4"},      {"seq_len", "256"},         {"steps", "12"},
+                     {"json", "false"},       {"reduction", "canonical"}, {"vocab_size", "50257"}};
+  for (int i = 1; i < argc; ++i) {
+    const std::string text = argv[i];
+    const size_t equals = text.find('=');
+    const std::string name = text.substr(2, equals == std::string::npos ? equals : equals - 2);
+    if (text.rfind("--", 0) != 0 || !options.count(name)) {
+      throw core::ConfigError("unknown option " + text + "; see tests/bench/train_bench.cc");
+    }
+    options[name] = equals == std::string::npos ? "true" : text.substr(equals + 1);
+  }
+  return options;
+}
+
+configs::TrainConfig ConfigFor(const Options& options, int ranks) {
+  const int64_t sequences = std::stoll(options.at("sequences"));
+  if (sequences % ranks != 0) {
+    throw core::ConfigError("--sequences=" + options.at("sequences") + " / " +
+                            std::to_string(ranks) + " ranks is not whole");
+  }
+  return configs::TrainConfigFromFlags(configs::CommandLine::Parse(
+      "train",
+      {"--flagfile=" MOAT_SOURCE_DIR "/configs/" + options.at("preset") + ".flags", "--data=none",
+       "--run=bench", "--dp=" + std::to_string(ranks), "--dtype=" + options.at("dtype"),
+       "--seq_len=" + options.at("seq_len"), "--vocab_size=" + options.at("vocab_size"),
+       "--global_batch=" + options.at("sequences"),
+       "--micro_batch=" + std::to_string(sequences / ranks), "--warmup=0",
+       "--reduction=" + options.at("reduction")}));
+}
+
+data::Batch RandomBatch(const configs::TrainConfig& config, int rank) {
+  data::Batch batch;
+  batch.rows = config.micro_batch;
+  batch.seq_len = config.model.seq_len;
+  const auto vocab = static_cast<uint64_t>(config.model.vocab_size);
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    batch.samples.push_back(static_cast<uint64_t>(rank * batch.rows + row));
+    for (int64_t t = 0; t < batch.seq_len; ++t) {
+      const uint64_t draw = core::RandomBits(batch.samples.back(), static_cast<uint64_t>(t));
+      batch.tokens.push_back(static_cast<int32_t>(draw % vocab));
+      batch.targets.push_back(static_cast<int32_t>(core::Mix64(draw) % vocab));
+      batch.span_start.push_back(0);
+      batch.weights.push_back(1.0f);
+    }
+  }
+  return batch;
+}
+
+// The products of one step on one rank: forward, input gradient and weight gradient of each layer.
+std::vector<bench::Product> ProductsOf(const configs::TrainConfig& c) {
+  const configs::ModelConfig& m = c.model;
+  const int64_t tokens = c.micro_batch * m.seq_len, q = m.heads * m.head_width();
+  const int64_t in = (m.mlp == configs::Mlp::kSwiglu ? 2 : 1) * m.ffn;
+  return {{tokens, q + 2 * m.kv_heads * m.head_width(), m.width, m.layers},
+          {tokens, m.width, q, m.layers},
+          {tokens, in, m.width, m.layers},
+          {tokens, m.width, m.ffn, m.layers},
+          {tokens, m.vocab_size, m.width, 1}};
+}
+
+struct Measured {
+  std::vector<double> seconds;  // of each step
+  double communication = 0;     // share of the median step
+};
+
+Measured MeasureSteps(const configs::TrainConfig& config, comm::Communicator& world,
+                      tensor::Stream& stream, int64_t steps) {
+  const auto alone = comm::MakeSelf("tensor");
+  model::Transformer model(
+      config.model, {.max_rows = config.micro_batch, .dtype = config.dtype, .tensor = alone.get()},
+      stream);
+  model.InitializeWeights(config.seed);
+  trainer::Optimizer optimizer(config, model, stream);
+  trainer::TrainingStep step(
+      config,
+      parallel::MakeWays(config.reduction == configs::Reduction::kCanonical, config.global_batch,
+                         config.micro_batch, world.size(), 0),
+      model, optimizer, {world, world, *alone}, stream);
+  const data::Batch batch = RandomBatch(config, world.rank());
+  Measured measured;
+  std::vector<double> communication;
+  for (int64_t i = 0; i <= steps; ++i) {
+    world.Barrier();
+    const double start = core::MonotonicSeconds();
+    const trainer::StepResult result = step.Run(
+        i + 1, [&] { return batch; }, 0);
+    world.Barrier();
+    if (i == 0) continue;  // memory is touched and products are set up
+    measured.seconds.push_back(core::MonotonicSeconds() - start);
+    communication.push_back(result.communication_seconds / measured.seconds.back());
+  }
+  std::sort(measured.seconds.begin(), measured.seconds.end());
+  std::sort(communication.begin(), communication.end());
+  measured.communication = communication[communication.size() / 2];
+  return measured;
+}
+
+// Of all ranks together, while all of them multiply.
+double SumOverRanks(double mine, comm::Communicator& world, tensor::Stream& stream) {
+  world.AllReduce(tensor::HostView(&mine, 1), comm::ReduceOp::kSum, comm::Order::kTree, stream);
+  return mine;
+}
+
+int Main(int argc, char** argv) {
+  comm::MpiSession session(&argc, &argv);
+  const Options options = ParseOptions(argc, argv);
+  const auto world = session.World();
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int asked = std::stoi(options.at("threads"));
+  const int threads = asked > 0 ? asked : std::max(1, cores / world->size());
+  const configs::TrainConfig config = ConfigFor(options, world->size());
+  tensor::Stream stream(threads);
+
+  // One process measures with as many threads as all ranks have together, while the others wait.
+  double probe =
+      world->rank() == 0 ? bench::ProbeGemmRate(config.dtype, threads * world->size()) : 0;
+  probe = SumOverRanks(probe, *world, stream);
+  world->Barrier();
+  double ceiling =
+      SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads), *world, stream);
+  const Measured measured = MeasureSteps(config, *world, stream, std::stoll(options.at("steps")));
+  world->Barrier();  // and again: the better of two, since the machine may have been busy
+  ceiling = std::max(
+      ceiling,
+      SumOverRanks(bench::GemmCeiling(ProductsOf(config), config.dtype, threads), *world, stream));
+
+  const auto tokens = static_cast<double>(config.global_batch * config.model.seq_len);
+  const double flop = tokens * model::FlopsPerToken(config.model);
+  const double best = measured.seconds.front();
+  const double median = measured.seconds[measured.seconds.size() / 2];
+  const bool sound = ceiling >= 0.9 * probe;
+  if (world->rank() == 0) {
+    const nlohmann::ordered_json json = {{"preset", options.at("preset")},
+                                         {"dtype", core::Name(config.dtype)},
+                                         {"ranks", world->size()},
+                                         {"threads", threads},
+                                         {"sequences", config.global_batch},
+                                         {"seq_len", config.model.seq_len},
+                                         {"reduction", options.at("reduction")},
+                                         {"gemm_fraction", flop / best / ceiling},
+                                         {"gemm_fraction_median", flop / median / ceiling},
+                                         {"tokens_per_s", tokens / best},
+                                         {"tokens_per_s_median", tokens / median},
+                                         {"step_ms", best * 1e3},
+                                         {"communication", measured.communication},
+                                         {"ceiling_gflops", ceiling / 1e9},
+                                         {"probe_gflops", probe / 1e9}};
+    if (options.at("json") == "true") {
+      std::printf("%s\n", json.dump().c_str());
+    } else {
+      for (const auto& [name, value] : json.items()) {
+        std::printf("%-22s %s\n", name.c_str(), value.dump().c_str());
+      }
+    }
+    if (!sound) {
+      std::fprintf(stderr,
+                   "bench_train: the ceiling, %.0f GFLOP/s, is below 90%% of the %.0f GFLOP/s that "
+                   "moat-probe finds: the machine was busy; run it again\n",
+                   ceiling / 1e9, probe / 1e9);
+    }
+  }
+  return sound ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace moat
+
+int main(int argc, char** argv) {
+  return moat::core::RunMain([&] { return moat::Main(argc, argv); });
+}
