@@ -78,44 +78,79 @@ struct Workspace {
 // p = softmax over scores[low, high), zeros elsewhere in [0, n). Returns the log of the
 // denominator. p may be scores.
 template <typename T>
-MOAT_ROW_KERNEL float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int64_t n,
-                                 float scale) {
+MOAT_INLINE float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int64_t n,
+                             float scale) {
   float* x = scores + low;
+  T* y = p + low;
   const int64_t count = high - low;
-  const float top = LaneMax(count, -INFINITY, [&](int64_t i) { return x[i]; }) * scale;
-  for (int64_t i = 0; i < count; ++i) x[i] = Exp(x[i] * scale - top);
-  const float sum = LaneSum(count, [&](int64_t i) { return x[i]; });
+  const float top = LaneMax(count, -INFINITY, x) * scale;
+  ForEach<T>(count, [&](auto at) MOAT_TERM { at.Store(x, Exp(at(x) * scale - top)); });
+  const float sum = LaneSum<T>(count, [&](auto at) MOAT_TERM { return at(x); });
   const float inverse = 1.0f / sum;
   std::fill_n(p, low, T{});
-  StoreRow(p + low, count, [&](int64_t i) { return x[i] * inverse; });
+  ForEach<T>(count, [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse); });
   std::fill_n(p + high, n - high, T{});
   return top + std::log(sum);
 }
 
-// Scores to probabilities, with the denominator known. p may be scores.
+// The keys that each query of a tile sees: [spans[i], begin + i], counted from key `first` on.
+struct Causal {
+  const int32_t* spans;
+  int64_t begin, first;
+  int64_t low(int64_t i) const { return spans[i] - first; }
+  int64_t high(int64_t i) const { return begin + i + 1 - first; }
+};
+
 template <typename T>
-MOAT_ROW_KERNEL void ProbabilityRow(const float* scores, T* p, int64_t low, int64_t high, int64_t n,
-                                    float scale, float log_sum) {
-  std::fill_n(p, low, T{});
-  StoreRow(p + low, high - low, [&](int64_t i) { return Exp(scores[low + i] * scale - log_sum); });
-  std::fill_n(p + high, n - high, T{});
+MOAT_ROW_KERNEL void SoftmaxTile(const Causal see, int64_t queries, int64_t keys, float* scores,
+                                 T* p, float scale, float* log_sum) {
+  for (int64_t i = 0; i < queries; ++i) {
+    log_sum[i] = SoftmaxRow(scores + i * keys, p + i * keys, see.low(i), see.high(i), keys, scale);
+  }
 }
 
-// ds = p * (dp - d) * scale. ds may be dp.
+// Scores to probabilities, with the denominators known. p may be scores.
 template <typename T>
-MOAT_ROW_KERNEL void ScoreGradRow(const T* p, const float* dp, T* ds, float d, float scale,
-                                  int64_t n) {
-  StoreRow(ds, n, [&](int64_t i) { return Load(p + i) * (dp[i] - d) * scale; });
+MOAT_ROW_KERNEL void ProbabilityTile(const Causal see, int64_t queries, int64_t keys,
+                                     const float* scores, T* p, float scale, const float* log_sum) {
+  for (int64_t i = 0; i < queries; ++i) {
+    const int64_t low = see.low(i), high = see.high(i);
+    const float *x = scores + i * keys + low, shift = log_sum[i];
+    T *row = p + i * keys, *y = row + low;
+    std::fill_n(row, low, T{});
+    ForEach<T>(high - low, [&](auto at) MOAT_TERM { at.Store(y, Exp(at(x) * scale - shift)); });
+    std::fill_n(row + high, keys - high, T{});
+  }
+}
+
+// ds = p * (dp - d) * scale, d = sum of dout * out over the head, for each query. ds may be dp.
+template <typename T>
+MOAT_ROW_KERNEL void ScoreGradTile(int64_t queries, int64_t keys, const T* p, const float* dp,
+                                   T* ds, const T* dout, const T* out, int64_t out_stride,
+                                   int64_t width, float scale) {
+  for (int64_t i = 0; i < queries; ++i) {
+    const T *a = dout + i * out_stride, *b = out + i * out_stride;
+    const float d = LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(a) * at(b); });
+    const T* x = p + i * keys;
+    const float* dx = dp + i * keys;
+    T* y = ds + i * keys;
+    ForEach<T>(keys, [&](auto at) MOAT_TERM { at.Store(y, at(x) * (at(dx) - d) * scale); });
+  }
 }
 
 template <typename T>
 MOAT_ROW_KERNEL float Dot(const T* a, const T* b, int64_t n) {
-  return LaneSum(n, [&](int64_t i) { return Load(a + i) * Load(b + i); });
+  return LaneSum<T>(n, [&](auto at) MOAT_TERM { return at(a) * at(b); });
 }
 
+// Rows of f32 without gaps to rows `stride` apart.
 template <typename T>
-MOAT_ROW_KERNEL void RoundRow(const float* x, T* y, int64_t n) {
-  StoreRow(y, n, [&](int64_t i) { return x[i]; });
+MOAT_ROW_KERNEL void RoundRows(int64_t rows, int64_t width, const float* x, T* y, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* from = x + r * width;
+    T* to = y + r * stride;
+    ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(to, at(from)); });
+  }
 }
 
 template <typename T>
@@ -136,11 +171,8 @@ void Attention(const AttentionShape& s, const int32_t* span_start, const void* q
     Product<T>({queries, keys, width, at.stride, 1, 1, at.stride, keys},
                qkv + at.q + tile.begin * at.stride, qkv + at.k + tile.first * at.stride, nullptr,
                work.scores);
-    for (int64_t t = tile.begin; t < tile.end; ++t) {
-      const int64_t i = (t - tile.begin) * keys;
-      log_sum[(row * s.heads + head) * s.seq_len + t] = SoftmaxRow(
-          work.scores + i, work.p + i, spans[t] - tile.first, t + 1 - tile.first, keys, scale);
-    }
+    SoftmaxTile({spans + tile.begin, tile.begin, tile.first}, queries, keys, work.scores, work.p,
+                scale, log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
     Product<T>({queries, width, keys, keys, 1, at.stride, 1, out_stride, std::is_same_v<T, float>},
                work.p, qkv + at.v + tile.first * at.stride, nullptr,
                out + (row * s.seq_len + tile.begin) * out_stride + head * width);
@@ -169,20 +201,14 @@ void AttentionGradTile(const AttentionShape& s, int64_t row, int64_t head, const
   const T* v = x.qkv + at.v + tile.first * at.stride;
   const T* dout = x.dout + out_at;
   Product<T>({queries, keys, width, at.stride, 1, 1, at.stride, keys}, q, k, nullptr, work.scores);
-  for (int64_t t = tile.begin; t < tile.end; ++t) {
-    const int64_t i = (t - tile.begin) * keys;
-    ProbabilityRow(work.scores + i, work.p + i, spans[t] - tile.first, t + 1 - tile.first, keys,
-                   scale, x.log_sum[(row * s.heads + head) * s.seq_len + t]);
-  }
+  ProbabilityTile({spans + tile.begin, tile.begin, tile.first}, queries, keys, work.scores, work.p,
+                  scale, x.log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
   Product<T>({queries, keys, width, out_stride, 1, 1, at.stride, keys}, dout, v, nullptr,
              work.score_grads);
   Product<T>({keys, width, queries, 1, keys, out_stride, 1, width, true, true}, work.p, dout,
              nullptr, work.dv + tile.first * width);
-  for (int64_t i = 0; i < queries; ++i) {
-    const float d = Dot(dout + i * out_stride, x.out + out_at + i * out_stride, width);
-    ScoreGradRow(work.p + i * keys, work.score_grads + i * keys, work.dp + i * keys, d, scale,
-                 keys);
-  }
+  ScoreGradTile(queries, keys, work.p, work.score_grads, work.dp, dout, x.out + out_at, out_stride,
+                width, scale);
   Product<T>({queries, width, keys, keys, 1, at.stride, 1, at.stride, std::is_same_v<T, float>},
              work.dp, k, nullptr, x.dqkv + at.q + tile.begin * at.stride);
   Product<T>({keys, width, queries, 1, keys, at.stride, 1, width, true, true}, work.dp, q, nullptr,
@@ -208,16 +234,18 @@ void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const voi
         AttentionGradTile(s, row, head, MakeTile(s, index, spans), spans, x, work);
       }
     }
-    for (int64_t t = 0; t < s.seq_len; ++t) {
-      RoundRow(work.dk + t * s.head_width, x.dqkv + at.k + t * at.stride, s.head_width);
-      RoundRow(work.dv + t * s.head_width, x.dqkv + at.v + t * at.stride, s.head_width);
-    }
+    RoundRows(s.seq_len, s.head_width, work.dk, x.dqkv + at.k, at.stride);
+    RoundRows(s.seq_len, s.head_width, work.dv, x.dqkv + at.v, at.stride);
   });
+}
+
+MOAT_ROW_KERNEL void SoftmaxAll(float* scores, int64_t n, float scale) {
+  SoftmaxRow(scores, scores, 0, n, n, scale);
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void AddWeighted(float p, const T* v, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] += p * Load(v + i);
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(y) + p * at(v)); });
 }
 
 template <typename T>
@@ -235,12 +263,12 @@ void AttentionCached(int64_t heads, int64_t kv_heads, int64_t head_width, int64_
     scores.resize(static_cast<size_t>(length));
     for (int64_t t = 0; t < length; ++t)
       scores[static_cast<size_t>(t)] = Dot(q, k + t * stride, head_width);
-    SoftmaxRow(scores.data(), scores.data(), 0, length, length, scale);
+    SoftmaxAll(scores.data(), length, scale);
     sum.assign(static_cast<size_t>(head_width), 0.0f);
     for (int64_t t = 0; t < length; ++t) {
       AddWeighted(scores[static_cast<size_t>(t)], v + t * stride, sum.data(), head_width);
     }
-    RoundRow(sum.data(), static_cast<T*>(out_void) + head * head_width, head_width);
+    RoundRows(1, head_width, sum.data(), static_cast<T*>(out_void) + head * head_width, 0);
   });
 }
 
