@@ -75,21 +75,39 @@ struct Workspace {
   }
 };
 
-// p = softmax over scores[low, high), zeros elsewhere in [0, n). Returns the log of the
-// denominator. p may be scores.
+// The keys [low, high) that a query sees among [0, n), and the range around them that row kernels
+// work on: bf16's in whole vectors, what is too much being set to zero afterwards.
 template <typename T>
-MOAT_INLINE float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int64_t n,
-                             float scale) {
-  float* x = scores + low;
-  T* y = p + low;
-  const int64_t count = high - low;
-  const float top = LaneMax(count, -INFINITY, x) * scale;
-  ForEach<T>(count, [&](auto at) MOAT_TERM { at.Store(x, Exp(at(x) * scale - top)); });
-  const float sum = LaneSum<T>(count, [&](auto at) MOAT_TERM { return at(x); });
+struct Seen {
+  int64_t low, high, n, begin, end;
+  Seen(int64_t low, int64_t high, int64_t n) : low(low), high(high), n(n), begin(low), end(high) {
+    if constexpr (!std::is_same_v<T, float>) {
+      begin = low / kPair * kPair;
+      end = std::min((high + kPair - 1) / kPair * kPair, n);
+    }
+  }
+  int64_t count() const { return end - begin; }
+  // Zeros in [from, low) and [high, to) of a row.
+  template <typename E>
+  void ClearOutside(E* row, int64_t from, int64_t to) const {
+    std::fill_n(row + from, low - from, E{});
+    std::fill_n(row + high, to - high, E{});
+  }
+};
+
+// p = softmax over the scores that are seen, zeros elsewhere. Returns the log of the denominator.
+// p may be scores.
+template <typename T>
+MOAT_INLINE float SoftmaxRow(float* scores, T* p, const Seen<T>& seen, float scale) {
+  float* x = scores + seen.begin;
+  T* y = p + seen.begin;
+  const float top = LaneMax(seen.high - seen.low, -INFINITY, scores + seen.low) * scale;
+  ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(x, Exp(at(x) * scale - top)); });
+  seen.ClearOutside(scores, seen.begin, seen.end);
+  const float sum = LaneSum<T>(seen.count(), [&](auto at) MOAT_TERM { return at(x); });
   const float inverse = 1.0f / sum;
-  std::fill_n(p, low, T{});
-  ForEach<T>(count, [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse); });
-  std::fill_n(p + high, n - high, T{});
+  ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse); });
+  seen.ClearOutside(p, 0, seen.n);
   return top + std::log(sum);
 }
 
@@ -97,29 +115,30 @@ MOAT_INLINE float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int
 struct Causal {
   const int32_t* spans;
   int64_t begin, first;
-  int64_t low(int64_t i) const { return spans[i] - first; }
-  int64_t high(int64_t i) const { return begin + i + 1 - first; }
+  template <typename T>
+  Seen<T> Of(int64_t i, int64_t keys) const {
+    return {spans[i] - first, begin + i + 1 - first, keys};
+  }
 };
 
 template <typename T>
-MOAT_ROW_KERNEL void SoftmaxTile(const Causal see, int64_t queries, int64_t keys, float* scores,
+MOAT_ROW_KERNEL void SoftmaxTile(const Causal causal, int64_t queries, int64_t keys, float* scores,
                                  T* p, float scale, float* log_sum) {
   for (int64_t i = 0; i < queries; ++i) {
-    log_sum[i] = SoftmaxRow(scores + i * keys, p + i * keys, see.low(i), see.high(i), keys, scale);
+    log_sum[i] = SoftmaxRow(scores + i * keys, p + i * keys, causal.Of<T>(i, keys), scale);
   }
 }
 
 // Scores to probabilities, with the denominators known. p may be scores.
 template <typename T>
-MOAT_ROW_KERNEL void ProbabilityTile(const Causal see, int64_t queries, int64_t keys,
+MOAT_ROW_KERNEL void ProbabilityTile(const Causal causal, int64_t queries, int64_t keys,
                                      const float* scores, T* p, float scale, const float* log_sum) {
   for (int64_t i = 0; i < queries; ++i) {
-    const int64_t low = see.low(i), high = see.high(i);
-    const float *x = scores + i * keys + low, shift = log_sum[i];
-    T *row = p + i * keys, *y = row + low;
-    std::fill_n(row, low, T{});
-    ForEach<T>(high - low, [&](auto at) MOAT_TERM { at.Store(y, Exp(at(x) * scale - shift)); });
-    std::fill_n(row + high, keys - high, T{});
+    const Seen<T> seen = causal.Of<T>(i, keys);
+    const float *x = scores + i * keys + seen.begin, shift = log_sum[i];
+    T *row = p + i * keys, *y = row + seen.begin;
+    ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(y, Exp(at(x) * scale - shift)); });
+    seen.ClearOutside(row, 0, keys);
   }
 }
 
@@ -240,7 +259,7 @@ void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const voi
 }
 
 MOAT_ROW_KERNEL void SoftmaxAll(float* scores, int64_t n, float scale) {
-  SoftmaxRow(scores, scores, 0, n, n, scale);
+  SoftmaxRow(scores, scores, Seen<float>(0, n, n), scale);
 }
 
 template <typename T>
