@@ -54,12 +54,14 @@ struct Workspace {
   float *scores, *score_grads;  // [tile, seq_len]; in bf16 the second replaces the first
   T *p, *dp;                    // [tile, seq_len]
   float *dk, *dv;               // [seq_len, head_width]
+  float* sums;                  // [tile]
 
   Workspace(const AttentionShape& s, float* memory, int thread) {
     const int64_t block = s.tile * s.seq_len;
     float* at = memory + thread * PerThread(s);
     dk = at + 2 * block;
     dv = dk + s.seq_len * s.head_width;
+    sums = dv + s.seq_len * s.head_width;
     scores = at;
     if constexpr (std::is_same_v<T, float>) {
       p = scores;
@@ -75,21 +77,39 @@ struct Workspace {
   }
 };
 
-// p = softmax over scores[low, high), zeros elsewhere in [0, n). Returns the log of the
-// denominator. p may be scores.
+// The keys [low, high) that a query sees among [0, n), and the range around them that row kernels
+// work on: bf16's in whole vectors, what is too much being set to zero afterwards.
 template <typename T>
-MOAT_INLINE float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int64_t n,
-                             float scale) {
-  float* x = scores + low;
-  T* y = p + low;
-  const int64_t count = high - low;
-  const float top = LaneMax(count, -INFINITY, x) * scale;
-  ForEach<T>(count, [&](auto at) MOAT_TERM { at.Store(x, Exp(at(x) * scale - top)); });
-  const float sum = LaneSum<T>(count, [&](auto at) MOAT_TERM { return at(x); });
+struct Seen {
+  int64_t low, high, n, begin, end;
+  Seen(int64_t low, int64_t high, int64_t n) : low(low), high(high), n(n), begin(low), end(high) {
+    if constexpr (!std::is_same_v<T, float>) {
+      begin = low / kPair * kPair;
+      end = std::min((high + kPair - 1) / kPair * kPair, n);
+    }
+  }
+  int64_t count() const { return end - begin; }
+  // Zeros in [from, low) and [high, to) of a row.
+  template <typename E>
+  void ClearOutside(E* row, int64_t from, int64_t to) const {
+    std::fill_n(row + from, low - from, E{});
+    std::fill_n(row + high, to - high, E{});
+  }
+};
+
+// p = softmax over the scores that are seen, zeros elsewhere. Returns the log of the denominator.
+// p may be scores.
+template <typename T>
+MOAT_INLINE float SoftmaxRow(float* scores, T* p, const Seen<T>& seen, float scale) {
+  float* x = scores + seen.begin;
+  T* y = p + seen.begin;
+  const float top = LaneMax(seen.high - seen.low, -INFINITY, scores + seen.low) * scale;
+  ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(x, Exp(at(x) * scale - top)); });
+  seen.ClearOutside(scores, seen.begin, seen.end);
+  const float sum = LaneSum<T>(seen.count(), [&](auto at) MOAT_TERM { return at(x); });
   const float inverse = 1.0f / sum;
-  std::fill_n(p, low, T{});
-  ForEach<T>(count, [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse); });
-  std::fill_n(p + high, n - high, T{});
+  ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse); });
+  seen.ClearOutside(p, 0, seen.n);
   return top + std::log(sum);
 }
 
@@ -97,44 +117,62 @@ MOAT_INLINE float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int
 struct Causal {
   const int32_t* spans;
   int64_t begin, first;
-  int64_t low(int64_t i) const { return spans[i] - first; }
-  int64_t high(int64_t i) const { return begin + i + 1 - first; }
+  bool one_span;  // the queries' spans all start at or before `first`
+  template <typename T>
+  Seen<T> Of(int64_t i, int64_t keys) const {
+    return {spans[i] - first, begin + i + 1 - first, keys};
+  }
 };
 
+Causal CausalOf(const Tile& tile, const int32_t* row_spans) {
+  const int32_t* spans = row_spans + tile.begin;
+  const bool one_span = *std::max_element(spans, spans + tile.queries()) <= tile.first;
+  return {spans, tile.begin, tile.first, one_span};
+}
+
 template <typename T>
-MOAT_ROW_KERNEL void SoftmaxTile(const Causal see, int64_t queries, int64_t keys, float* scores,
+MOAT_ROW_KERNEL void SoftmaxTile(const Causal causal, int64_t queries, int64_t keys, float* scores,
                                  T* p, float scale, float* log_sum) {
   for (int64_t i = 0; i < queries; ++i) {
-    log_sum[i] = SoftmaxRow(scores + i * keys, p + i * keys, see.low(i), see.high(i), keys, scale);
+    log_sum[i] = SoftmaxRow(scores + i * keys, p + i * keys, causal.Of<T>(i, keys), scale);
+  }
+}
+
+// The backward pass keeps scores transposed, [keys, queries]: every product but one then reads them
+// as they stand, and a row has one key and all queries of the tile.
+
+// Zeros where a query does not see the key.
+template <typename T>
+MOAT_INLINE void ClearUnseen(const Causal& causal, int64_t queries, int64_t key, T* row) {
+  const int64_t own = key + causal.first - causal.begin;  // the query at the key's own slot
+  if (own > 0) std::fill_n(row, std::min(own, queries), T{});
+  if (causal.one_span) return;
+  for (int64_t i = 0; i < queries; ++i) {
+    if (causal.spans[i] > key + causal.first) row[i] = T{};
   }
 }
 
 // Scores to probabilities, with the denominators known. p may be scores.
 template <typename T>
-MOAT_ROW_KERNEL void ProbabilityTile(const Causal see, int64_t queries, int64_t keys,
+MOAT_ROW_KERNEL void ProbabilityTile(const Causal causal, int64_t queries, int64_t keys,
                                      const float* scores, T* p, float scale, const float* log_sum) {
-  for (int64_t i = 0; i < queries; ++i) {
-    const int64_t low = see.low(i), high = see.high(i);
-    const float *x = scores + i * keys + low, shift = log_sum[i];
-    T *row = p + i * keys, *y = row + low;
-    std::fill_n(row, low, T{});
-    ForEach<T>(high - low, [&](auto at) MOAT_TERM { at.Store(y, Exp(at(x) * scale - shift)); });
-    std::fill_n(row + high, keys - high, T{});
+  for (int64_t u = 0; u < keys; ++u) {
+    const float* x = scores + u * queries;
+    T* y = p + u * queries;
+    ForEach<T>(queries, [&](auto at) MOAT_TERM { at.Store(y, Exp(at(x) * scale - at(log_sum))); });
+    ClearUnseen(causal, queries, u, y);
   }
 }
 
-// ds = p * (dp - d) * scale, d = sum of dout * out over the head, for each query. ds may be dp.
+// ds = p * (dp - d) * scale, d [queries] being each query's sum of dout * out. ds may be dp.
 template <typename T>
 MOAT_ROW_KERNEL void ScoreGradTile(int64_t queries, int64_t keys, const T* p, const float* dp,
-                                   T* ds, const T* dout, const T* out, int64_t out_stride,
-                                   int64_t width, float scale) {
-  for (int64_t i = 0; i < queries; ++i) {
-    const T *a = dout + i * out_stride, *b = out + i * out_stride;
-    const float d = LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(a) * at(b); });
-    const T* x = p + i * keys;
-    const float* dx = dp + i * keys;
-    T* y = ds + i * keys;
-    ForEach<T>(keys, [&](auto at) MOAT_TERM { at.Store(y, at(x) * (at(dx) - d) * scale); });
+                                   T* ds, const float* d, float scale) {
+  for (int64_t u = 0; u < keys; ++u) {
+    const T* x = p + u * queries;
+    const float* dx = dp + u * queries;
+    T* y = ds + u * queries;
+    ForEach<T>(queries, [&](auto at) MOAT_TERM { at.Store(y, at(x) * (at(dx) - at(d)) * scale); });
   }
 }
 
@@ -171,8 +209,8 @@ void Attention(const AttentionShape& s, const int32_t* span_start, const void* q
     Product<T>({queries, keys, width, at.stride, 1, 1, at.stride, keys},
                qkv + at.q + tile.begin * at.stride, qkv + at.k + tile.first * at.stride, nullptr,
                work.scores);
-    SoftmaxTile({spans + tile.begin, tile.begin, tile.first}, queries, keys, work.scores, work.p,
-                scale, log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
+    SoftmaxTile(CausalOf(tile, spans), queries, keys, work.scores, work.p, scale,
+                log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
     Product<T>({queries, width, keys, keys, 1, at.stride, 1, out_stride, std::is_same_v<T, float>},
                work.p, qkv + at.v + tile.first * at.stride, nullptr,
                out + (row * s.seq_len + tile.begin) * out_stride + head * width);
@@ -200,19 +238,22 @@ void AttentionGradTile(const AttentionShape& s, int64_t row, int64_t head, const
   const T* k = x.qkv + at.k + tile.first * at.stride;
   const T* v = x.qkv + at.v + tile.first * at.stride;
   const T* dout = x.dout + out_at;
-  Product<T>({queries, keys, width, at.stride, 1, 1, at.stride, keys}, q, k, nullptr, work.scores);
-  ProbabilityTile({spans + tile.begin, tile.begin, tile.first}, queries, keys, work.scores, work.p,
-                  scale, x.log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
-  Product<T>({queries, keys, width, out_stride, 1, 1, at.stride, keys}, dout, v, nullptr,
+  for (int64_t i = 0; i < queries; ++i) {
+    work.sums[i] = Dot(dout + i * out_stride, x.out + out_at + i * out_stride, width);
+  }
+  Product<T>({keys, queries, width, at.stride, 1, 1, at.stride, queries}, k, q, nullptr,
+             work.scores);
+  ProbabilityTile(CausalOf(tile, spans), queries, keys, work.scores, work.p, scale,
+                  x.log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
+  Product<T>({keys, queries, width, at.stride, 1, 1, out_stride, queries}, v, dout, nullptr,
              work.score_grads);
-  Product<T>({keys, width, queries, 1, keys, out_stride, 1, width, true, true}, work.p, dout,
+  Product<T>({keys, width, queries, queries, 1, out_stride, 1, width, true, true}, work.p, dout,
              nullptr, work.dv + tile.first * width);
-  ScoreGradTile(queries, keys, work.p, work.score_grads, work.dp, dout, x.out + out_at, out_stride,
-                width, scale);
-  Product<T>({queries, width, keys, keys, 1, at.stride, 1, at.stride, std::is_same_v<T, float>},
+  ScoreGradTile(queries, keys, work.p, work.score_grads, work.dp, work.sums, scale);
+  Product<T>({queries, width, keys, 1, queries, at.stride, 1, at.stride, std::is_same_v<T, float>},
              work.dp, k, nullptr, x.dqkv + at.q + tile.begin * at.stride);
-  Product<T>({keys, width, queries, 1, keys, at.stride, 1, width, true, true}, work.dp, q, nullptr,
-             work.dk + tile.first * width);
+  Product<T>({keys, width, queries, queries, 1, at.stride, 1, width, true, true}, work.dp, q,
+             nullptr, work.dk + tile.first * width);
 }
 
 template <typename T>
@@ -240,7 +281,7 @@ void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const voi
 }
 
 MOAT_ROW_KERNEL void SoftmaxAll(float* scores, int64_t n, float scale) {
-  SoftmaxRow(scores, scores, 0, n, n, scale);
+  SoftmaxRow(scores, scores, Seen<float>(0, n, n), scale);
 }
 
 template <typename T>

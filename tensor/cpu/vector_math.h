@@ -1,10 +1,10 @@
 // Functions and reductions over rows, with the same bits on every instruction set.
 //
 // A row kernel says what happens to one element, in terms of an accessor: ForEach and LaneSum run
-// it over f32 in plain loops, which compilers vectorise, and over bf16 in explicit vectors of
-// sixteen f32, since GCC 12 leaves loops that load and store 16 bits but compute in 32 alone where
-// there is no AVX-512 VL. Reductions keep 16 partial sums, whatever the width of the registers;
-// nothing is contracted into fused multiply-adds.
+// it over f32 in plain loops, which compilers vectorise, and over bf16 in explicit vectors, since
+// GCC 12 leaves loops alone that load and store 16 bits but compute in 32. Reductions keep a fixed
+// number of partial sums, whatever the width of the registers; nothing is contracted into fused
+// multiply-adds.
 #pragma once
 
 #include <bit>
@@ -28,12 +28,10 @@
 
 namespace moat::tensor::cpu {
 
-constexpr int kLanes = 16;
+constexpr int kLanes = 16, kPair = 32;
 using Lanes = float __attribute__((vector_size(4 * kLanes)));
 using IntLanes = int32_t __attribute__((vector_size(4 * kLanes)));
 using WordLanes = uint32_t __attribute__((vector_size(4 * kLanes)));
-using HalfLanes = uint16_t __attribute__((vector_size(2 * kLanes)));
-
 MOAT_INLINE int32_t Bits(float x) { return std::bit_cast<int32_t>(x); }
 MOAT_INLINE IntLanes Bits(Lanes x) { return reinterpret_cast<IntLanes>(x); }
 MOAT_INLINE float FromBits(int32_t x) { return std::bit_cast<float>(x); }
@@ -49,31 +47,56 @@ struct OneAt {
   MOAT_INLINE void Store(core::BFloat16* p, float value) const { p[i] = core::BFloat16(value); }
 };
 
-// Elements i to i + 15.
-struct LanesAt {
+// 32 elements: those at even places and those at odd ones. Two bf16 side by side are the halves of
+// one 32-bit word, so they come apart and together by shifts and masks alone.
+struct Pair {
+  Lanes even, odd;
+};
+
+#define MOAT_PAIR_OPERATOR(op)                                                                \
+  MOAT_INLINE Pair operator op(Pair a, Pair b) { return {a.even op b.even, a.odd op b.odd}; } \
+  MOAT_INLINE Pair operator op(float a, Pair b) { return {a op b.even, a op b.odd}; }         \
+  MOAT_INLINE Pair operator op(Pair a, float b) { return {a.even op b, a.odd op b}; }
+MOAT_PAIR_OPERATOR(+)
+MOAT_PAIR_OPERATOR(-)
+MOAT_PAIR_OPERATOR(*)
+MOAT_PAIR_OPERATOR(/)
+#undef MOAT_PAIR_OPERATOR
+MOAT_INLINE Pair operator-(Pair a) { return {-a.even, -a.odd}; }
+
+// The upper halves of words hold `values` rounded, as BFloat16(value) does.
+MOAT_INLINE WordLanes RoundUpperHalf(Lanes values) {
+  const auto u = reinterpret_cast<WordLanes>(values);
+  return values != values ? u | 0x400000u : u + 0x7fffu + ((u >> 16) & 1u);  // NaN stays NaN
+}
+
+// Elements i to i + 31.
+struct PairAt {
   int64_t i;
 
-  MOAT_INLINE Lanes operator()(const float* p) const {
-    Lanes values;
-    std::memcpy(&values, p + i, sizeof(values));
-    return values;
+  MOAT_INLINE Pair operator()(const core::BFloat16* p) const {
+    WordLanes words;
+    std::memcpy(&words, p + i, sizeof(words));
+    return {reinterpret_cast<Lanes>(words << 16), reinterpret_cast<Lanes>(words & 0xffff0000u)};
   }
-  MOAT_INLINE Lanes operator()(const core::BFloat16* p) const {
-    HalfLanes upper;
-    std::memcpy(&upper, p + i, sizeof(upper));
-    return reinterpret_cast<Lanes>(__builtin_convertvector(upper, WordLanes) << 16);
+  MOAT_INLINE Pair operator()(const float* p) const {
+    Lanes first, second;
+    std::memcpy(&first, p + i, sizeof(first));
+    std::memcpy(&second, p + i + kLanes, sizeof(second));
+    constexpr IntLanes kEven = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+    return {__builtin_shuffle(first, second, kEven), __builtin_shuffle(first, second, kEven + 1)};
   }
-  MOAT_INLINE void Store(float* p, Lanes values) const {
-    std::memcpy(p + i, &values, sizeof(values));
+  MOAT_INLINE void Store(core::BFloat16* p, Pair values) const {
+    const WordLanes words =
+        RoundUpperHalf(values.even) >> 16 | (RoundUpperHalf(values.odd) & 0xffff0000u);
+    std::memcpy(static_cast<void*>(p + i), &words, sizeof(words));
   }
-  // As BFloat16(value).
-  MOAT_INLINE void Store(core::BFloat16* p, Lanes values) const {
-    const auto u = reinterpret_cast<WordLanes>(values);
-    const WordLanes rounded = (u & 0x7fffffffu) > 0x7f800000u  // NaN stays NaN
-                                  ? u | 0x400000u
-                                  : u + 0x7fffu + ((u >> 16) & 1u);
-    const HalfLanes upper = __builtin_convertvector(rounded >> 16, HalfLanes);
-    std::memcpy(static_cast<void*>(p + i), &upper, sizeof(upper));
+  MOAT_INLINE void Store(float* p, Pair values) const {
+    constexpr IntLanes kFirst = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    const Lanes first = __builtin_shuffle(values.even, values.odd, kFirst),
+                second = __builtin_shuffle(values.even, values.odd, kFirst + 8);
+    std::memcpy(p + i, &first, sizeof(first));
+    std::memcpy(p + i + kLanes, &second, sizeof(second));
   }
 };
 
@@ -82,7 +105,7 @@ template <typename T, typename Body>
 MOAT_INLINE void ForEach(int64_t n, const Body& body) {
   int64_t i = 0;
   if constexpr (!std::is_same_v<T, float>) {
-    for (; i + kLanes <= n; i += kLanes) body(LanesAt{i});
+    for (; i + kPair <= n; i += kPair) body(PairAt{i});
   }
   for (; i < n; ++i) body(OneAt{i});
 }
@@ -109,12 +132,15 @@ MOAT_INLINE V Exp(V x) {
   return FromBits(Bits(p) + exponent);
 }
 
+MOAT_INLINE Pair Exp(Pair x) { return {Exp(x.even), Exp(x.odd)}; }
+
 template <typename V>
 MOAT_INLINE V Sigmoid(V x) {
   return 1.0f / (1.0f + Exp(-x));
 }
 
-// Sum of term(at) over [0, n): 16 interleaved partial sums, then a tree. T as in ForEach.
+// Sum of term(at) over [0, n): 16 interleaved partial sums (in bf16 32), then a tree. T as in
+// ForEach.
 template <typename T, typename Term>
 MOAT_INLINE float LaneSum(int64_t n, const Term& term) {
   float lane[kLanes] = {};
@@ -124,11 +150,12 @@ MOAT_INLINE float LaneSum(int64_t n, const Term& term) {
       for (int l = 0; l < kLanes; ++l) lane[l] += term(OneAt{i + l});
     }
   } else {
-    Lanes sums = {};
-    for (; i + kLanes <= n; i += kLanes) sums += term(LanesAt{i});
-    std::memcpy(lane, &sums, sizeof(lane));
+    Pair sums = {};
+    for (; i + kPair <= n; i += kPair) sums = sums + term(PairAt{i});
+    const Lanes both = sums.even + sums.odd;
+    std::memcpy(lane, &both, sizeof(lane));
   }
-  for (int l = 0; i < n; ++i, ++l) lane[l] += term(OneAt{i});
+  for (int l = 0; i < n; ++i, ++l) lane[l % kLanes] += term(OneAt{i});
   for (int half = kLanes / 2; half > 0; half /= 2) {
     for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
   }

@@ -41,7 +41,7 @@ TEST(ForEach, RoundsEveryBitPatternAsBFloat16Does) {
 }
 
 TEST(ForEach, VisitsEveryElementOnceWhateverTheLength) {
-  for (const int64_t n : {0, 1, 15, 16, 17, 513}) {
+  for (const int64_t n : {0, 1, 31, 32, 33, 513}) {
     std::vector<core::BFloat16> y(static_cast<size_t>(n) + 1, core::BFloat16(3.0f));
     ForEach<core::BFloat16>(n, [&](auto at) { at.Store(y.data(), at(y.data()) + 1.0f); });
     for (int64_t i = 0; i < n; ++i) {
@@ -49,6 +49,15 @@ TEST(ForEach, VisitsEveryElementOnceWhateverTheLength) {
     }
     EXPECT_EQ(static_cast<float>(y.back()), 3.0f);
   }
+}
+
+TEST(ForEach, KeepsTheOrderOfF32BesideBf16) {
+  std::vector<float> x(64), y(64);
+  std::vector<core::BFloat16> rounded(64);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+  ForEach<core::BFloat16>(64, [&](auto at) { at.Store(rounded.data(), at(x.data())); });
+  ForEach<core::BFloat16>(64, [&](auto at) { at.Store(y.data(), at(rounded.data()) * 2.0f); });
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], 2 * x[i]);
 }
 
 TEST(LaneSum, CountsEveryElementOnceAndTheSameInEveryType) {
