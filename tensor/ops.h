@@ -1,7 +1,8 @@
 // The ops: free functions over views, the stream last. About twenty, and all a transformer needs.
 //
 // Every op validates extents, dtypes and devices (BugError), then calls the device's kernel. Shapes
-// stand in brackets, row-major. Unless said otherwise inputs and outputs share one dtype (f32) and
+// stand in brackets, row-major. Unless said otherwise inputs and outputs share one dtype, f32 or
+// bf16 (vectors of weights too; statistics, losses and gradients of parameters are f32), and
 // outputs must not overlap inputs. An op's result depends on its inputs and shapes only: bitwise
 // the same for any number of threads.
 #pragma once

@@ -15,8 +15,9 @@
 #include "core/dtype.h"
 
 // Builds a row kernel for each instruction set and picks one at start-up. Sanitizers do not get
-// along with that: one build there.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// along with that, and clang does not do it for templates: one build there.
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(__clang__)
 #define MOAT_ROW_KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define MOAT_ROW_KERNEL
@@ -83,8 +84,10 @@ struct PairAt {
     Lanes first, second;
     std::memcpy(&first, p + i, sizeof(first));
     std::memcpy(&second, p + i + kLanes, sizeof(second));
-    constexpr IntLanes kEven = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
-    return {__builtin_shuffle(first, second, kEven), __builtin_shuffle(first, second, kEven + 1)};
+    return {__builtin_shufflevector(first, second, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24,
+                                    26, 28, 30),
+            __builtin_shufflevector(first, second, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25,
+                                    27, 29, 31)};
   }
   MOAT_INLINE void Store(core::BFloat16* p, Pair values) const {
     const WordLanes words =
@@ -92,9 +95,10 @@ struct PairAt {
     std::memcpy(static_cast<void*>(p + i), &words, sizeof(words));
   }
   MOAT_INLINE void Store(float* p, Pair values) const {
-    constexpr IntLanes kFirst = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    const Lanes first = __builtin_shuffle(values.even, values.odd, kFirst),
-                second = __builtin_shuffle(values.even, values.odd, kFirst + 8);
+    const Lanes first = __builtin_shufflevector(values.even, values.odd, 0, 16, 1, 17, 2, 18, 3, 19,
+                                                4, 20, 5, 21, 6, 22, 7, 23),
+                second = __builtin_shufflevector(values.even, values.odd, 8, 24, 9, 25, 10, 26, 11,
+                                                 27, 12, 28, 13, 29, 14, 30, 15, 31);
     std::memcpy(p + i, &first, sizeof(first));
     std::memcpy(p + i + kLanes, &second, sizeof(second));
   }
