@@ -111,6 +111,8 @@ MOAT_FLAG(double, adam_epsilon, train.adam_epsilon, kRun, "AdamW's epsilon");
 MOAT_FLAG(double, clip, train.clip, kRun, "largest global gradient norm; 0: no clipping");
 
 // Evaluation and checkpoints.
+MOAT_FLAG(int64, check_replicas_every, train.check_replicas_every, kRun,
+          "steps between comparisons of what ranks hold alike; also done before a save; 0: never");
 MOAT_FLAG(int64, eval_every, train.eval_every, kRun,
           "steps between evaluations; 0: only at the end");
 MOAT_FLAG(int64, eval_batches, train.eval_batches, kRun,

@@ -118,6 +118,7 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.global_batch = line.Int("global_batch");
   train.micro_batch = line.Int("micro_batch");
   train.loss_roles = SplitAtCommas(line.values("loss_roles"));
+  train.check_replicas_every = line.Int("check_replicas_every");
   train.eval_every = line.Int("eval_every");
   train.eval_batches = line.Int("eval_batches");
   train.checkpoint_every = line.Int("checkpoint_every");

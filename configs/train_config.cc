@@ -103,6 +103,7 @@ void Validate(const TrainConfig& config) {
   ValidateResume(config.resume);
   if (config.run_root.empty()) Expected("run_root", "", "a directory");
   AtLeast("steps", config.steps, 1);
+  AtLeast("check_replicas_every", config.check_replicas_every, 0);
   AtLeast("eval_every", config.eval_every, 0);
   AtLeast("eval_batches", config.eval_batches, 0);
   AtLeast("checkpoint_every", config.checkpoint_every, 0);

@@ -46,7 +46,8 @@ struct TrainConfig {
   double adam_epsilon = 1e-8;
   double clip = 1.0;  // global norm; 0: off
 
-  int64_t eval_every = 50;  // 0: never; always at the end
+  int64_t check_replicas_every = 100;  // 0: never
+  int64_t eval_every = 50;             // 0: never; always at the end
   int64_t eval_batches =
       0;  // micro-batches of the validation split per evaluation, over all ranks; 0: all of it
   int64_t checkpoint_every = 50;

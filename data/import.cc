@@ -171,14 +171,14 @@ Tokenizer MakeTokenizer(const configs::ImportConfig& config, const FirstPass& pa
 
 std::string UserKey(const configs::ImportConfig& config, const fs::path& directory) {
   if (config.user_key.empty()) {
-    const std::string key = core::RandomKey(kKeyBytes);
+    std::string key = core::RandomKey(kKeyBytes);
     core::WriteFileAtomically(directory / kKeyFile, key, 0600);
     return key;
   }
   if (!fs::is_regular_file(config.user_key)) {
     throw core::ConfigError("--user_key=" + config.user_key + ": there is no such file");
   }
-  const std::string key = core::ReadWholeFile(config.user_key);
+  std::string key = core::ReadWholeFile(config.user_key);
   if (key.size() != kKeyBytes) {
     throw core::ConfigError("--user_key=" + config.user_key + ": expected 32 bytes, found " +
                             std::to_string(key.size()));

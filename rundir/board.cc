@@ -22,7 +22,9 @@ constexpr size_t kNameWords = 6;
 }  // namespace
 
 // Every field is atomic, so that reading while the rank writes is defined; `version` is odd while
-// it writes, which tells the reader to look again.
+// it writes, which tells the reader to look again. Fields are released and acquired rather than
+// fenced: whoever sees one of an update sees its odd version, too. (Fences are as good, but
+// ThreadSanitizer does not understand them.)
 struct BoardMemory {
   std::atomic<uint64_t> magic;
   std::atomic<uint64_t> version;
@@ -59,16 +61,16 @@ BoardMemory* Map(const std::filesystem::path& path, bool writable) {
 }
 
 BoardSnapshot Copy(const BoardMemory& memory) {
-  constexpr auto relaxed = std::memory_order_relaxed;
+  constexpr auto acquire = std::memory_order_acquire;
   BoardSnapshot snapshot;
-  snapshot.phase = static_cast<Phase>(memory.phase.load(relaxed));
-  snapshot.step = memory.step.load(relaxed);
-  snapshot.sequence = memory.sequence.load(relaxed);
-  snapshot.inside_collective = memory.inside.load(relaxed) != 0;
-  snapshot.changed_at = std::bit_cast<double>(memory.changed_at.load(relaxed));
+  snapshot.phase = static_cast<Phase>(memory.phase.load(acquire));
+  snapshot.step = memory.step.load(acquire);
+  snapshot.sequence = memory.sequence.load(acquire);
+  snapshot.inside_collective = memory.inside.load(acquire) != 0;
+  snapshot.changed_at = std::bit_cast<double>(memory.changed_at.load(acquire));
   char name[kNameWords * 8];
   for (size_t i = 0; i < kNameWords; ++i) {
-    const uint64_t word = memory.name[i].load(relaxed);
+    const uint64_t word = memory.name[i].load(acquire);
     std::memcpy(name + i * 8, &word, 8);
   }
   snapshot.collective.assign(name, strnlen(name, sizeof name));
@@ -110,20 +112,20 @@ void BoardWriter::Update(const Change& change) {
   constexpr auto relaxed = std::memory_order_relaxed;
   const uint64_t version = memory_->version.load(relaxed);
   memory_->version.store(version + 1, relaxed);
-  std::atomic_thread_fence(std::memory_order_release);
   change(*memory_);
-  memory_->changed_at.store(std::bit_cast<uint64_t>(core::MonotonicSeconds()), relaxed);
+  memory_->changed_at.store(std::bit_cast<uint64_t>(core::MonotonicSeconds()),
+                            std::memory_order_release);
   memory_->version.store(version + 2, std::memory_order_release);
 }
 
 void BoardWriter::SetPhase(Phase phase) {
   Update([&](BoardMemory& m) {
-    m.phase.store(static_cast<uint32_t>(phase), std::memory_order_relaxed);
+    m.phase.store(static_cast<uint32_t>(phase), std::memory_order_release);
   });
 }
 
 void BoardWriter::SetStep(int64_t step) {
-  Update([&](BoardMemory& m) { m.step.store(step, std::memory_order_relaxed); });
+  Update([&](BoardMemory& m) { m.step.store(step, std::memory_order_release); });
 }
 
 void BoardWriter::EnterCollective(const std::string& name, uint64_t sequence) {
@@ -133,15 +135,15 @@ void BoardWriter::EnterCollective(const std::string& name, uint64_t sequence) {
     for (size_t i = 0; i < kNameWords; ++i) {
       uint64_t word;
       std::memcpy(&word, text + i * 8, 8);
-      m.name[i].store(word, std::memory_order_relaxed);
+      m.name[i].store(word, std::memory_order_release);
     }
-    m.sequence.store(sequence, std::memory_order_relaxed);
-    m.inside.store(1, std::memory_order_relaxed);
+    m.sequence.store(sequence, std::memory_order_release);
+    m.inside.store(1, std::memory_order_release);
   });
 }
 
 void BoardWriter::LeaveCollective() {
-  Update([](BoardMemory& m) { m.inside.store(0, std::memory_order_relaxed); });
+  Update([](BoardMemory& m) { m.inside.store(0, std::memory_order_release); });
 }
 
 std::string BoardSnapshot::text() const {
@@ -162,7 +164,6 @@ std::optional<BoardSnapshot> ReadBoard(const std::filesystem::path& path) {
     const uint64_t before = memory->version.load(std::memory_order_acquire);
     if (memory->magic.load(std::memory_order_acquire) != kMagic || before % 2 != 0) continue;
     BoardSnapshot snapshot = Copy(*memory);
-    std::atomic_thread_fence(std::memory_order_acquire);
     if (memory->version.load(std::memory_order_relaxed) == before) result = std::move(snapshot);
   }
   munmap(memory, sizeof(BoardMemory));

@@ -69,8 +69,9 @@ void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv,
 // dqkv from dout.
 void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
                    ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream);
-// Elements of workspace per thread: two blocks of scores [tile, seq_len], and the gradients of one
-// head's keys and values in f32, whatever the number of rows and heads.
+// Elements of workspace per thread: two blocks of scores [tile, seq_len], the gradients of one
+// head's keys and values in f32, and a sum per query of a tile, whatever the number of rows and
+// heads.
 int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads);
 
 // One new slot against a cache: q [heads * head_width], keys and values [length, kv_heads *

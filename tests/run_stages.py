@@ -1,10 +1,13 @@
-"""The stages of tests/run: build, format, unit tests, tests over ranks, integration tests; counted.
+"""The stages of tests/run: build, format, unit tests, tests over ranks, integration tests, sanitizers; counted.
 
 A stage's tests:
   unit         every GoogleTest binary in build/tests, two at a time
   ranks        those with a .ranks file beside them, under mpirun, for each number of ranks in it
   integration  every executable tests/{integration,interop}/*_test.{sh,py}: exit 0 passes, 77 skips (the last line of
-               its output says why), anything else fails; its working directory is the repository
+               its output says why), anything else fails; its working directory is the repository, and
+               MOAT_BUILD, where it is set, the folder of the build to use instead of build/
+  asan, tsan   tests/sanitizer_stages.py: what can go wrong with memory and threads, built and run again
+  lint         clang-tidy with .clang-tidy over the sources that changed; all of them under --all
 Suites whose names contain "Sweep", and integration tests in tests/integration/long/, run under --all only.
 """
 import argparse
@@ -18,6 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lint_stage  # noqa: E402
+import sanitizer_stages  # noqa: E402
 
 UNIT_SECONDS = 900
 ALL_SECONDS = 7200
@@ -91,44 +98,45 @@ def count(label, code, output, tests):
     return tally
 
 
-def gtest_flags(options):
-    return ["--gtest_brief=1"] + ([] if options.all else ["--gtest_filter=-*Sweep*"])
+def gtest_flags(options, leave_out=()):
+    left_out = list(leave_out) + ([] if options.all else ["*Sweep*"])
+    return ["--gtest_brief=1"] + (["--gtest_filter=-" + ":".join(left_out)] if left_out else [])
 
 
-def run_binary(binary, options):
+def run_binary(binary, options, env=None, leave_out=()):
     label = os.path.basename(binary)
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report")
-        code, output = run([binary, f"--gtest_output=json:{report}"] + gtest_flags(options),
-                           ALL_SECONDS if options.all else UNIT_SECONDS)
+        code, output = run([binary, f"--gtest_output=json:{report}"] + gtest_flags(options, leave_out),
+                           ALL_SECONDS if options.all else UNIT_SECONDS, env)
         return count(label, code, output, read_reports([report]))
 
 
-def run_ranks(binary, ranks, options):
+def run_ranks(binary, ranks, options, env=None):
     label = f"{os.path.basename(binary)} on {ranks} ranks"
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report")
         command = MPIRUN + ["-np", str(ranks), "sh", "-c", RANK_SHELL, binary, report] + gtest_flags(options)
-        code, output = run(command, ALL_SECONDS if options.all else UNIT_SECONDS, MPI_ENV)
+        code, output = run(command, ALL_SECONDS if options.all else UNIT_SECONDS, {**MPI_ENV, **(env or {})})
         return count(label, code, output, read_reports([f"{report}.{rank}" for rank in range(ranks)]))
 
 
-def run_script(script, options):
+def run_script(script, options, env=None):
     name = os.path.splitext(os.path.relpath(script, "tests"))[0]
-    code, output = run([script], ALL_SECONDS if options.all else UNIT_SECONDS)
+    code, output = run([script], ALL_SECONDS if options.all else UNIT_SECONDS, env)
     if code == 77:
         lines = output.strip().splitlines()
         return count(name, 0, output, {name: (False, lines[-1] if lines else "")})
     return count(name, code, output, {name: (code != 0, None)})
 
 
-def binaries():
+def binaries(folder="build"):
     """(plain, [(binary, ranks)]) of what build/tests holds and the build still makes."""
-    known = subprocess.run(["ninja", "-C", "build", "-t", "targets", "all"], capture_output=True, text=True).stdout
+    known = subprocess.run(["ninja", "-C", folder, "-t", "targets", "all"], capture_output=True, text=True).stdout
     made = set(re.findall(r"^(tests/[^/:\s]+_test):", known, re.M))
     plain, ranked = [], []
-    for binary in sorted(glob.glob("build/tests/*_test")):
-        if os.path.relpath(binary, "build") not in made:
+    for binary in sorted(glob.glob(f"{folder}/tests/*_test")):
+        if os.path.relpath(binary, folder) not in made:
             continue
         binary = os.path.abspath(binary)
         if os.path.exists(binary + ".ranks"):
@@ -139,8 +147,10 @@ def binaries():
     return plain, ranked
 
 
-def build(options):
-    for command in (["cmake", "--preset", "release", "-DMOAT_TESTS=ON"], ["cmake", "--build", "build"]):
+def make(preset, folder, targets=()):
+    """Configures and builds; a failure of either is one failed test."""
+    target = ["--target", *targets] if targets else []
+    for command in (["cmake", "--preset", preset, "-DMOAT_TESTS=ON"], ["cmake", "--build", folder, *target]):
         code, output = run(command, ALL_SECONDS)
         if code != 0:
             print(*output.splitlines()[-80:], sep="\n")
@@ -148,6 +158,10 @@ def build(options):
             tally.failed.append("build: " + " ".join(command))
             return tally
     return Tally()
+
+
+def build(options):
+    return make("release", "build")
 
 
 def check_format(options):
@@ -183,6 +197,50 @@ def integration(options):
     return in_parallel([(run_script, os.path.abspath(s), options) for s in scripts if options.filter in s], 1)
 
 
+def sanitizer(name, options):
+    stage = sanitizer_stages.STAGES[name]
+    folder = f"build-{name}"
+    tally = make(name, folder, stage.targets)
+    if tally.failed:
+        return tally
+    env = {"MOAT_BUILD": folder, "OMP_NUM_THREADS": "1", **stage.env}
+    for bug, saying in stage.planted.items():
+        code, output = run([f"{folder}/tests/planted_bugs", bug], UNIT_SECONDS, env)
+        caught = code == 0 if saying is None else code != 0 and saying in output
+        tally.add(count(f"{name}: planted {bug}", 0, output, {f"{name}.{bug}": (not caught, None)}))
+    plain, ranked = binaries(folder)
+    chosen = [b for b in plain if os.path.basename(b) in stage.targets and options.filter in b]
+    tally.add(in_parallel([(run_binary, b, options, env, stage.leave_out) for b in chosen], 2))
+    tally.add(in_parallel([(run_ranks, b, n, options, env) for b, n in ranked
+                           if n in stage.ranks and os.path.basename(b) in stage.targets and options.filter in b], 1))
+    tally.add(in_parallel([(run_script, os.path.abspath(s), options, env) for s in stage.scripts
+                           if options.filter in s], 1))
+    tally.failed = [failure if failure.startswith(name) else f"{name}: {failure}" for failure in tally.failed]
+    return tally
+
+
+def asan(options):
+    return sanitizer("asan", options)
+
+
+def tsan(options):
+    return sanitizer("tsan", options)
+
+
+def lint(options):
+    deadline = time.monotonic() + (ALL_SECONDS if options.all else lint_stage.SECONDS)
+
+    def check(source):
+        left = deadline - time.monotonic()
+        code, output = run(lint_stage.COMMAND + [source], left) if left > 0 else (124, "out of time before its turn")
+        return count(f"lint {source}", code, output, {f"lint.{source}": (code != 0, None)})
+
+    return in_parallel([(check, s) for s in lint_stage.sources_to_check(options.all) if options.filter in s], 2)
+
+
+STAGES = (build, check_format, unit, ranks, integration, asan, tsan, lint)
+
+
 def allowed_skips():
     with open("tests/allowed_skips.txt") as file:
         lines = [line.split("#")[0].strip() for line in file]
@@ -194,9 +252,14 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="long sweeps too")
     parser.add_argument("--filter", default="", metavar="TEXT", help="only binaries and scripts whose path contains TEXT")
+    parser.add_argument("--stages", default=",".join(stage.__name__ for stage in STAGES), metavar="A,B",
+                        help="only these, in their order: %(default)s")
     options = parser.parse_args()
+    wanted = options.stages.split(",")
+    if unknown := set(wanted) - {stage.__name__ for stage in STAGES}:
+        parser.error(f"no stage is called {', '.join(sorted(unknown))}")
     total = Tally()
-    for stage in (build, check_format, unit, ranks, integration):
+    for stage in [stage for stage in STAGES if stage.__name__ in wanted]:
         begin = time.monotonic()
         tally = stage(options)
         total.add(tally)

@@ -13,6 +13,7 @@
 #include "core/units.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/process_memory.h"
+#include "trainer/replica_check.h"
 #include "trainer/run_data.h"
 
 namespace moat::trainer {
@@ -180,6 +181,9 @@ core::ExitCode Trainer::Run() {
       return static_cast<core::ExitCode>(result.stop_code);
     }
     const auto due = [&](int64_t every) { return every > 0 && progress_.step % every == 0; };
+    if (due(options_.config.check_replicas_every)) {
+      CheckReplicas(model_, optimizer_, groups_, progress_.step);
+    }
     if (last || due(options_.config.eval_every)) Evaluate();
     if (last || due(options_.config.checkpoint_every)) Save();
   }
@@ -240,6 +244,9 @@ void Trainer::Evaluate() {
 void Trainer::Save() {
   if (saved_step_ == progress_.step) return;
   EnterPhase(rundir::Phase::kSaving);
+  if (options_.config.check_replicas_every > 0) {  // nothing corrupt is kept
+    CheckReplicas(model_, optimizer_, groups_, progress_.step);
+  }
   const double start = core::MonotonicSeconds();
   checkpoint::SaveOptions save;
   save.root = options_.layout.checkpoints();

@@ -1,5 +1,4 @@
 // SwiGLU, GELU, residual addition, dropout, casts.
-#include <algorithm>
 #include <vector>
 
 #include "core/rng.h"
@@ -15,82 +14,70 @@ constexpr int64_t kFlatBlock = 1 << 14;
 
 template <typename T>
 MOAT_ROW_KERNEL void SwiGluRow(const T* gate, const T* up, T* y, int64_t width) {
-  StoreRow(y, width,
-           [&](int64_t i) { return Load(gate + i) * Sigmoid(Load(gate + i)) * Load(up + i); });
+  ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(y, at(gate) * Sigmoid(at(gate)) * at(up)); });
 }
 
-MOAT_ROW_KERNEL void SwiGluGradRow(const float* gate, const float* up, const float* dy,
-                                   float* dgate, float* dup, int64_t width) {
-  for (int64_t i = 0; i < width; ++i) {
-    const float s = Sigmoid(gate[i]);
-    const float silu = gate[i] * s;
-    dup[i] = dy[i] * silu;
-    dgate[i] = dy[i] * up[i] * (s + silu * (1.0f - s));
-  }
-}
-
-// Two outputs of one sigmoid: in blocks of f32.
-MOAT_ROW_KERNEL void SwiGluGradRow(const core::BFloat16* gate, const core::BFloat16* up,
-                                   const core::BFloat16* dy, core::BFloat16* dgate,
-                                   core::BFloat16* dup, int64_t width) {
-  float dgates[kStoreBlock], dups[kStoreBlock];
-  for (int64_t begin = 0; begin < width; begin += kStoreBlock) {
-    const int64_t count = std::min(kStoreBlock, width - begin);
-    for (int64_t i = 0; i < count; ++i) {
-      const float g = Load(gate + begin + i), d = Load(dy + begin + i);
-      const float s = Sigmoid(g);
-      const float silu = g * s;
-      dups[i] = d * silu;
-      dgates[i] = d * Load(up + begin + i) * (s + silu * (1.0f - s));
-    }
-    Round(dgates, dgate + begin, count);
-    Round(dups, dup + begin, count);
-  }
+template <typename T>
+MOAT_ROW_KERNEL void SwiGluGradRow(const T* gate, const T* up, const T* dy, T* dgate, T* dup,
+                                   int64_t width) {
+  ForEach<T>(width, [&](auto at) MOAT_TERM {
+    const auto g = at(gate), d = at(dy);
+    const auto s = Sigmoid(g);
+    const auto silu = g * s;
+    at.Store(dup, d * silu);
+    at.Store(dgate, d * at(up) * (s + silu * (1.0f - s)));
+  });
 }
 
 // sqrt(2/pi) and the cubic term of the approximation.
 constexpr float kGeluScale = 0.7978845608f, kGeluCubic = 0.044715f;
 
 // 1 + tanh(u) is 2 sigmoid(2u).
-MOAT_INLINE float GeluSigmoid(float x) {
-  const float u = kGeluScale * (x + kGeluCubic * x * x * x);
+template <typename V>
+MOAT_INLINE V GeluSigmoid(V x) {
+  const V u = kGeluScale * (x + kGeluCubic * x * x * x);
   return Sigmoid(2.0f * u);
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void GeluRow(const T* x, T* y, int64_t n) {
-  StoreRow(y, n, [&](int64_t i) { return Load(x + i) * GeluSigmoid(Load(x + i)); });
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(x) * GeluSigmoid(at(x))); });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void GeluGradRow(const T* from, const T* dy, T* dx, int64_t n) {
-  StoreRow(dx, n, [&](int64_t i) {
-    const float x = Load(from + i);
-    const float s = GeluSigmoid(x);
-    const float slope = kGeluScale * (1.0f + 3.0f * kGeluCubic * x * x);
-    return Load(dy + i) * (s + 2.0f * x * s * (1.0f - s) * slope);
+  ForEach<T>(n, [&](auto at) MOAT_TERM {
+    const auto x = at(from);
+    const auto s = GeluSigmoid(x);
+    const auto slope = kGeluScale * (1.0f + 3.0f * kGeluCubic * x * x);
+    at.Store(dx, at(dy) * (s + 2.0f * x * s * (1.0f - s) * slope));
   });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void AddRow(const T* x, const T* branch, T* y, int64_t width) {
-  StoreRow(y, width, [&](int64_t i) { return Load(x + i) + Load(branch + i); });
+  ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(y, at(x) + at(branch)); });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void AddScaledRow(const T* x, const T* branch, const float* scale, T* y,
                                   int64_t width) {
-  StoreRow(y, width, [&](int64_t i) { return Load(x + i) + Load(branch + i) * scale[i]; });
+  ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(y, at(x) + at(branch) * at(scale)); });
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void ScaleRow(const float* scale, T* x, int64_t width) {
-  StoreRow(x, width, [&](int64_t i) { return Load(x + i) * scale[i]; });
+  ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(x, at(x) * at(scale)); });
 }
 
-template <typename From, typename To>
-MOAT_ROW_KERNEL void CastRow(const From* x, To* y, int64_t n) {
-  StoreRow(y, n, [&](int64_t i) { return Load(x + i); });
+template <typename T>
+MOAT_ROW_KERNEL void WidenRow(const T* x, float* y, int64_t n) {
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(x)); });
+}
+
+template <typename T>
+MOAT_ROW_KERNEL void RoundRow(const float* x, T* y, int64_t n) {
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(x)); });
 }
 
 template <typename T>
@@ -194,14 +181,14 @@ void Add(int64_t count, const void* x, void* y_void, const Stream& stream) {
 template <typename T>
 void ToF32(int64_t count, const void* x, float* y, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
-    CastRow(static_cast<const T*>(x) + begin, y + begin, end - begin);
+    WidenRow(static_cast<const T*>(x) + begin, y + begin, end - begin);
   });
 }
 
 template <typename T>
 void FromF32(int64_t count, const float* x, void* y, const Stream& stream) {
   ParallelBlocks(count, kFlatBlock, stream, [&](int64_t begin, int64_t end) {
-    CastRow(x + begin, static_cast<T*>(y) + begin, end - begin);
+    RoundRow(x + begin, static_cast<T*>(y) + begin, end - begin);
   });
 }
 

@@ -54,12 +54,14 @@ struct Workspace {
   float *scores, *score_grads;  // [tile, seq_len]; in bf16 the second replaces the first
   T *p, *dp;                    // [tile, seq_len]
   float *dk, *dv;               // [seq_len, head_width]
+  float* sums;                  // [tile]
 
   Workspace(const AttentionShape& s, float* memory, int thread) {
     const int64_t block = s.tile * s.seq_len;
     float* at = memory + thread * PerThread(s);
     dk = at + 2 * block;
     dv = dk + s.seq_len * s.head_width;
+    sums = dv + s.seq_len * s.head_width;
     scores = at;
     if constexpr (std::is_same_v<T, float>) {
       p = scores;
@@ -75,47 +77,118 @@ struct Workspace {
   }
 };
 
-// p = softmax over scores[low, high), zeros elsewhere in [0, n). Returns the log of the
-// denominator. p may be scores.
+// The keys [low, high) that a query sees among [0, n), and the range around them that row kernels
+// work on: bf16's in whole vectors, what is too much being set to zero afterwards.
 template <typename T>
-MOAT_ROW_KERNEL float SoftmaxRow(float* scores, T* p, int64_t low, int64_t high, int64_t n,
-                                 float scale) {
-  float* x = scores + low;
-  const int64_t count = high - low;
-  const float top = LaneMax(count, -INFINITY, [&](int64_t i) { return x[i]; }) * scale;
-  for (int64_t i = 0; i < count; ++i) x[i] = Exp(x[i] * scale - top);
-  const float sum = LaneSum(count, [&](int64_t i) { return x[i]; });
+struct Seen {
+  int64_t low, high, n, begin, end;
+  Seen(int64_t low, int64_t high, int64_t n) : low(low), high(high), n(n), begin(low), end(high) {
+    if constexpr (!std::is_same_v<T, float>) {
+      begin = low / kPair * kPair;
+      end = std::min((high + kPair - 1) / kPair * kPair, n);
+    }
+  }
+  int64_t count() const { return end - begin; }
+  // Zeros in [from, low) and [high, to) of a row.
+  template <typename E>
+  void ClearOutside(E* row, int64_t from, int64_t to) const {
+    std::fill_n(row + from, low - from, E{});
+    std::fill_n(row + high, to - high, E{});
+  }
+};
+
+// p = softmax over the scores that are seen, zeros elsewhere. Returns the log of the denominator.
+// p may be scores.
+template <typename T>
+MOAT_INLINE float SoftmaxRow(float* scores, T* p, const Seen<T>& seen, float scale) {
+  float* x = scores + seen.begin;
+  T* y = p + seen.begin;
+  const float top = LaneMax(seen.high - seen.low, -INFINITY, scores + seen.low) * scale;
+  ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(x, Exp(at(x) * scale - top)); });
+  seen.ClearOutside(scores, seen.begin, seen.end);
+  const float sum = LaneSum<T>(seen.count(), [&](auto at) MOAT_TERM { return at(x); });
   const float inverse = 1.0f / sum;
-  std::fill_n(p, low, T{});
-  StoreRow(p + low, count, [&](int64_t i) { return x[i] * inverse; });
-  std::fill_n(p + high, n - high, T{});
+  ForEach<T>(seen.count(), [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse); });
+  seen.ClearOutside(p, 0, seen.n);
   return top + std::log(sum);
 }
 
-// Scores to probabilities, with the denominator known. p may be scores.
-template <typename T>
-MOAT_ROW_KERNEL void ProbabilityRow(const float* scores, T* p, int64_t low, int64_t high, int64_t n,
-                                    float scale, float log_sum) {
-  std::fill_n(p, low, T{});
-  StoreRow(p + low, high - low, [&](int64_t i) { return Exp(scores[low + i] * scale - log_sum); });
-  std::fill_n(p + high, n - high, T{});
+// The keys that each query of a tile sees: [spans[i], begin + i], counted from key `first` on.
+struct Causal {
+  const int32_t* spans;
+  int64_t begin, first;
+  bool one_span;  // the queries' spans all start at or before `first`
+  template <typename T>
+  Seen<T> Of(int64_t i, int64_t keys) const {
+    return {spans[i] - first, begin + i + 1 - first, keys};
+  }
+};
+
+Causal CausalOf(const Tile& tile, const int32_t* row_spans) {
+  const int32_t* spans = row_spans + tile.begin;
+  const bool one_span = *std::max_element(spans, spans + tile.queries()) <= tile.first;
+  return {spans, tile.begin, tile.first, one_span};
 }
 
-// ds = p * (dp - d) * scale. ds may be dp.
 template <typename T>
-MOAT_ROW_KERNEL void ScoreGradRow(const T* p, const float* dp, T* ds, float d, float scale,
-                                  int64_t n) {
-  StoreRow(ds, n, [&](int64_t i) { return Load(p + i) * (dp[i] - d) * scale; });
+MOAT_ROW_KERNEL void SoftmaxTile(const Causal causal, int64_t queries, int64_t keys, float* scores,
+                                 T* p, float scale, float* log_sum) {
+  for (int64_t i = 0; i < queries; ++i) {
+    log_sum[i] = SoftmaxRow(scores + i * keys, p + i * keys, causal.Of<T>(i, keys), scale);
+  }
+}
+
+// The backward pass keeps scores transposed, [keys, queries]: every product but one then reads them
+// as they stand, and a row has one key and all queries of the tile.
+
+// Zeros where a query does not see the key.
+template <typename T>
+MOAT_INLINE void ClearUnseen(const Causal& causal, int64_t queries, int64_t key, T* row) {
+  const int64_t own = key + causal.first - causal.begin;  // the query at the key's own slot
+  if (own > 0) std::fill_n(row, std::min(own, queries), T{});
+  if (causal.one_span) return;
+  for (int64_t i = 0; i < queries; ++i) {
+    if (causal.spans[i] > key + causal.first) row[i] = T{};
+  }
+}
+
+// Scores to probabilities, with the denominators known. p may be scores.
+template <typename T>
+MOAT_ROW_KERNEL void ProbabilityTile(const Causal causal, int64_t queries, int64_t keys,
+                                     const float* scores, T* p, float scale, const float* log_sum) {
+  for (int64_t u = 0; u < keys; ++u) {
+    const float* x = scores + u * queries;
+    T* y = p + u * queries;
+    ForEach<T>(queries, [&](auto at) MOAT_TERM { at.Store(y, Exp(at(x) * scale - at(log_sum))); });
+    ClearUnseen(causal, queries, u, y);
+  }
+}
+
+// ds = p * (dp - d) * scale, d [queries] being each query's sum of dout * out. ds may be dp.
+template <typename T>
+MOAT_ROW_KERNEL void ScoreGradTile(int64_t queries, int64_t keys, const T* p, const float* dp,
+                                   T* ds, const float* d, float scale) {
+  for (int64_t u = 0; u < keys; ++u) {
+    const T* x = p + u * queries;
+    const float* dx = dp + u * queries;
+    T* y = ds + u * queries;
+    ForEach<T>(queries, [&](auto at) MOAT_TERM { at.Store(y, at(x) * (at(dx) - at(d)) * scale); });
+  }
 }
 
 template <typename T>
 MOAT_ROW_KERNEL float Dot(const T* a, const T* b, int64_t n) {
-  return LaneSum(n, [&](int64_t i) { return Load(a + i) * Load(b + i); });
+  return LaneSum<T>(n, [&](auto at) MOAT_TERM { return at(a) * at(b); });
 }
 
+// Rows of f32 without gaps to rows `stride` apart.
 template <typename T>
-MOAT_ROW_KERNEL void RoundRow(const float* x, T* y, int64_t n) {
-  StoreRow(y, n, [&](int64_t i) { return x[i]; });
+MOAT_ROW_KERNEL void RoundRows(int64_t rows, int64_t width, const float* x, T* y, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* from = x + r * width;
+    T* to = y + r * stride;
+    ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(to, at(from)); });
+  }
 }
 
 template <typename T>
@@ -136,11 +209,8 @@ void Attention(const AttentionShape& s, const int32_t* span_start, const void* q
     Product<T>({queries, keys, width, at.stride, 1, 1, at.stride, keys},
                qkv + at.q + tile.begin * at.stride, qkv + at.k + tile.first * at.stride, nullptr,
                work.scores);
-    for (int64_t t = tile.begin; t < tile.end; ++t) {
-      const int64_t i = (t - tile.begin) * keys;
-      log_sum[(row * s.heads + head) * s.seq_len + t] = SoftmaxRow(
-          work.scores + i, work.p + i, spans[t] - tile.first, t + 1 - tile.first, keys, scale);
-    }
+    SoftmaxTile(CausalOf(tile, spans), queries, keys, work.scores, work.p, scale,
+                log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
     Product<T>({queries, width, keys, keys, 1, at.stride, 1, out_stride, std::is_same_v<T, float>},
                work.p, qkv + at.v + tile.first * at.stride, nullptr,
                out + (row * s.seq_len + tile.begin) * out_stride + head * width);
@@ -168,25 +238,22 @@ void AttentionGradTile(const AttentionShape& s, int64_t row, int64_t head, const
   const T* k = x.qkv + at.k + tile.first * at.stride;
   const T* v = x.qkv + at.v + tile.first * at.stride;
   const T* dout = x.dout + out_at;
-  Product<T>({queries, keys, width, at.stride, 1, 1, at.stride, keys}, q, k, nullptr, work.scores);
-  for (int64_t t = tile.begin; t < tile.end; ++t) {
-    const int64_t i = (t - tile.begin) * keys;
-    ProbabilityRow(work.scores + i, work.p + i, spans[t] - tile.first, t + 1 - tile.first, keys,
-                   scale, x.log_sum[(row * s.heads + head) * s.seq_len + t]);
-  }
-  Product<T>({queries, keys, width, out_stride, 1, 1, at.stride, keys}, dout, v, nullptr,
-             work.score_grads);
-  Product<T>({keys, width, queries, 1, keys, out_stride, 1, width, true, true}, work.p, dout,
-             nullptr, work.dv + tile.first * width);
   for (int64_t i = 0; i < queries; ++i) {
-    const float d = Dot(dout + i * out_stride, x.out + out_at + i * out_stride, width);
-    ScoreGradRow(work.p + i * keys, work.score_grads + i * keys, work.dp + i * keys, d, scale,
-                 keys);
+    work.sums[i] = Dot(dout + i * out_stride, x.out + out_at + i * out_stride, width);
   }
-  Product<T>({queries, width, keys, keys, 1, at.stride, 1, at.stride, std::is_same_v<T, float>},
+  Product<T>({keys, queries, width, at.stride, 1, 1, at.stride, queries}, k, q, nullptr,
+             work.scores);
+  ProbabilityTile(CausalOf(tile, spans), queries, keys, work.scores, work.p, scale,
+                  x.log_sum + (row * s.heads + head) * s.seq_len + tile.begin);
+  Product<T>({keys, queries, width, at.stride, 1, 1, out_stride, queries}, v, dout, nullptr,
+             work.score_grads);
+  Product<T>({keys, width, queries, queries, 1, out_stride, 1, width, true, true}, work.p, dout,
+             nullptr, work.dv + tile.first * width);
+  ScoreGradTile(queries, keys, work.p, work.score_grads, work.dp, work.sums, scale);
+  Product<T>({queries, width, keys, 1, queries, at.stride, 1, at.stride, std::is_same_v<T, float>},
              work.dp, k, nullptr, x.dqkv + at.q + tile.begin * at.stride);
-  Product<T>({keys, width, queries, 1, keys, at.stride, 1, width, true, true}, work.dp, q, nullptr,
-             work.dk + tile.first * width);
+  Product<T>({keys, width, queries, queries, 1, at.stride, 1, width, true, true}, work.dp, q,
+             nullptr, work.dk + tile.first * width);
 }
 
 template <typename T>
@@ -208,16 +275,18 @@ void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const voi
         AttentionGradTile(s, row, head, MakeTile(s, index, spans), spans, x, work);
       }
     }
-    for (int64_t t = 0; t < s.seq_len; ++t) {
-      RoundRow(work.dk + t * s.head_width, x.dqkv + at.k + t * at.stride, s.head_width);
-      RoundRow(work.dv + t * s.head_width, x.dqkv + at.v + t * at.stride, s.head_width);
-    }
+    RoundRows(s.seq_len, s.head_width, work.dk, x.dqkv + at.k, at.stride);
+    RoundRows(s.seq_len, s.head_width, work.dv, x.dqkv + at.v, at.stride);
   });
+}
+
+MOAT_ROW_KERNEL void SoftmaxAll(float* scores, int64_t n, float scale) {
+  SoftmaxRow(scores, scores, Seen<float>(0, n, n), scale);
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void AddWeighted(float p, const T* v, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] += p * Load(v + i);
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(y) + p * at(v)); });
 }
 
 template <typename T>
@@ -235,12 +304,12 @@ void AttentionCached(int64_t heads, int64_t kv_heads, int64_t head_width, int64_
     scores.resize(static_cast<size_t>(length));
     for (int64_t t = 0; t < length; ++t)
       scores[static_cast<size_t>(t)] = Dot(q, k + t * stride, head_width);
-    SoftmaxRow(scores.data(), scores.data(), 0, length, length, scale);
+    SoftmaxAll(scores.data(), length, scale);
     sum.assign(static_cast<size_t>(head_width), 0.0f);
     for (int64_t t = 0; t < length; ++t) {
       AddWeighted(scores[static_cast<size_t>(t)], v + t * stride, sum.data(), head_width);
     }
-    RoundRow(sum.data(), static_cast<T*>(out_void) + head * head_width, head_width);
+    RoundRows(1, head_width, sum.data(), static_cast<T*>(out_void) + head * head_width, 0);
   });
 }
 

@@ -14,6 +14,16 @@ constexpr int64_t kRowBlock = 64;
 constexpr int64_t kColumnBlock = 64;
 
 template <typename T>
+MOAT_ROW_KERNEL void AddRow(const T* x, T* y, int64_t n) {
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(y) + at(x)); });
+}
+
+template <typename T>
+MOAT_ROW_KERNEL void AddToTable(const T* x, float* y, int64_t n) {
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(y) + at(x)); });
+}
+
+template <typename T>
 void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
            bool accumulate, const Stream& stream) {
   ParallelBlocks(tokens, kRowBlock, stream, [&](int64_t begin, int64_t end) {
@@ -24,7 +34,7 @@ void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table,
         std::memcpy(to, from, static_cast<size_t>(width) * sizeof(T));
         continue;
       }
-      for (int64_t j = 0; j < width; ++j) Store(to + j, Load(to + j) + Load(from + j));
+      AddRow(from, to, width);
     }
   });
 }
@@ -36,24 +46,24 @@ void EmbedGrad(int64_t tokens, int64_t width, const int32_t* ids, const void* dy
                const Stream& stream) {
   ParallelBlocks(width, kColumnBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t t = 0; t < tokens; ++t) {
-      const T* from = static_cast<const T*>(dy) + t * width;
-      float* to = dtable + ids[t] * width;
-      for (int64_t j = begin; j < end; ++j) to[j] += Load(from + j);
+      AddToTable(static_cast<const T*>(dy) + t * width + begin, dtable + ids[t] * width + begin,
+                 end - begin);
     }
   });
 }
 
 template <typename T>
-void RotateRow(T* x, int64_t heads, int64_t head_width, const float* cosine, const float* sine) {
+MOAT_ROW_KERNEL void RotateRow(T* x, int64_t heads, int64_t head_width, const float* cosine,
+                               const float* sine) {
   const int64_t half = head_width / 2;
   for (int64_t h = 0; h < heads; ++h) {
     T* first = x + h * head_width;
     T* second = first + half;
-    for (int64_t i = 0; i < half; ++i) {
-      const float a = Load(first + i), b = Load(second + i);
-      Store(first + i, a * cosine[i] - b * sine[i]);
-      Store(second + i, a * sine[i] + b * cosine[i]);
-    }
+    ForEach<T>(half, [&](auto at) MOAT_TERM {
+      const auto a = at(first), b = at(second), c = at(cosine), s = at(sine);
+      at.Store(first, a * c - b * s);
+      at.Store(second, a * s + b * c);
+    });
   }
 }
 

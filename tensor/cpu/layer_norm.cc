@@ -16,15 +16,15 @@ template <typename T>
 MOAT_ROW_KERNEL void LayerNormRow(const T* x, const T* weight, const T* bias, T* y, int64_t width,
                                   float epsilon, float* mean, float* inverse) {
   const float n = static_cast<float>(width);
-  const float m = LaneSum(width, [&](int64_t i) { return Load(x + i); }) / n;
+  const float m = LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(x); }) / n;
   const float variance =
-      LaneSum(width, [&](int64_t i) { return (Load(x + i) - m) * (Load(x + i) - m); }) / n;
+      LaneSum<T>(width, [&](auto at) MOAT_TERM { return (at(x) - m) * (at(x) - m); }) / n;
   const float scale = 1.0f / std::sqrt(variance + epsilon);
-  const auto scaled = [&](int64_t i) { return (Load(x + i) - m) * scale * Load(weight + i); };
   if (bias) {
-    StoreRow(y, width, [&](int64_t i) { return scaled(i) + Load(bias + i); });
+    ForEach<T>(width, [&](auto at)
+                          MOAT_TERM { at.Store(y, (at(x) - m) * scale * at(weight) + at(bias)); });
   } else {
-    StoreRow(y, width, scaled);
+    ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(y, (at(x) - m) * scale * at(weight)); });
   }
   *mean = m;
   *inverse = scale;
@@ -36,12 +36,14 @@ template <typename T>
 MOAT_ROW_KERNEL void LayerNormGradRow(const T* x, const T* weight, float mean, float inverse,
                                       const T* dy, T* dx, int64_t width) {
   const float n = static_cast<float>(width);
-  const auto g = [&](int64_t i) { return Load(dy + i) * Load(weight + i); };
-  const float sum = LaneSum(width, g) / n;
-  const float dot = LaneSum(width, [&](int64_t i) { return g(i) * (Load(x + i) - mean); }) / n;
+  const float sum = LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(dy) * at(weight); }) / n;
+  const float dot =
+      LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(dy) * at(weight) * (at(x) - mean); }) /
+      n;
   const float factor = dot * inverse * inverse;
-  StoreRow(dx, width,
-           [&](int64_t i) { return inverse * (g(i) - sum - (Load(x + i) - mean) * factor); });
+  ForEach<T>(width, [&](auto at) MOAT_TERM {
+    at.Store(dx, inverse * (at(dy) * at(weight) - sum - (at(x) - mean) * factor));
+  });
 }
 
 // dweight[n] += sums over rows, in order, of n columns of a matrix of `width`.
@@ -53,7 +55,8 @@ MOAT_ROW_KERNEL void AddWeightGrad(int64_t rows, int64_t width, const T* x, cons
   for (int64_t r = 0; r < rows; ++r) {
     const T *from = x + r * width, *grad = dy + r * width;
     const float m = mean[r], scale = inverse[r];
-    for (int64_t i = 0; i < n; ++i) sum[i] += Load(grad + i) * ((Load(from + i) - m) * scale);
+    ForEach<T>(n, [&](auto at)
+                      MOAT_TERM { at.Store(sum, at(sum) + at(grad) * ((at(from) - m) * scale)); });
   }
   for (int64_t i = 0; i < n; ++i) dweight[i] = sum[i];
 }
@@ -63,7 +66,8 @@ MOAT_ROW_KERNEL void AddColumns(int64_t rows, int64_t width, const T* x, float* 
   float sum[kColumnBlock];
   for (int64_t i = 0; i < n; ++i) sum[i] = y[i];
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = 0; i < n; ++i) sum[i] += Load(x + r * width + i);
+    const T* row = x + r * width;
+    ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(sum, at(sum) + at(row)); });
   }
   for (int64_t i = 0; i < n; ++i) y[i] = sum[i];
 }

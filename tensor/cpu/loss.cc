@@ -12,14 +12,14 @@ namespace {
 constexpr int64_t kRowBlock = 4;
 
 MOAT_ROW_KERNEL float LogSumExp(const float* x, int64_t n) {
-  const float top = LaneMax(n, -INFINITY, [&](int64_t i) { return x[i]; });
-  const float sum = LaneSum(n, [&](int64_t i) { return Exp(x[i] - top); });
+  const float top = LaneMax(n, -INFINITY, x);
+  const float sum = LaneSum<float>(n, [&](auto at) MOAT_TERM { return Exp(at(x) - top); });
   return top + std::log(sum);
 }
 
 template <typename T>
 MOAT_ROW_KERNEL void WeightedSoftmax(const float* x, T* y, int64_t n, float log_sum, float weight) {
-  StoreRow(y, n, [&](int64_t i) { return weight * Exp(x[i] - log_sum); });
+  ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, weight * Exp(at(x) - log_sum)); });
 }
 
 template <typename T>
@@ -40,7 +40,7 @@ void CrossEntropy(int64_t rows, int64_t vocab, const float* logits, const int32_
       losses[r] = weight * (log_sum - target);
       if (gradient) {
         WeightedSoftmax(row, gradient, vocab, log_sum, weight);
-        Store(gradient + targets[r], weight * Exp(target - log_sum) - weight);
+        OneAt{targets[r]}.Store(gradient, weight * Exp(target - log_sum) - weight);
       }
     }
   });

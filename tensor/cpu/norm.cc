@@ -13,9 +13,9 @@ constexpr int64_t kColumnBlock = 128;
 
 template <typename T>
 MOAT_ROW_KERNEL float NormRow(const T* x, const T* weight, T* y, int64_t width, float epsilon) {
-  const float sum = LaneSum(width, [&](int64_t i) { return Load(x + i) * Load(x + i); });
+  const float sum = LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(x) * at(x); });
   const float inverse = 1.0f / std::sqrt(sum / static_cast<float>(width) + epsilon);
-  StoreRow(y, width, [&](int64_t i) { return Load(x + i) * inverse * Load(weight + i); });
+  ForEach<T>(width, [&](auto at) MOAT_TERM { at.Store(y, at(x) * inverse * at(weight)); });
   return inverse;
 }
 
@@ -24,10 +24,10 @@ template <typename T>
 MOAT_ROW_KERNEL void NormGradRow(const T* x, const T* weight, float inverse, const T* dy, T* dx,
                                  int64_t width) {
   const float dot =
-      LaneSum(width, [&](int64_t i) { return Load(dy + i) * Load(weight + i) * Load(x + i); });
+      LaneSum<T>(width, [&](auto at) MOAT_TERM { return at(dy) * at(weight) * at(x); });
   const float factor = dot * inverse * inverse / static_cast<float>(width);
-  StoreRow(dx, width, [&](int64_t i) {
-    return inverse * (Load(dy + i) * Load(weight + i) - Load(x + i) * factor);
+  ForEach<T>(width, [&](auto at) MOAT_TERM {
+    at.Store(dx, inverse * (at(dy) * at(weight) - at(x) * factor));
   });
 }
 
@@ -40,7 +40,8 @@ MOAT_ROW_KERNEL void AddWeightGrad(int64_t rows, int64_t width, const T* x, cons
   for (int64_t r = 0; r < rows; ++r) {
     const T *from = x + r * width, *grad = dy + r * width;
     const float scale = inverse[r];
-    for (int64_t i = 0; i < n; ++i) sum[i] += Load(grad + i) * (Load(from + i) * scale);
+    ForEach<T>(n,
+               [&](auto at) MOAT_TERM { at.Store(sum, at(sum) + at(grad) * (at(from) * scale)); });
   }
   for (int64_t i = 0; i < n; ++i) dweight[i] = sum[i];
 }

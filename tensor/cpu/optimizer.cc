@@ -30,7 +30,9 @@ MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep s, const float* gradi
   }
 }
 
-MOAT_ROW_KERNEL void RoundRange(const float* x, core::BFloat16* y, int64_t n) { Round(x, y, n); }
+MOAT_ROW_KERNEL void RoundRange(const float* x, core::BFloat16* y, int64_t n) {
+  ForEach<core::BFloat16>(n, [&](auto at) MOAT_TERM { at.Store(y, at(x)); });
+}
 
 // Eight f64 partial sums, then a tree.
 MOAT_ROW_KERNEL double SquaresOfBlock(const float* x, int64_t n) {

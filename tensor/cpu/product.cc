@@ -133,7 +133,7 @@ void FloatProduct(const ProductShape& s, const float* a, const float* b, const f
 
 template <typename From, typename To>
 MOAT_ROW_KERNEL void ConvertRow(const From* x, int64_t step, To* y, int64_t n) {
-  StoreRow(y, n, [&](int64_t i) { return Load(x + i * step); });
+  for (int64_t i = 0; i < n; ++i) OneAt{i}.Store(y, OneAt{i * step}(x));
 }
 
 // A [rows, columns] copy without gaps.

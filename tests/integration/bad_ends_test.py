@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, "tests/support")
-from training_run import Run, Workshop, eventually, fail  # noqa: E402
+from training_run import BUILD, MOAT, Run, Workshop, eventually, fail  # noqa: E402
 
 FLAGS = ["--dp=2", "--steps=600", "--checkpoint_every=60", "--eval_every=30", "--lr=1e-3"]
-SHIM = os.path.abspath("build/tests/libfull_disk.so")
+SHIM = os.path.join(BUILD, "tests", "libfull_disk.so")
 
 
 def mounted(*words):
@@ -56,7 +56,7 @@ def expect_goes_on(run, undisturbed):
 
 def expect_only_whole_checkpoints(run):
     for checkpoint in run.checkpoints():
-        subprocess.run(["build/bin/moat", "checkpoint", "verify", checkpoint], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([MOAT, "checkpoint", "verify", checkpoint], check=True, stdout=subprocess.DEVNULL)
     left = [name for name in os.listdir(os.path.join(run.path, "ckpt")) if not name.startswith("step-")]
     if left:
         fail(f"{run.name}: a failed save left {left}")

@@ -4,7 +4,7 @@
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-moat=$PWD/build/bin/moat
+moat=$PWD/${MOAT_BUILD:-build}/bin/moat
 fail() { echo "FAILED: $*"; exit 1; }
 
 /usr/bin/python3 - "$work/chats.jsonl" <<'PY'

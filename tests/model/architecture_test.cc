@@ -108,7 +108,7 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   // Attention never holds more than a few tiles of scores a thread, whatever rows and heads; no
   // logits of all positions.
   EXPECT_LE(plan.at("attention.workspace").elements,
-            4 * 2 * (kAttentionTile + c.head_width()) * c.seq_len);
+            4 * 2 * (kAttentionTile + c.head_width()) * (c.seq_len + 1));
   EXPECT_EQ(plan.at("attention.workspace").elements,
             tensor::AttentionWorkspace(c.seq_len, kAttentionTile, c.head_width(), 4));
   EXPECT_EQ(plan.at("logits").elements, kLossRows * c.vocab_size);

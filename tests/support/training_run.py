@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 
-MOAT = os.path.abspath("build/bin/moat")
+BUILD = os.path.abspath(os.environ.get("MOAT_BUILD", "build"))
+MOAT = os.path.join(BUILD, "bin", "moat")
 DRINKS = ["latte", "espresso", "green tea", "flat white", "mocha", "cold brew"]
 MODEL = ["--layers=2", "--width=32", "--heads=4", "--kv_heads=2", "--ffn=48", "--seq_len=48", "--dropout=0.1"]
 STEPS = ["--global_batch=8", "--micro_batch=1", "--lr=1e-2", "--warmup=5", "--threads=1"]

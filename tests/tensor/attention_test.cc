@@ -64,6 +64,52 @@ std::vector<double> Reference(const Problem& p, const std::vector<double>& qkv) 
   return out;
 }
 
+// The gradient by the chain rule, in f64.
+std::vector<double> ReferenceGradient(const Problem& p, const std::vector<double>& dout) {
+  const auto& s = p.shape;
+  const int64_t stride = (s.heads + 2 * s.kv_heads) * s.head_width, width = s.head_width;
+  const double scale = 1 / std::sqrt(static_cast<double>(width));
+  std::vector<double> dqkv(p.qkv.size());
+  for (int64_t task = 0; task < s.rows * s.heads * s.seq_len; ++task) {
+    const int64_t t = task % s.seq_len, h = task / s.seq_len % s.heads;
+    const int64_t row = task / s.seq_len / s.heads * s.seq_len;
+    const int64_t kv = h / (s.heads / s.kv_heads), key = s.heads + kv, value = key + s.kv_heads;
+    const auto place = [&](int64_t slot, int64_t head, int64_t i) {
+      return static_cast<size_t>((row + slot) * stride + head * width + i);
+    };
+    const auto dot = [&](int64_t u, int64_t head, const auto& with) {
+      double sum = 0;
+      for (int64_t i = 0; i < width; ++i) {
+        sum += static_cast<double>(p.qkv[place(u, head, i)]) * with(i);
+      }
+      return sum;
+    };
+    const auto query = [&](int64_t i) { return static_cast<double>(p.qkv[place(t, h, i)]); };
+    const auto grad = [&](int64_t i) {
+      return dout[static_cast<size_t>(((row + t) * s.heads + h) * width + i)];
+    };
+    const int64_t first = p.span_start[static_cast<size_t>(row + t)];
+    std::vector<double> weight, dweight;
+    double sum = 0, mean = 0;
+    for (int64_t u = first; u <= t; ++u) {
+      weight.push_back(std::exp(dot(u, key, query) * scale));
+      dweight.push_back(dot(u, value, grad));
+      sum += weight.back();
+    }
+    for (size_t j = 0; j < weight.size(); ++j) mean += (weight[j] /= sum) * dweight[j];
+    for (int64_t u = first; u <= t; ++u) {
+      const auto j = static_cast<size_t>(u - first);
+      const double dscore = weight[j] * (dweight[j] - mean) * scale;
+      for (int64_t i = 0; i < width; ++i) {
+        dqkv[place(t, h, i)] += dscore * static_cast<double>(p.qkv[place(u, key, i)]);
+        dqkv[place(u, key, i)] += dscore * query(i);
+        dqkv[place(u, value, i)] += weight[j] * grad(i);
+      }
+    }
+  }
+  return dqkv;
+}
+
 // out and, with `dout`, dqkv behind it.
 std::vector<float> RunAttention(const Problem& p, core::DType dtype, const std::vector<float>* dout,
                                 int threads) {
@@ -126,6 +172,19 @@ TEST_P(AttentionTest, GradientEqualsFiniteDifferences) {
   }
 }
 
+TEST_P(AttentionTest, GradientEqualsTheChainRuleOverManyTiles) {
+  for (Problem p : {MakeProblem(2, 200, 4, 2, 32, 64), MakeProblem(1, 130, 2, 2, 64, 64)}) {
+    p.qkv = Stored(dtype, p.qkv).floats();
+    const Stored dout = RandomStored(dtype, "dout", p.out_count());
+    const std::vector<float> dout_values = dout.floats();
+    auto both = testing::SameForAnyThreads(
+        [&](int threads) { return RunAttention(p, dtype, &dout_values, threads); });
+    both.erase(both.begin(), both.begin() + p.out_count());
+    EXPECT_LT(testing::RelativeError(both, ReferenceGradient(p, dout.doubles())),
+              Bound(2e-6, 6e-3));
+  }
+}
+
 TEST_P(AttentionTest, SlotsOfAnotherSpanDoNotMatter) {
   Problem p = MakeProblem(2, 40, 2, 1, 8, 16);
   const auto before = RunAttention(p, dtype, nullptr, 1);
@@ -141,7 +200,8 @@ TEST(Attention, WorkspaceIsOfTheOrderOfOneTileOfScores) {
   const int64_t seq_len = 4096;
   for (const int threads : {1, 8}) {
     const int64_t elements = AttentionWorkspace(seq_len, 64, 64, threads);
-    EXPECT_LE(elements, threads * 4 * 64 * seq_len);  // far below seq_len^2 = 16.8M for one head
+    EXPECT_LE(elements,
+              threads * 4 * 64 * (seq_len + 1));  // far below seq_len^2 = 16.8M for one head
   }
 }
 

@@ -1,0 +1,76 @@
+// A flipped bit in one rank's memory is found and its rank named.
+#include "trainer/replica_check.h"
+
+#include <gtest/gtest.h>
+
+#include <mutex>
+
+#include "comm/grid.h"
+#include "comm/threads.h"
+
+namespace moat::trainer {
+namespace {
+
+configs::TrainConfig Config() {
+  configs::TrainConfig config;
+  config.model.vocab_size = 17;
+  config.model.layers = 1;
+  config.model.width = 16;
+  config.model.heads = config.model.kv_heads = 2;
+  config.model.ffn = 24;
+  config.model.seq_len = 8;
+  return config;
+}
+
+enum class Where { kNowhere, kSplitWeight, kReplicatedWeight, kMoment };
+
+// What the check of dp x tp ranks says after a bit was flipped on `rank`; "" when it says nothing.
+std::string Check(int dp, int tp, int rank, Where where) {
+  const configs::TrainConfig config = Config();
+  std::string said;
+  std::mutex mutex;
+  comm::ThreadGroup::Run(dp * tp, [&](comm::Communicator& world) {
+    const auto groups = comm::MakeGrid(world, parallel::ProcessGrid(world.size(), dp, tp));
+    tensor::Stream stream;
+    model::Transformer model(config.model, {.tensor = groups.tensor.get()}, stream);
+    model.InitializeWeights(3);
+    Optimizer optimizer(config, model, stream);
+    const int parameter =
+        where == Where::kReplicatedWeight ? model.index().final_norm : model.index().layers[0].wq;
+    tensor::View at = where == Where::kMoment ? optimizer.moment2() : model.weight(parameter);
+    if (world.rank() == rank && where != Where::kNowhere) {
+      static_cast<uint32_t*>(at.data)[5] ^= 1;  // the least significant bit of a number
+    }
+    try {
+      CheckReplicas(model, optimizer, {world, *groups.data, *groups.tensor}, 7);
+    } catch (const core::Error& error) {
+      EXPECT_EQ(error.code(), core::ExitCode::kNode);
+      const std::lock_guard lock(mutex);
+      EXPECT_TRUE(said.empty() || said == error.what());
+      said = error.what();
+    }
+  });
+  return said;
+}
+
+TEST(ReplicaCheck, IsSilentWhereAllAreAlike) {
+  for (const auto& [dp, tp] :
+       {std::pair{1, 1}, std::pair{4, 1}, std::pair{1, 2}, std::pair{2, 2}}) {
+    EXPECT_EQ(Check(dp, tp, 0, Where::kNowhere), "") << dp << " x " << tp;
+  }
+}
+
+TEST(ReplicaCheck, NamesTheRankWhoseMemoryChanged) {
+  for (const Where where : {Where::kSplitWeight, Where::kReplicatedWeight, Where::kMoment}) {
+    EXPECT_NE(Check(4, 1, 2, where).find("rank 2 of 4 "), std::string::npos);
+    EXPECT_NE(Check(3, 2, 3, where).find("rank 3 of 6 "), std::string::npos);
+  }
+}
+
+TEST(ReplicaCheck, NamesBothOfTwoThatDiffer) {
+  EXPECT_NE(Check(2, 1, 1, Where::kSplitWeight).find("rank 0, 1 of 2 "), std::string::npos);
+  EXPECT_NE(Check(1, 2, 1, Where::kReplicatedWeight).find("rank 0, 1 of 2 "), std::string::npos);
+}
+
+}  // namespace
+}  // namespace moat::trainer

@@ -1,0 +1,97 @@
+// Comparing replicas.
+#include "trainer/replica_check.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "core/crc32c.h"
+#include "core/error.h"
+
+namespace moat::trainer {
+namespace {
+
+uint32_t Crc(tensor::ConstView view, uint32_t crc) {
+  return core::Crc32c(view.data, static_cast<size_t>(view.bytes().value), crc);
+}
+
+// Of a group that should agree: those outside the largest set that does.
+template <typename HashOf>
+void AddOdd(const std::vector<int>& group, const HashOf& hash_of, std::vector<int>* odd) {
+  std::map<uint32_t, int> votes;
+  for (const int rank : group) ++votes[hash_of(rank)];
+  int most = 0;
+  for (const auto& [hash, count] : votes) most = std::max(most, count);
+  const bool tied = std::count_if(votes.begin(), votes.end(),
+                                  [&](const auto& v) { return v.second == most; }) > 1;
+  for (const int rank : group) {
+    if (tied || votes[hash_of(rank)] < most) odd->push_back(rank);
+  }
+}
+
+}  // namespace
+
+ReplicaHashes HashesOf(model::Transformer& model, Optimizer& optimizer) {
+  ReplicaHashes hashes;
+  for (const tensor::View view :
+       {model.weights(), model.rounded_weights(), optimizer.moment1(), optimizer.moment2()}) {
+    hashes.all = Crc(view, hashes.all);
+  }
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    if (!model.parameters()[p].split.replicated()) continue;
+    hashes.replicated = Crc(model.weight(static_cast<int>(p)), hashes.replicated);
+  }
+  return hashes;
+}
+
+std::vector<int> OddRanks(const std::vector<ReplicaHashes>& ranks, int tp) {
+  const int size = static_cast<int>(ranks.size());
+  std::vector<int> odd;
+  for (int tp_index = 0; tp_index < tp; ++tp_index) {
+    std::vector<int> data_group;
+    for (int rank = tp_index; rank < size; rank += tp) data_group.push_back(rank);
+    AddOdd(
+        data_group, [&](int r) { return ranks[static_cast<size_t>(r)].all; }, &odd);
+  }
+  if (!odd.empty()) {  // a data group is the better judge where it is large enough to have a
+                       // majority
+    std::sort(odd.begin(), odd.end());
+    return odd;
+  }
+  for (int first = 0; first < size; first += tp) {
+    std::vector<int> tensor_group;
+    for (int rank = first; rank < first + tp; ++rank) tensor_group.push_back(rank);
+    AddOdd(
+        tensor_group, [&](int r) { return ranks[static_cast<size_t>(r)].replicated; }, &odd);
+  }
+  return odd;
+}
+
+void CheckReplicas(model::Transformer& model, Optimizer& optimizer, const RankGroups& groups,
+                   int64_t step) {
+  if (groups.world.size() == 1) return;
+  const ReplicaHashes mine = HashesOf(model, optimizer);
+  const uint64_t packed = uint64_t{mine.all} << 32 | mine.replicated;
+  std::vector<uint64_t> all(static_cast<size_t>(groups.world.size()));
+  tensor::Stream host;
+  groups.world.AllGather(tensor::HostView(&packed, 1),
+                         tensor::HostView(all.data(), groups.world.size()), host);
+  std::vector<ReplicaHashes> ranks;
+  for (const uint64_t each : all) {
+    ranks.push_back({static_cast<uint32_t>(each >> 32), static_cast<uint32_t>(each)});
+  }
+  const std::vector<int> odd = OddRanks(ranks, groups.tensor.size());
+  if (odd.empty()) return;
+  std::string names;
+  for (const int rank : odd) names += (names.empty() ? "" : ", ") + std::to_string(rank);
+  throw core::Error(
+      core::ExitCode::kNode,
+      "step " + std::to_string(step) + ": replicas differ: rank " + names + " of " +
+          std::to_string(groups.world.size()) +
+          " holds other weights or moments than its peers; nothing of this step is saved. Memory, "
+          "a "
+          "processor or a device may be failing there: run elsewhere; the run goes on from its "
+          "last checkpoint");
+}
+
+}  // namespace moat::trainer

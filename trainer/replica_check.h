@@ -1,0 +1,33 @@
+// Silent corruption: what several ranks hold alike must be alike.
+//
+// A flipped bit in one rank's memory would train on for days, and be saved by whichever rank writes
+// that range. Ranks of a data group hold the same weights and moments, ranks of a tensor group the
+// same replicated parameters; every --check_replicas_every steps, and before a save, they compare
+// hashes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/transformer.h"
+#include "trainer/optimizer.h"
+#include "trainer/rank_groups.h"
+
+namespace moat::trainer {
+
+// What one rank holds, as hashes: all of it, and what every tensor rank holds whole.
+struct ReplicaHashes {
+  uint32_t all = 0;
+  uint32_t replicated = 0;
+};
+ReplicaHashes HashesOf(model::Transformer& model, Optimizer& optimizer);
+
+// The ranks that differ from most of their peers, or all of a group of two that differ: nobody
+// knows which of them is right. `ranks` in world order, rank = dp_index * tp + tp_index.
+std::vector<int> OddRanks(const std::vector<ReplicaHashes>& ranks, int tp);
+
+// Collective over the world. Throws core::Error (kNode, 69) on all ranks, naming the odd ones.
+void CheckReplicas(model::Transformer& model, Optimizer& optimizer, const RankGroups& groups,
+                   int64_t step);
+
+}  // namespace moat::trainer
