@@ -11,7 +11,7 @@ struct ProbeConfig {
   std::vector<std::string> measure;
   std::string run_root = "runs";  // whose disk is measured
   int threads = 0;                // per rank; 0: the cores of the node divided by the ranks on it
-  double seconds = 1;             // that one measurement takes, about
+  double seconds = 2;             // that one measurement takes, about
   bool json = false;
 
   bool Measures(const std::string& what) const;  // `what` is named, or nothing is

@@ -11,6 +11,7 @@ struct Bytes {
   int64_t value = 0;
   constexpr Bytes() = default;
   constexpr explicit Bytes(int64_t v) : value(v) {}
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison's zero for a pointer
   constexpr auto operator<=>(const Bytes&) const = default;
   constexpr Bytes operator+(Bytes other) const { return Bytes(value + other.value); }
   constexpr Bytes operator-(Bytes other) const { return Bytes(value - other.value); }

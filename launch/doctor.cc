@@ -88,11 +88,12 @@ Check Products(const ProbeRun& compute) {
             (problem.empty() ? Rate(gemm[type]["best_gflops"]) : "none");
   }
   const std::string problem = gemm["f32"]["problem"];
-  return {problem.empty() ? State::kOk : State::kFail, "products",
-          problem.empty()
-              ? text + Text(" with %d threads", compute.result["ranks"][0]["threads"].get<int>())
-              : problem,
-          problem.empty() ? "" : "oneDNN does not run on this processor: use another machine"};
+  return {
+      problem.empty() ? State::kOk : State::kFail, "products",
+      problem.empty()
+          ? text + ", threads: " + std::to_string(compute.result["ranks"][0]["threads"].get<int>())
+          : problem,
+      problem.empty() ? "" : "oneDNN does not run on this processor: use another machine"};
 }
 
 Check MemoryRate(const ProbeRun& compute) {

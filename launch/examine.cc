@@ -36,6 +36,8 @@ ProbeRun Run(const std::vector<std::string>& argv, const Environment& env) {
       run.problem = "no answer within 120 s";
     } else {
       run.problem = LastLine(captured.errors);
+      const std::string prefix = "moat: error: ";
+      if (run.problem.starts_with(prefix)) run.problem.erase(0, prefix.size());
       if (run.problem.empty()) run.problem = "exit code " + std::to_string(captured.code);
     }
   } catch (const core::ConfigError& error) {

@@ -20,9 +20,9 @@ def lines_of(*command):
 
 
 def built():
-    """Sources of the release build, relative to the repository."""
+    """C++ sources of the release build, relative to the repository; CUDA's are nvcc's to check."""
     with open("build/compile_commands.json") as file:
-        return {os.path.relpath(entry["file"]) for entry in json.load(file)}
+        return {os.path.relpath(entry["file"]) for entry in json.load(file) if entry["file"].endswith(".cc")}
 
 
 def base():

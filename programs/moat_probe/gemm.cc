@@ -109,7 +109,7 @@ GemmRates MeasureGemm(bool bf16, int threads, double seconds) {
     }
     const double end = core::MonotonicSeconds() + seconds;
     // Rounds over all, so that a busy moment of the machine does not strike one alone.
-    for (int round = 0; round < 3 || core::MonotonicSeconds() < end; ++round) {
+    for (int round = 0; round < 1 || core::MonotonicSeconds() < end; ++round) {
       for (Candidate& each : candidates) {
         each.seconds = std::min(each.seconds, each.product.Seconds());
       }

@@ -22,7 +22,7 @@ struct GemmRates {
 };
 
 // Products of m = 1,024 tokens with the weights of GPT-2 124M, f32 or bf16 (sums always f32), on
-// `threads` threads, repeated for about `seconds`, three times at least.
+// `threads` threads, after one to warm up repeated for about `seconds`.
 GemmRates MeasureGemm(bool bf16, int threads, double seconds);
 
 }  // namespace moat::programs

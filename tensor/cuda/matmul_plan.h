@@ -18,6 +18,7 @@ struct MatmulShape {
   bool accumulate;
   bool bias;
   int a_alignment, b_alignment, c_alignment;  // bytes, powers of two up to 16
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison's zero for a pointer
   auto operator<=>(const MatmulShape&) const = default;
 };
 

@@ -25,7 +25,7 @@ using tensor::HostView;
 // Element i of rank r's input: small whole numbers, exact in every dtype.
 template <typename T>
 T Value(int r, int64_t i) {
-  return static_cast<T>((i * 7 + r * 3) % 11 + r);
+  return static_cast<T>((i * 7 + int64_t{3} * r) % 11 + r);
 }
 
 template <typename T>
@@ -94,7 +94,7 @@ void MovesBytesExactly(Communicator& group) {
   const auto bytes_of = [](int r, int64_t bytes) {
     std::vector<uint8_t> values(static_cast<size_t>(bytes));
     for (int64_t i = 0; i < bytes; ++i) {
-      values[static_cast<size_t>(i)] = static_cast<uint8_t>(i * 31 + r * 77);
+      values[static_cast<size_t>(i)] = static_cast<uint8_t>(i * 31 + int64_t{77} * r);
     }
     return values;
   };
@@ -226,10 +226,10 @@ inline void MisuseIsABug(Communicator& group) {
   EXPECT_THROW(group.Group("far", {group.rank(), group.size()}), core::BugError);
   // Overlapping, but not as the own block.
   std::vector<float> overlap(static_cast<size_t>(2 * group.size()) + 1);
-  const float* const shifted = overlap.data() + 2 * group.rank() + 1;
-  EXPECT_THROW(
-      group.AllGather(HostView(shifted, 2), HostView(overlap.data(), 2 * group.size()), stream),
-      core::BugError);
+  const float* const shifted = overlap.data() + int64_t{2} * group.rank() + 1;
+  EXPECT_THROW(group.AllGather(HostView(shifted, 2),
+                               HostView(overlap.data(), int64_t{2} * group.size()), stream),
+               core::BugError);
   group.Barrier();  // nothing of this reached the peers
 }
 

@@ -249,7 +249,7 @@ class NcclHostSide : public ::testing::Test {
 
 TEST_F(NcclHostSide, ConformsForHostMemory) {
   const int64_t piece = comm::MpiOptions().piece_bytes;
-  const int64_t buffer = 4 * 64 * 1000 * g_session->size();
+  const int64_t buffer = int64_t{4} * 64 * 1000 * g_session->size();
   testing::CommunicatorConforms(*comm::MakeNccl(g_session->World()), buffer / piece + 1);
 }
 

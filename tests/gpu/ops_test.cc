@@ -257,6 +257,23 @@ class CudaOpsTest : public testing::OnDevice {};
 INSTANTIATE_TEST_SUITE_P(gpu, CudaOpsTest, ::testing::Values(core::DeviceKind::kCuda),
                          testing::DeviceName);
 
+// Too much for a CPU in a test.
+TEST_P(CudaOpsTest, LargeProductsAreRight) {
+  for (const Product& p :
+       {Product{false, true, 4096, 4096, 4096}, Product{true, false, 4097, 3071, 8190},
+        Product{false, true, 2048, 50257, 768}}) {
+    for (const DType dtype : dtypes()) {
+      const ProductData data = DataOf(p, dtype, DType::kF32);
+      const Tensor a = Put(data.a, dtype), b = Put(data.b, dtype);
+      Tensor c = Put(data.start, DType::kF32);
+      tensor::MatMul(p.trans_a, p.trans_b, p.m, p.n, p.k, a.view(), b.view(), {}, c.view(), true,
+                     stream());
+      EXPECT_LT(ProductError(p, data, Ending::kAccumulate, Get(c)), 1e-5)
+          << core::Name(dtype) << " " << p.m << "x" << p.n << "x" << p.k;
+    }
+  }
+}
+
 TEST_P(CudaOpsTest, AnOpThatIsNotBuiltSaysSo) {
   const Tensor x = Put({1, 2, 3}, DType::kF32);
   Tensor y(3, DType::kF32, device());
