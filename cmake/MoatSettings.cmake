@@ -25,7 +25,9 @@ if(MOAT_SANITIZE)
   # What a sanitizer finds ends the program. -O1: checks multiply both compile and run time. GCC warns of
   # uninitialised memory in code that only its own checks made hard to follow.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
-  add_compile_options(-fsanitize=${MOAT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
-                      -Wno-maybe-uninitialized)
+  foreach(option -fsanitize=${MOAT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+                 -Wno-maybe-uninitialized)
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:${option}>)
+  endforeach()
   add_link_options(-fsanitize=${MOAT_SANITIZE})
 endif()

@@ -19,7 +19,7 @@ class Stage:
 STAGES = {
     # Memory and undefined behaviour: everything that parses, packs, casts or counts, and whole runs over MPI.
     "asan": Stage(
-        targets=PROGRAMS + ["planted_bugs", "full_disk", "checkpoint_test", "comm_test", "comm_mpi_test", "configs_test",
+        targets=PROGRAMS + ["planted_bugs", "keep_plugins", "full_disk", "checkpoint_test", "comm_test", "comm_mpi_test", "configs_test",
                             "core_test", "data_test", "launch_test", "model_test", "parallel_test", "rundir_test",
                             "tensor_test", "trainer_test"],
         env={
@@ -28,6 +28,7 @@ STAGES = {
                             "allocator_may_return_null=1",
             "LSAN_OPTIONS": f"suppressions={SUPPRESSIONS}/lsan.supp:print_suppressions=0",
             "UBSAN_OPTIONS": "print_stacktrace=1",
+            "LD_PRELOAD": os.path.abspath("build-asan/tests/libkeep_plugins.so"),
         },
         planted={
             "none": None,
@@ -45,5 +46,7 @@ STAGES = {
         targets=["planted_bugs", "checkpoint_test", "comm_test", "data_test", "rundir_test", "trainer_test"],
         env={"TSAN_OPTIONS": f"halt_on_error=1:suppressions={SUPPRESSIONS}/tsan.supp"},
         planted={"none": None, "race": "ThreadSanitizer: data race"},
+        # Processes over MPI, whose locks ThreadSanitizer has not seen made.
+        leave_out=["*JobWhoseRank*", "JobThatEndsWell*"],
     ),
 }
