@@ -90,7 +90,8 @@ TEST(Doctor, FindsNothingWrongWithAHealthyMachine) {
   }
   EXPECT_TRUE(CanTrain(checks));
   const std::string text = ToText(Healthy(), checks);
-  EXPECT_THAT(text, HasSubstr("\n  ok    products       f32 400 GFLOP/s, bf16 400 GFLOP/s, threads: 2"));
+  EXPECT_THAT(text,
+              HasSubstr("\n  ok    products       f32 400 GFLOP/s, bf16 400 GFLOP/s, threads: 2"));
   EXPECT_THAT(text, HasSubstr("This machine can train."));
   const Json json = Json::parse(ToJson(Healthy(), checks));
   EXPECT_EQ(json["can_train"], true);
