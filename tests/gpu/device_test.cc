@@ -6,8 +6,11 @@
 #include "tests/gpu/on_device.h"
 #include "tests/support/values.h"
 
-// Asking for more memory than there is must be answered, also under AddressSanitizer.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+// Asking for more memory than there is must be answered, also under AddressSanitizer. The name is
+// its.
+extern "C" const char* __asan_default_options() {  // NOLINT(bugprone-reserved-identifier)
+  return "allocator_may_return_null=1";
+}
 
 namespace moat {
 namespace {
@@ -66,7 +69,7 @@ TEST_P(DeviceTest, ZeroClearsWhatItIsGivenAndNothingElse) {
 
 TEST_P(DeviceTest, MoreMemoryThanThereIsAnErrorWithItsSizeAndTheDeviceGoesOn) {
   try {
-    Tensor(int64_t{1} << 48, DType::kF32, device());
+    const Tensor refused(int64_t{1} << 48, DType::kF32, device());
     FAIL() << "a pebibyte was to be had";
   } catch (const core::OutOfMemoryError& error) {
     EXPECT_NE(std::string(error.what()).find("1.0 PiB"), std::string::npos) << error.what();

@@ -41,7 +41,7 @@ inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 // the values.
 template <typename Compute>
 std::vector<float> SameForAnyThreads(const Compute& compute) {
-  const std::vector<float> one = compute(1);
+  std::vector<float> one = compute(1);
   for (const int threads : {2, 3, 4}) {
     EXPECT_TRUE(SameBits(one, compute(threads)))
         << "bits differ between 1 and " << threads << " threads";

@@ -43,8 +43,9 @@ TEST(StoreRow, WritesEveryElementOnceWhateverTheLength) {
 
 TEST(LaneSum, CountsEveryElementOnce) {
   for (int64_t n = 0; n < 70; ++n) {
+    const int64_t sum = n * (n + 1) / 2;
     EXPECT_EQ(LaneSum(n, [](int64_t i) { return static_cast<float>(i + 1); }),
-              static_cast<float>(n * (n + 1) / 2));
+              static_cast<float>(sum));
   }
   EXPECT_EQ(LaneMax(33, -1.0f, [](int64_t i) { return i == 32 ? 9.0f : 1.0f; }), 9.0f);
   EXPECT_EQ(LaneMax(33, -1.0f, [](int64_t i) { return i == 3 ? 9.0f : 1.0f; }), 9.0f);
