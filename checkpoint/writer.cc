@@ -102,7 +102,8 @@ Manifest Merge(const RunPosition& position, const std::vector<Outcome>& parts) {
     whole.files.insert(part.files.begin(), part.files.end());
     for (const auto& [name, tensor] : part.tensors) {
       TensorEntry& entry =
-          whole.tensors.try_emplace(name, tensor.dtype, tensor.shape).first->second;
+          whole.tensors.try_emplace(name, TensorEntry{tensor.dtype, tensor.shape, {}})
+              .first->second;
       MOAT_CHECK(entry.dtype == tensor.dtype && entry.shape == tensor.shape,
                  "ranks must agree about shape and dtype of " + name);
       entry.pieces.insert(entry.pieces.end(), tensor.pieces.begin(), tensor.pieces.end());
@@ -187,7 +188,7 @@ fs::path Save(const SaveOptions& options, const RunPosition& position,
     OnRankZero(world, [&] { return Discard(temporary); });
     part.Throw();
   }
-  const fs::path committed = OnRankZero(world, [&] {
+  fs::path committed = OnRankZero(world, [&] {
     return OrDiscard(temporary, [&] { return Commit(options, position, temporary, parts); });
   });
   if (world.rank() == 0) Retain(options, position.run_id);

@@ -42,7 +42,7 @@ std::string FormatSeconds(double seconds) {
     std::snprintf(text, sizeof text, "%.1fs", seconds);
     return text;
   }
-  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  const int64_t whole = std::llround(seconds);
   if (whole < 3600) {
     std::snprintf(text, sizeof text, "%dm%02ds", static_cast<int>(whole / 60),
                   static_cast<int>(whole % 60));

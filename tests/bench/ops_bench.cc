@@ -30,6 +30,7 @@ using tensor::Tensor;
 
 constexpr int64_t kLayers = 12, kRows = 4, kSeqLen = 256, kWidth = 768, kHeads = 12;
 constexpr int64_t kTokens = kRows * kSeqLen, kVocab = 50257, kLossRows = 256;
+constexpr int64_t kLossBlocks = kTokens / kLossRows;
 
 struct Options {
   bool json = false, cpu_clock = false;
@@ -84,7 +85,7 @@ class Bench {
     }
     for (const Pass pass : {Pass::kForward, Pass::kDataGradient, Pass::kWeightGradient}) {
       AddProduct({pass, kLossRows, kWidth, kVocab, dtype, pass != Pass::kDataGradient,
-                  static_cast<double>(kTokens / kLossRows)});
+                  static_cast<double>(kLossBlocks)});
     }
   }
 
@@ -275,7 +276,7 @@ class Bench {
           tensor::CrossEntropy(logits.view(), targets.view(), weights.view(), losses.view(),
                                dlogits.view(), stream_);
         },
-        static_cast<double>(kTokens / kLossRows));
+        static_cast<double>(kLossBlocks));
     Tensor ids(kTokens, DType::kI32), table = Numbers(kVocab * kWidth, dtype),
                                       rows = Numbers(kTokens * kWidth, dtype),
                                       dtable(kVocab * kWidth, DType::kF32);

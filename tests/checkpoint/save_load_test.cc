@@ -132,7 +132,7 @@ TEST(Checkpoint, WantedTensorMustMatchWhatWasSaved) {
   const fs::path saved = SaveSample(root.path(), 1, 2);
   const Manifest manifest = ReadManifest(saved);
   std::vector<float> memory(64 * 24);
-  const auto refusal = [&](SliceToLoad wanted) {
+  const auto refusal = [&](const SliceToLoad& wanted) {
     try {
       Load(saved, manifest, {wanted});
     } catch (const core::DataError& error) {

@@ -15,7 +15,7 @@ namespace {
 class FlagfileTest : public ::testing::Test {
  protected:
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = directory_ / name;
+    std::string path = directory_ / name;
     core::WriteFileAtomically(path, text);
     return path;
   }

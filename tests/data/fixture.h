@@ -44,7 +44,7 @@ inline bool Contains(const std::string& text, const std::string& part) {
 inline std::string CoffeeLine(int i) {
   const std::string n = std::to_string(i);
   const std::vector<std::string> drinks = {"mocha", "chai latte", "espresso", "flat white"};
-  const std::string drink = drinks[static_cast<size_t>(i) % drinks.size()];
+  const std::string& drink = drinks[static_cast<size_t>(i) % drinks.size()];
   std::string line = R"({"id": "dlg-)" + n +
                      R"(", "messages": [{"role": "user", "content": "one )" + drink + " number " +
                      n + R"( please"}, {"role": "assistant", "content": )" +

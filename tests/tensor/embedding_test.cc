@@ -66,7 +66,7 @@ TEST_P(EmbeddingTest, RotateTurnsPairsByPositionTimesFrequencyAndBack) {
     Stored out(dtype, x);
     const ConstView where = HostView(std::as_const(positions).data(), tokens);
     Rotate(out.view(), where, heads, head, stride, 10000, false, stream);
-    const std::vector<float> turned = out.floats();
+    std::vector<float> turned = out.floats();
     Rotate(out.view(), where, heads, head, stride, 10000, true, stream);
     back = out.floats();
     return turned;
