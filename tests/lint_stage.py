@@ -22,16 +22,9 @@ def lines_of(*command):
 
 
 def built():
-<<<<<<< HEAD
     """C++ sources of the release build, relative to the repository; CUDA's are nvcc's to check."""
     with open("build/compile_commands.json") as file:
         return {os.path.relpath(entry["file"]) for entry in json.load(file) if entry["file"].endswith(".cc")}
-=======
-    """C++ sources of the release build, relative to the repository."""
-    with open("build/compile_commands.json") as file:
-        sources = {os.path.relpath(entry["file"]) for entry in json.load(file)}
-    return {source for source in sources if source.endswith(".cc")}
->>>>>>> spine
 
 
 def base():
