@@ -20,6 +20,7 @@ struct Segment {
 struct Interaction {
   std::string id;           // unique within its source
   std::string user;         // "": unknown
+  std::string request;      // alternatives that answer one request share it; "": none
   std::string path;         // the file it is about; "": none. Only splitting looks at it.
   int64_t time_micros = 0;  // Unix time; 0: unknown
   std::vector<Segment> segments;

@@ -78,6 +78,9 @@ void ShardSet::Write(const Pending& pending) {
   ids.id = core::KeyedHash64(key_, "id:" + interaction.id);
   ids.user =
       interaction.user.empty() ? ids.id : core::KeyedHash64(key_, "user:" + interaction.user);
+  if (!interaction.request.empty()) {
+    ids.request = core::KeyedHash64(key_, "request:" + interaction.request);
+  }
   output.writer.Add(interaction, pending.encoded, ids);
 }
 

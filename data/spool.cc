@@ -26,6 +26,7 @@ void PutText(const std::string& text, std::string* out) {
 void SpoolWriter::Add(const Interaction& interaction) {
   PutText(interaction.id, &buffer_);
   PutText(interaction.user, &buffer_);
+  PutText(interaction.request, &buffer_);
   PutText(interaction.path, &buffer_);
   Put(interaction.time_micros, &buffer_);
   Put(static_cast<uint64_t>(interaction.segments.size()), &buffer_);
@@ -86,6 +87,7 @@ bool SpoolReader::Next(Interaction* interaction) {
   if (in_buffer_ == buffer_.size() && at_ == file_.size()) return false;
   interaction->id = TakeText();
   interaction->user = TakeText();
+  interaction->request = TakeText();
   interaction->path = TakeText();
   interaction->time_micros = TakeNumber<int64_t>();
   const auto segments = TakeNumber<uint64_t>();
