@@ -124,7 +124,9 @@ MOAT_FLAG(int32, keep_checkpoints, train.keep_checkpoints, kRun,
 
 // Launching.
 MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
-MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch, "print what would be started, start nothing");
+MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport,
+          "print what would be started, start nothing; what would be read, redacted and left out, "
+          "write nothing");
 MOAT_FLAG(double, grace, launching.grace, kLaunch,
           "seconds a run gets to save after a signal before it is killed");
 
@@ -160,6 +162,16 @@ MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport,
           "absent");
 MOAT_FLAG(bool, history, import_defaults.history, kDataImport,
           "read a git repository's history beside its files");
+MOAT_FLAG(string, redact, import_defaults.hygiene.redact, kDataImport,
+          "file of rules that take addresses, keys and the like out of texts, as "
+          "configs/redaction.rules; empty: none");
+MOAT_FLAG(int64, min_text_bytes, import_defaults.hygiene.min_text_bytes, kDataImport,
+          "bytes of text below which an interaction is left out");
+MOAT_FLAG(int64, max_text_bytes, import_defaults.hygiene.max_text_bytes, kDataImport,
+          "bytes of text above which an interaction is left out; 0: no limit");
+MOAT_FLAG(double, max_repetition, import_defaults.hygiene.max_repetition, kDataImport,
+          "share of an interaction that repeats itself above which it is left out, in (0, 1]; 1: "
+          "off");
 MOAT_FLAG(bool, baselines, false, kDataStat,
           "measure a bigram model and xz on the validation split, in bits per byte");
 MOAT_FLAG(string, split, "train", kDataShow, "train or validation");

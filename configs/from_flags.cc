@@ -173,6 +173,11 @@ ImportConfig ImportConfigFromFlags(const CommandLine& line) {
     import_config.threads = static_cast<int>(line.Int("threads"));
     import_config.seed = Seed(line);
     import_config.history = line.Bool("history");
+    import_config.hygiene.redact = line.value("redact");
+    import_config.hygiene.min_text_bytes = line.Int("min_text_bytes");
+    import_config.hygiene.max_text_bytes = line.Int("max_text_bytes");
+    import_config.hygiene.max_repetition = line.Double("max_repetition");
+    import_config.dry_run = line.Bool("dry_run");
     return import_config;
   });
 }

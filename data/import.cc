@@ -15,6 +15,7 @@
 #include "core/rng.h"
 #include "core/units.h"
 #include "data/build_directory.h"
+#include "data/hygiene.h"
 #include "data/import_plan.h"
 #include "data/index.h"
 #include "data/shard_set.h"
@@ -57,11 +58,14 @@ class Progress {
 // The first pass: everything readable goes to the spool and the splitter.
 class FirstPass : public ImportSink {
  public:
-  explicit FirstPass(const fs::path& directory) : directory_(directory), spool_(SpoolPath()) {}
+  FirstPass(const fs::path& directory, const configs::HygieneConfig& hygiene)
+      : directory_(directory), hygiene_(hygiene), spool_(SpoolPath()) {}
 
   fs::path SpoolPath() const { return directory_ / "spool"; }
 
   void Add(Interaction interaction) override {
+    ++read;
+    if (!hygiene_.Apply(&interaction)) return;
     bytes += interaction.TextBytes();
     splitter.Add(interaction);
     spool_.Add(interaction);
@@ -83,10 +87,12 @@ class FirstPass : public ImportSink {
 
   void Close() {
     spool_.Close();
+    counts.merge(hygiene_.Counts());
     if (quarantine_) quarantine_->SyncAndClose();
   }
 
-  int64_t interactions = 0;
+  int64_t read = 0;          // interactions, before hygiene
+  int64_t interactions = 0;  // kept
   int64_t bytes = 0;
   int64_t quarantined = 0;
   std::string examples;  // of bad records, for messages
@@ -95,6 +101,7 @@ class FirstPass : public ImportSink {
 
  private:
   fs::path directory_;
+  Hygiene hygiene_;
   SpoolWriter spool_;
   std::optional<core::FileWriter> quarantine_;
   Progress progress_;
@@ -114,10 +121,10 @@ bool AlreadyDone(const fs::path& out, const std::string& digest) {
 void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, FirstPass* pass,
                  ImportReport* report) {
   for (const ImportSource& source : plan.sources) {
-    const int64_t before = pass->interactions;
+    const int64_t before = pass->read;
     ReadSource(source, config, pass);
     if (source.kind == ImportSource::Kind::kChatRecords) {
-      report->records += pass->interactions - before;
+      report->records += pass->read - before;
     }
   }
   pass->Close();
@@ -248,7 +255,7 @@ ImportReport Import(const configs::ImportConfig& config) {
     report.already_done = true;
   } else {
     BuildDirectory build(out);
-    FirstPass pass(build.path());
+    FirstPass pass(build.path(), config.hygiene);
     ReadSources(plan, config, &pass, &report);
     const Split split = pass.splitter.Decide(config.validation_fraction, config.seed);
     core::Log() << "split " << split.rule;

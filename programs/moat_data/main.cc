@@ -10,6 +10,7 @@
 #include "core/logging.h"
 #include "core/nearest.h"
 #include "core/units.h"
+#include "data/dry_run.h"
 #include "data/import.h"
 #include "data/show.h"
 #include "data/statistics.h"
@@ -61,6 +62,11 @@ void PrintImport(const data::ImportReport& report, const std::string& out, bool 
 
 int RunImport(const CommandLine& line) {
   const configs::ImportConfig config = configs::ImportConfigFromFlags(line);
+  if (config.dry_run) {
+    const data::DryRunReport report = data::DryRun(config);
+    std::cout << (line.Bool("json") ? data::ToJson(report) + "\n" : data::ToText(report));
+    return 0;
+  }
   PrintImport(data::Import(config), config.out, line.Bool("json"));
   return 0;
 }
