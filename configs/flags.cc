@@ -8,6 +8,7 @@
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
 #include "configs/probe_config.h"
+#include "configs/synth_config.h"
 #include "configs/train_config.h"
 
 #define MOAT_FLAG(type, name, default_value, commands, help) \
@@ -27,6 +28,7 @@ const LaunchConfig launching;
 const GenerateConfig generate;
 const ImportConfig import_defaults;
 const ProbeConfig probe;
+const SynthConfig synth;
 
 std::string Joined(const std::vector<std::string>& words) {
   std::string text;
@@ -37,9 +39,9 @@ std::string Joined(const std::vector<std::string>& words) {
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
-constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch | kEval |
-                               kGenerate | kStatus | kRuns | kStop | kConfig | kCheckpointVerify |
-                               kMeasures;
+constexpr CommandSet kPrints = kDataImport | kDataSynth | kDataStat | kDataVerify | kDataShow |
+                               kLaunch | kEval | kGenerate | kStatus | kRuns | kStop | kConfig |
+                               kCheckpointVerify | kMeasures;
 
 // The run: what, where, how long.
 MOAT_FLAG(string, data, train.data, kRun | kEval,
@@ -50,8 +52,10 @@ MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
 MOAT_FLAG(string, resume, train.resume, kRun,
           "auto: from the newest intact checkpoint, if any; never: refuse if there is one; or the "
           "number of a saved step");
-MOAT_FLAG(uint64, seed, train.seed, kRun | kGenerate | kDataImport,
-          "of initial weights, sample order and dropout; of drawing tokens; of the split");
+MOAT_FLAG(
+    uint64, seed, train.seed, kRun | kGenerate | kDataImport | kDataSynth,
+    "of initial weights, sample order and dropout; of drawing tokens; of the split; of what is "
+    "invented");
 MOAT_FLAG(int64, steps, train.steps, kRun, "optimizer updates in the whole run");
 
 // The grid: how many ranks, and what each has.
@@ -59,7 +63,8 @@ MOAT_FLAG(
     int32, dp, train.dp, kRun,
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
-MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport | kMeasures,
+MOAT_FLAG(int32, threads, train.threads,
+          kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
@@ -147,7 +152,8 @@ MOAT_FLAG(double, top_p, generate.top_p, kGenerate,
 MOAT_LIST_FLAG(in, "", kDataImport,
                "chat JSONL file, file or directory to read; may be repeated; a directory with .git "
                "gives its history and files");
-MOAT_FLAG(string, out, import_defaults.out, kDataImport, "data set directory to make");
+MOAT_FLAG(string, out, import_defaults.out, kDataImport | kDataSynth,
+          "data set directory to make; for synth, a chat JSONL file, empty: standard output");
 MOAT_FLAG(string, tokenizer, import_defaults.tokenizer, kDataImport,
           "SentencePiece model to take instead of training one");
 MOAT_FLAG(double, validation_fraction, import_defaults.validation_fraction, kDataImport,
@@ -177,6 +183,15 @@ MOAT_FLAG(bool, baselines, false, kDataStat,
 MOAT_FLAG(string, split, "train", kDataShow, "train or validation");
 MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");
 MOAT_FLAG(int64, count, 3, kDataShow, "interactions shown");
+
+MOAT_FLAG(int64, interactions, synth.interactions, kDataSynth, "records to invent");
+MOAT_FLAG(int64, users, synth.users, kDataSynth,
+          "distinct users, at most; 0: one for 50 interactions");
+MOAT_FLAG(double, duplicates, synth.duplicates, kDataSynth,
+          "share of records that repeat an earlier one, word for word");
+MOAT_FLAG(double, near_duplicates, synth.near_duplicates, kDataSynth,
+          "share of records that repeat an earlier one with a few words more");
+MOAT_FLAG(double, bad, synth.bad, kDataSynth, "share of records that cannot be read");
 
 // Measuring.
 MOAT_LIST_FLAG(measure, "", kProbe,

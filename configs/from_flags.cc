@@ -158,6 +158,21 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
   });
 }
 
+SynthConfig SynthConfigFromFlags(const CommandLine& line) {
+  return Filled<SynthConfig>(line, [&] {
+    SynthConfig synth;
+    if (!line.value("out").empty()) synth.out = line.value("out");
+    synth.interactions = line.Int("interactions");
+    synth.seed = Seed(line);
+    synth.users = line.Int("users");
+    synth.duplicates = line.Double("duplicates");
+    synth.near_duplicates = line.Double("near_duplicates");
+    synth.bad = line.Double("bad");
+    synth.threads = static_cast<int>(line.Int("threads"));
+    return synth;
+  });
+}
+
 ImportConfig ImportConfigFromFlags(const CommandLine& line) {
   return Filled<ImportConfig>(line, [&] {
     ImportConfig import_config;

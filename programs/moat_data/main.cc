@@ -1,4 +1,5 @@
-// moat-data: import, stat, verify and show data sets. Started as `moat data ...`, or by itself.
+// moat-data: import, synth, stat, verify and show data sets. Started as `moat data ...`, or by
+// itself.
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -14,6 +15,7 @@
 #include "data/import.h"
 #include "data/show.h"
 #include "data/statistics.h"
+#include "data/synth.h"
 #include "data/verify.h"
 
 namespace moat::programs {
@@ -71,6 +73,20 @@ int RunImport(const CommandLine& line) {
   return 0;
 }
 
+int RunSynth(const CommandLine& line) {
+  const configs::SynthConfig config = configs::SynthConfigFromFlags(line);
+  const int64_t bytes = data::WriteSynth(config);
+  if (config.out == "-") return 0;  // standard output holds the records
+  if (line.Bool("json")) {
+    std::cout << json{{"out", config.out}, {"interactions", config.interactions}, {"bytes", bytes}}
+              << "\n";
+  } else {
+    std::cout << "wrote " << config.out << ": " << config.interactions << " interactions, "
+              << core::Format(core::Bytes(bytes)) << "\n";
+  }
+  return 0;
+}
+
 int RunStat(const CommandLine& line) {
   const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
   const data::Statistics statistics = data::Measure(dataset, line.Bool("baselines"));
@@ -114,13 +130,17 @@ int RunShow(const CommandLine& line) {
 }
 
 int Main(int argc, char** argv) {
-  const std::map<std::string, int (*)(const CommandLine&)> commands = {
-      {"import", RunImport}, {"show", RunShow}, {"stat", RunStat}, {"verify", RunVerify}};
+  const std::map<std::string, int (*)(const CommandLine&)> commands = {{"import", RunImport},
+                                                                       {"show", RunShow},
+                                                                       {"stat", RunStat},
+                                                                       {"synth", RunSynth},
+                                                                       {"verify", RunVerify}};
   const std::string name = argc > 1 ? argv[1] : "";
   const auto command = commands.find(name);
   if (command == commands.end()) {
-    const std::string nearest = core::NearestName(name, {"import", "show", "stat", "verify"});
-    throw core::ConfigError("moat data needs a command: import, show, stat or verify" +
+    const std::string nearest =
+        core::NearestName(name, {"import", "show", "stat", "synth", "verify"});
+    throw core::ConfigError("moat data needs a command: import, show, stat, synth or verify" +
                             (name.empty() ? "" : ", not \"" + name + "\"") +
                             (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }
