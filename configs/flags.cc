@@ -39,9 +39,9 @@ std::string Joined(const std::vector<std::string>& words) {
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
-constexpr CommandSet kPrints = kDataImport | kDataSynth | kDataStat | kDataVerify | kDataShow |
-                               kLaunch | kEval | kGenerate | kStatus | kRuns | kStop | kConfig |
-                               kCheckpointVerify | kMeasures;
+constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataStat | kDataVerify |
+                               kDataShow | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop |
+                               kConfig | kCheckpointVerify | kMeasures;
 
 // The run: what, where, how long.
 MOAT_FLAG(string, data, train.data, kRun | kEval,
@@ -163,7 +163,8 @@ MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImpor
 MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
 MOAT_FLAG(int64, max_file_bytes, import_defaults.max_file_bytes, kDataImport,
           "bytes above which a file of a tree is skipped and counted");
-MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport,
+MOAT_FLAG(string, user, "", kDataForget, "the user, as the input named them");
+MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget,
           "file with the 32-byte key of user hashes; empty: user.key in the data set, made if "
           "absent");
 MOAT_FLAG(bool, history, import_defaults.history, kDataImport,

@@ -22,14 +22,12 @@
 #include "data/splitting.h"
 #include "data/spool.h"
 #include "data/tokenizer_training.h"
+#include "data/user_key.h"
 
 namespace moat::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kKeyFile = "user.key";
-constexpr size_t kKeyBytes = 32;
 
 // Says how far the work is, every few seconds.
 class Progress {
@@ -177,19 +175,9 @@ Tokenizer MakeTokenizer(const configs::ImportConfig& config, const FirstPass& pa
 }
 
 std::string UserKey(const configs::ImportConfig& config, const fs::path& directory) {
-  if (config.user_key.empty()) {
-    std::string key = core::RandomKey(kKeyBytes);
-    core::WriteFileAtomically(directory / kKeyFile, key, 0600);
-    return key;
-  }
-  if (!fs::is_regular_file(config.user_key)) {
-    throw core::ConfigError("--user_key=" + config.user_key + ": there is no such file");
-  }
-  std::string key = core::ReadWholeFile(config.user_key);
-  if (key.size() != kKeyBytes) {
-    throw core::ConfigError("--user_key=" + config.user_key + ": expected 32 bytes, found " +
-                            std::to_string(key.size()));
-  }
+  if (!config.user_key.empty()) return ReadUserKey(directory, config.user_key);
+  std::string key = core::RandomKey(kUserKeyBytes);
+  core::WriteFileAtomically(directory / kUserKeyFile, key, 0600);
   return key;
 }
 
@@ -219,7 +207,9 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
   index.tokenizer_digest = tokenizer.digest();
   index.template_digest = Tokenizer::template_digest();
   index.shards = std::move(shards);
-  index.content_digest = DatasetDigest(index);
+  int64_t interactions = 0;
+  for (const ShardEntry& shard : index.shards) interactions += shard.interactions;
+  AddVersion(&index, "import", interactions);
   index.provenance.import_digest = plan.digest;
   for (const ImportSource& source : plan.sources) {
     index.provenance.inputs.push_back(source.path.string());

@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "configs/command_line.h"
 #include "core/error.h"
@@ -12,6 +13,7 @@
 #include "core/nearest.h"
 #include "core/units.h"
 #include "data/dry_run.h"
+#include "data/forget.h"
 #include "data/import.h"
 #include "data/show.h"
 #include "data/statistics.h"
@@ -73,6 +75,27 @@ int RunImport(const CommandLine& line) {
   return 0;
 }
 
+int RunForget(const CommandLine& line) {
+  const std::string& directory = line.positional()[0];
+  const data::ForgetReport report =
+      data::Forget(directory, line.value("user"), line.value("user_key"));
+  if (line.Bool("json")) {
+    std::cout << json{{"interactions", report.interactions},
+                      {"tokens", report.tokens},
+                      {"shards", report.shards},
+                      {"files_removed", report.files_removed},
+                      {"version", report.version}}
+              << "\n";
+  } else if (report.interactions == 0) {
+    std::cout << "nothing to forget: " << directory << " holds no interaction of that user\n";
+  } else {
+    std::cout << report.interactions << " interactions (" << report.tokens << " tokens) in "
+              << report.shards << " shards are blanks now; " << directory << " is at version "
+              << report.version << "\n";
+  }
+  return 0;
+}
+
 int RunSynth(const CommandLine& line) {
   const configs::SynthConfig config = configs::SynthConfigFromFlags(line);
   const int64_t bytes = data::WriteSynth(config);
@@ -130,17 +153,21 @@ int RunShow(const CommandLine& line) {
 }
 
 int Main(int argc, char** argv) {
-  const std::map<std::string, int (*)(const CommandLine&)> commands = {{"import", RunImport},
-                                                                       {"show", RunShow},
-                                                                       {"stat", RunStat},
-                                                                       {"synth", RunSynth},
-                                                                       {"verify", RunVerify}};
+  const std::map<std::string, int (*)(const CommandLine&)> commands = {
+      {"forget", RunForget}, {"import", RunImport}, {"show", RunShow},
+      {"stat", RunStat},     {"synth", RunSynth},   {"verify", RunVerify},
+  };
   const std::string name = argc > 1 ? argv[1] : "";
   const auto command = commands.find(name);
   if (command == commands.end()) {
-    const std::string nearest =
-        core::NearestName(name, {"import", "show", "stat", "synth", "verify"});
-    throw core::ConfigError("moat data needs a command: import, show, stat, synth or verify" +
+    std::vector<std::string> names;
+    std::string listed;
+    for (const auto& [known, run] : commands) {
+      names.push_back(known);
+      listed += (listed.empty() ? "" : ", ") + known;
+    }
+    const std::string nearest = core::NearestName(name, names);
+    throw core::ConfigError("moat data needs a command: " + listed +
                             (name.empty() ? "" : ", not \"" + name + "\"") +
                             (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }
