@@ -46,6 +46,11 @@ constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataSta
 // The run: what, where, how long.
 MOAT_FLAG(string, data, train.data, kRun | kEval,
           "data set directory, from moat data import; for eval, empty: the run's own");
+MOAT_FLAG(int32, data_version, train.data_version, kRun,
+          "version of the data set; 0: the one the run began with, for a new run the newest");
+MOAT_FLAG(string, init_from, train.init_from, kRun,
+          "run whose best weights a new run begins with, or a checkpoint directory (a path with a "
+          "'/'); empty: random weights");
 MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures, "directory that holds the runs");
 MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");

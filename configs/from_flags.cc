@@ -110,6 +110,8 @@ TrainConfig TrainOf(const CommandLine& line) {
   TrainConfig train;
   train.model = ModelOf(line);
   train.data = line.value("data");
+  train.data_version = static_cast<int>(line.Int("data_version"));
+  train.init_from = line.value("init_from");
   train.run_root = line.value("run_root");
   train.run = line.value("run");
   train.resume = line.value("resume");
