@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/fault.h"
+#include "data/user_key.h"
 
 namespace moat::data {
 namespace {
@@ -19,10 +20,13 @@ size_t SplitOf(const ShardEntry& entry) {
 ShardSet::ShardSet(std::filesystem::path directory, const Tokenizer& tokenizer, std::string key,
                    int64_t shard_tokens, int threads, Resume resume)
     : directory_(std::move(directory)),
+      tokenizer_(tokenizer),
+      key_(std::move(key)),
       shard_tokens_(shard_tokens),
       on_sealed_(std::move(resume.on_sealed)),
-      pool_(tokenizer, std::move(key), threads,
-            [this](const EncodedRecord& record) { Write(record); }) {
+      pool_(
+          threads, [this](Record& record) { Encode(record); },
+          [this](Record& record) { Write(record); }) {
   const ShardIdentity identity = {tokenizer.vocab_size(), tokenizer.digest(),
                                   Tokenizer::template_digest()};
   for (size_t i = 0; i < kSplitNames.size(); ++i) {
@@ -40,10 +44,19 @@ void ShardSet::Add(Interaction interaction, size_t split) {
     --outputs_[split].to_skip;
     return;
   }
-  pool_.Add(std::move(interaction), split);
+  const int64_t bytes = interaction.TextBytes();
+  pool_.Add({std::move(interaction), split, {}, {}}, bytes);
 }
 
-void ShardSet::Write(const EncodedRecord& record) {
+void ShardSet::Encode(Record& record) const {
+  const Interaction& interaction = record.interaction;
+  record.encoded = data::Encode(tokenizer_, interaction);
+  record.ids.id = HashOfId(key_, interaction.id);
+  record.ids.user = interaction.user.empty() ? record.ids.id : HashOfUser(key_, interaction.user);
+  if (!interaction.request.empty()) record.ids.request = HashOfRequest(key_, interaction.request);
+}
+
+void ShardSet::Write(const Record& record) {
   Output& output = outputs_[record.split];
   const auto tokens = static_cast<int64_t>(record.encoded.tokens.size());
   if (output.writer.interactions() > 0 && output.writer.tokens() + tokens > shard_tokens_) {

@@ -10,8 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "data/encoding_pool.h"
+#include "data/chat_template.h"
 #include "data/interaction.h"
+#include "data/ordered_pool.h"
 #include "data/shard_writer.h"
 #include "data/tokenizer.h"
 
@@ -48,15 +49,26 @@ class ShardSet {
     int64_t to_skip = 0;  // interactions in sealed shards of the interrupted import
   };
 
-  void Write(const EncodedRecord& record);
+  // An interaction on its way into a shard.
+  struct Record {
+    Interaction interaction;
+    size_t split = 0;
+    EncodedInteraction encoded;
+    StoredIds ids;
+  };
+
+  void Encode(Record& record) const;
+  void Write(const Record& record);
   void Seal(size_t split);
   std::vector<ShardEntry> Sealed() const;
 
   std::filesystem::path directory_;
+  const Tokenizer& tokenizer_;
+  std::string key_;
   int64_t shard_tokens_;
   std::function<void(const std::vector<ShardEntry>&)> on_sealed_;
   std::vector<Output> outputs_;  // by split
-  EncodingPool pool_;            // last: its threads use all of the above
+  OrderedPool<Record> pool_;     // last: its threads use all of the above
 };
 
 }  // namespace moat::data
