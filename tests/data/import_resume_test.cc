@@ -26,14 +26,14 @@ namespace fs = std::filesystem;
 class ImportResumeTest : public ::testing::Test {
  protected:
   ImportResumeTest() {
-    WriteText(directory_ / "in.jsonl", "not json\n" + CoffeeLines(2500));
+    WriteText(directory_ / "in.jsonl", "not json\n" + CoffeeLines(1500));
     WriteText(directory_ / "key", std::string(32, 'k'));
   }
 
   configs::ImportConfig ConfigFor(const std::string& out) const {
     configs::ImportConfig config = ImportOf(directory_ / "in.jsonl", directory_ / out);
     config.user_key = (directory_ / "key").string();
-    config.shard_tokens = 8000;
+    config.shard_tokens = 6000;
     return config;
   }
 
@@ -163,7 +163,7 @@ TEST_F(ImportResumeTest, SealedShardsAreNotWrittenAgainUnlessSomebodyTouchedThem
     if (touched) fs::resize_file(shard, fs::file_size(shard) - 1);
     Import(ConfigFor("set"));
     EXPECT_EQ(inode_of(directory_ / "set/shards/train-00000.h5") == inode, !touched);
-    EXPECT_EQ(Verify(directory_ / "set").interactions, 2500);
+    EXPECT_EQ(Verify(directory_ / "set").interactions, 1500);
     fs::remove_all(directory_ / "set");
   }
 }
@@ -175,7 +175,7 @@ TEST_F(ImportResumeTest, OtherFlagsStartAnewAndRemoveWhatIsLeft) {
   config.seed = 2;
   Import(config);
   EXPECT_FALSE(fs::exists(left));
-  EXPECT_EQ(Verify(directory_ / "set").interactions, 2500);
+  EXPECT_EQ(Verify(directory_ / "set").interactions, 1500);
 }
 
 TEST_F(ImportResumeTest, TwoImportsOfTheSameDoNotMeet) {
@@ -187,7 +187,7 @@ TEST_F(ImportResumeTest, TwoImportsOfTheSameDoNotMeet) {
     EXPECT_TRUE(Building("set"));
   }
   Import(ConfigFor("set"));
-  EXPECT_EQ(Verify(directory_ / "set").interactions, 2500);
+  EXPECT_EQ(Verify(directory_ / "set").interactions, 1500);
 }
 
 }  // namespace
