@@ -7,16 +7,15 @@ namespace moat::trainer {
 
 data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config) {
   data::StreamOptions options;
-  options.seq_len = config.model.seq_len;
+  options.packing.seq_len = config.model.seq_len;
   options.seed = config.seed;
-  const auto carries = [&](const char* role) {
+  for (size_t role = 0; role < options.roles.size(); ++role) {
+    const std::string name = data::Name(static_cast<data::Role>(role));
+    options.roles[role] = 0;
     for (const std::string& listed : config.loss_roles) {
-      if (listed == role || listed == "all") return true;
+      if (listed == name || listed == "all") options.roles[role] = 1;
     }
-    return false;
-  };
-  options.roles = {carries("system"), carries("user"), carries("assistant"), carries("tool"),
-                   carries("text")};
+  }
   return options;
 }
 
