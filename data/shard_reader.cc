@@ -7,6 +7,8 @@
 
 #include "core/crc32c.h"
 #include "core/error.h"
+#include "core/logging.h"
+#include "data/isolation.h"
 #include "data/shard_writer.h"
 
 namespace moat::data {
@@ -29,11 +31,18 @@ core::FileReader OpenShard(const std::filesystem::path& path) {
 ShardReader::ShardReader(const std::filesystem::path& directory, const ShardEntry& entry,
                          int64_t vocab_size)
     : entry_(entry), vocab_size_(vocab_size), file_(OpenShard(directory / entry.file)) {
-  if (file_.size() != entry_.bytes) {
+  if (file_.size() == entry_.bytes) return;
+  const std::string problem = ProblemInChild([&] { Hdf5Shard(file_.path()).CheckEntry(entry_); });
+  if (!problem.empty()) {
     throw core::DataError(file_.path().string() + ": expected " + std::to_string(entry_.bytes) +
                           " bytes, found " + std::to_string(file_.size()) +
-                          ": the shard was cut or replaced; import it again or restore a copy");
+                          ": the shard was cut or replaced; import it again or restore a copy (" +
+                          problem + ")");
   }
+  rewritten_ = std::make_shared<Hdf5Shard>(file_.path());
+  core::Log(core::Log::kWarning) << file_.path().string()
+                                 << " was rewritten by another program: it is read through HDF5, "
+                                    "which is slower; import the data again to change that";
 }
 
 void ShardReader::Fail(shard::Array array, int64_t row, const std::string& what) const {
@@ -52,7 +61,11 @@ void ShardReader::ReadBlock(shard::Array array, int64_t block, uint8_t* out) con
   const StoredArray& stored = entry_.arrays[array];
   const int64_t begin = block * shard::kCrcBlockBytes;
   const auto size = static_cast<size_t>(BlockSize(array, block));
-  file_.ReadAt(stored.offset + begin, out, size);
+  if (rewritten_) {
+    rewritten_->Read(stored, begin, static_cast<int64_t>(size), out);
+  } else {
+    file_.ReadAt(stored.offset + begin, out, size);
+  }
   if (core::Crc32c(out, size) != stored.crc32c[static_cast<size_t>(block)]) {
     Fail(array, begin / core::SizeOf(core::ParseDType(stored.dtype)),
          "CRC32C of the 1 MiB block that starts here does not match: bytes changed on the disk");

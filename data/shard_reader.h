@@ -1,5 +1,9 @@
 // Reads a shard through the addresses in the index: pread and CRC32C, no HDF5 call.
 //
+// A shard that another program rewrote (compressed or chunked, h5repack for one) has no such
+// addresses any more. Where HDF5 finds the same counts, types and content digest in it, it is read
+// through HDF5, one thread at a time, with the same CRCs.
+//
 // Shards are untrusted: whatever does not fit (size, CRC, order of starts, role, weight, token) is
 // a DataError that names file, dataset and row.
 #pragma once
@@ -12,6 +16,7 @@
 
 #include "core/durable_file.h"
 #include "data/dataset.h"
+#include "data/hdf5_shard.h"
 #include "data/shard_format.h"
 #include "data/tokenizer.h"
 
@@ -66,12 +71,15 @@ struct StoredKeys {
 
 class ShardReader {
  public:
-  // Opens the file and checks its size against `entry`. The file may be deleted from then on.
+  // Opens the file and checks its size against `entry`: another one means a rewritten shard, or a
+  // DataError. The file may be deleted from then on.
   ShardReader(const std::filesystem::path& directory, const ShardEntry& entry, int64_t vocab_size);
 
   const ShardEntry& entry() const { return entry_; }
   int64_t interactions() const { return entry_.interactions; }
   int64_t token_width() const { return core::SizeOf(shard::TokenType(vocab_size_)); }
+
+  bool rewritten() const { return rewritten_ != nullptr; }
 
   // REQUIRES: 0 <= first, 0 < count, first + count <= interactions(). Thread-safe, as all below.
   StoredInteractions ReadInteractions(int64_t first, int64_t count) const;
@@ -103,6 +111,7 @@ class ShardReader {
   ShardEntry entry_;
   int64_t vocab_size_;
   core::FileReader file_;
+  std::shared_ptr<const Hdf5Shard> rewritten_;  // null: the file is as it was written
 };
 
 }  // namespace moat::data
