@@ -12,7 +12,7 @@ set(node_libraries /usr/local/cuda/lib64)  # where CUDA's libraries are by defau
 set_target_properties(${installed_programs} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib:${node_libraries}")
 install(TARGETS ${installed_programs} RUNTIME DESTINATION bin)
 install(PROGRAMS ${PROJECT_SOURCE_DIR}/cmake/moat-env DESTINATION bin)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs/ DESTINATION configs FILES_MATCHING PATTERN "*.flags")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/configs/ DESTINATION configs FILES_MATCHING PATTERN "*.flags" PATTERN "*.rules")
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share/moat)
 if(MOAT_TESTS)
   set(installed_tests gpu_ops_test gpu_collectives_test)

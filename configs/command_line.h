@@ -25,6 +25,7 @@
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
 #include "configs/probe_config.h"
+#include "configs/synth_config.h"
 #include "configs/train_config.h"
 
 namespace moat::configs {
@@ -88,6 +89,7 @@ TrainConfig TrainConfigFromFlags(const CommandLine& line,
                                  Completeness completeness = Completeness::kComplete);
 LaunchConfig LaunchConfigFromFlags(const CommandLine& line);
 ImportConfig ImportConfigFromFlags(const CommandLine& line);
+SynthConfig SynthConfigFromFlags(const CommandLine& line);
 EvalConfig EvalConfigFromFlags(const CommandLine& line);
 GenerateConfig GenerateConfigFromFlags(const CommandLine& line);
 ProbeConfig ProbeConfigFromFlags(const CommandLine& line);

@@ -22,6 +22,8 @@ inline constexpr CommandSet kStatus = 1u << 9;
 inline constexpr CommandSet kRuns = 1u << 10;
 inline constexpr CommandSet kStop = 1u << 11;
 inline constexpr CommandSet kCheckpointVerify = 1u << 12;
+inline constexpr CommandSet kDataSynth = 1u << 13;
+inline constexpr CommandSet kDataForget = 1u << 14;
 inline constexpr CommandSet kDoctor = 1u << 20;
 inline constexpr CommandSet kProbe = 1u << 21;
 

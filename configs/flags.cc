@@ -8,6 +8,7 @@
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
 #include "configs/probe_config.h"
+#include "configs/synth_config.h"
 #include "configs/train_config.h"
 
 #define MOAT_FLAG(type, name, default_value, commands, help) \
@@ -27,6 +28,7 @@ const LaunchConfig launching;
 const GenerateConfig generate;
 const ImportConfig import_defaults;
 const ProbeConfig probe;
+const SynthConfig synth;
 
 std::string Joined(const std::vector<std::string>& words) {
   std::string text;
@@ -37,21 +39,28 @@ std::string Joined(const std::vector<std::string>& words) {
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
-constexpr CommandSet kPrints = kDataImport | kDataStat | kDataVerify | kDataShow | kLaunch | kEval |
-                               kGenerate | kStatus | kRuns | kStop | kConfig | kCheckpointVerify |
-                               kMeasures;
+constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataStat | kDataVerify |
+                               kDataShow | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop |
+                               kConfig | kCheckpointVerify | kMeasures;
 
 // The run: what, where, how long.
 MOAT_FLAG(string, data, train.data, kRun | kEval,
           "data set directory, from moat data import; for eval, empty: the run's own");
+MOAT_FLAG(int32, data_version, train.data_version, kRun,
+          "version of the data set; 0: the one the run began with, for a new run the newest");
+MOAT_FLAG(string, init_from, train.init_from, kRun,
+          "run whose best weights a new run begins with, or a checkpoint directory (a path with a "
+          "'/'); empty: random weights");
 MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures, "directory that holds the runs");
 MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");
 MOAT_FLAG(string, resume, train.resume, kRun,
           "auto: from the newest intact checkpoint, if any; never: refuse if there is one; or the "
           "number of a saved step");
-MOAT_FLAG(uint64, seed, train.seed, kRun | kGenerate | kDataImport,
-          "of initial weights, sample order and dropout; of drawing tokens; of the split");
+MOAT_FLAG(
+    uint64, seed, train.seed, kRun | kGenerate | kDataImport | kDataSynth,
+    "of initial weights, sample order and dropout; of drawing tokens; of the split; of what is "
+    "invented");
 MOAT_FLAG(int64, steps, train.steps, kRun, "optimizer updates in the whole run");
 
 // The grid: how many ranks, and what each has.
@@ -59,7 +68,8 @@ MOAT_FLAG(
     int32, dp, train.dp, kRun,
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
-MOAT_FLAG(int32, threads, train.threads, kRun | kEval | kGenerate | kDataImport | kMeasures,
+MOAT_FLAG(int32, threads, train.threads,
+          kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
@@ -124,7 +134,9 @@ MOAT_FLAG(int32, keep_checkpoints, train.keep_checkpoints, kRun,
 
 // Launching.
 MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
-MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch, "print what would be started, start nothing");
+MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport,
+          "print what would be started, start nothing; what would be read, redacted and left out, "
+          "write nothing");
 MOAT_FLAG(double, grace, launching.grace, kLaunch,
           "seconds a run gets to save after a signal before it is killed");
 
@@ -145,7 +157,8 @@ MOAT_FLAG(double, top_p, generate.top_p, kGenerate,
 MOAT_LIST_FLAG(in, "", kDataImport,
                "chat JSONL file, file or directory to read; may be repeated; a directory with .git "
                "gives its history and files");
-MOAT_FLAG(string, out, import_defaults.out, kDataImport, "data set directory to make");
+MOAT_FLAG(string, out, import_defaults.out, kDataImport | kDataSynth,
+          "data set directory to make; for synth, a chat JSONL file, empty: standard output");
 MOAT_FLAG(string, tokenizer, import_defaults.tokenizer, kDataImport,
           "SentencePiece model to take instead of training one");
 MOAT_FLAG(double, validation_fraction, import_defaults.validation_fraction, kDataImport,
@@ -155,16 +168,36 @@ MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImpor
 MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
 MOAT_FLAG(int64, max_file_bytes, import_defaults.max_file_bytes, kDataImport,
           "bytes above which a file of a tree is skipped and counted");
-MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport,
+MOAT_FLAG(string, user, "", kDataForget, "the user, as the input named them");
+MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget,
           "file with the 32-byte key of user hashes; empty: user.key in the data set, made if "
           "absent");
 MOAT_FLAG(bool, history, import_defaults.history, kDataImport,
           "read a git repository's history beside its files");
+MOAT_FLAG(string, redact, import_defaults.hygiene.redact, kDataImport,
+          "file of rules that take addresses, keys and the like out of texts, as "
+          "configs/redaction.rules; empty: none");
+MOAT_FLAG(int64, min_text_bytes, import_defaults.hygiene.min_text_bytes, kDataImport,
+          "bytes of text below which an interaction is left out");
+MOAT_FLAG(int64, max_text_bytes, import_defaults.hygiene.max_text_bytes, kDataImport,
+          "bytes of text above which an interaction is left out; 0: no limit");
+MOAT_FLAG(double, max_repetition, import_defaults.hygiene.max_repetition, kDataImport,
+          "share of an interaction that repeats itself above which it is left out, in (0, 1]; 1: "
+          "off");
 MOAT_FLAG(bool, baselines, false, kDataStat,
           "measure a bigram model and xz on the validation split, in bits per byte");
 MOAT_FLAG(string, split, "train", kDataShow, "train or validation");
 MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");
 MOAT_FLAG(int64, count, 3, kDataShow, "interactions shown");
+
+MOAT_FLAG(int64, interactions, synth.interactions, kDataSynth, "records to invent");
+MOAT_FLAG(int64, users, synth.users, kDataSynth,
+          "distinct users, at most; 0: one for 50 interactions");
+MOAT_FLAG(double, duplicates, synth.duplicates, kDataSynth,
+          "share of records that repeat an earlier one, word for word");
+MOAT_FLAG(double, near_duplicates, synth.near_duplicates, kDataSynth,
+          "share of records that repeat an earlier one with a few words more");
+MOAT_FLAG(double, bad, synth.bad, kDataSynth, "share of records that cannot be read");
 
 // Measuring.
 MOAT_LIST_FLAG(measure, "", kProbe,

@@ -110,6 +110,8 @@ TrainConfig TrainOf(const CommandLine& line) {
   TrainConfig train;
   train.model = ModelOf(line);
   train.data = line.value("data");
+  train.data_version = static_cast<int>(line.Int("data_version"));
+  train.init_from = line.value("init_from");
   train.run_root = line.value("run_root");
   train.run = line.value("run");
   train.resume = line.value("resume");
@@ -158,6 +160,21 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
   });
 }
 
+SynthConfig SynthConfigFromFlags(const CommandLine& line) {
+  return Filled<SynthConfig>(line, [&] {
+    SynthConfig synth;
+    if (!line.value("out").empty()) synth.out = line.value("out");
+    synth.interactions = line.Int("interactions");
+    synth.seed = Seed(line);
+    synth.users = line.Int("users");
+    synth.duplicates = line.Double("duplicates");
+    synth.near_duplicates = line.Double("near_duplicates");
+    synth.bad = line.Double("bad");
+    synth.threads = static_cast<int>(line.Int("threads"));
+    return synth;
+  });
+}
+
 ImportConfig ImportConfigFromFlags(const CommandLine& line) {
   return Filled<ImportConfig>(line, [&] {
     ImportConfig import_config;
@@ -173,6 +190,11 @@ ImportConfig ImportConfigFromFlags(const CommandLine& line) {
     import_config.threads = static_cast<int>(line.Int("threads"));
     import_config.seed = Seed(line);
     import_config.history = line.Bool("history");
+    import_config.hygiene.redact = line.value("redact");
+    import_config.hygiene.min_text_bytes = line.Int("min_text_bytes");
+    import_config.hygiene.max_text_bytes = line.Int("max_text_bytes");
+    import_config.hygiene.max_repetition = line.Double("max_repetition");
+    import_config.dry_run = line.Bool("dry_run");
     return import_config;
   });
 }

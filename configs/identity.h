@@ -16,7 +16,8 @@ const std::vector<std::string>& IdentityFlags();
 // ends.
 const std::vector<std::string>& BitFlags();
 
-// Names and values of the identity flags but for --data: a data set is known by its digests.
+// Names and values of the identity flags that have one, but for --data: a data set is known by its
+// digests.
 std::map<std::string, std::string> IdentityOf(const CommandLine& line);
 
 }  // namespace moat::configs

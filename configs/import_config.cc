@@ -12,7 +12,7 @@ void Validate(const ImportConfig& config) {
                                        [](const std::string& path) { return path.empty(); })) {
     throw core::ConfigError("--in=PATH is missing: name a chat JSONL file or a directory");
   }
-  if (config.out.empty()) {
+  if (config.out.empty() && !config.dry_run) {
     throw core::ConfigError("--out=DIR is missing: name the data set directory to make");
   }
   // 256 bytes for fallback, and room for control symbols and at least some merges.
@@ -25,6 +25,17 @@ void Validate(const ImportConfig& config) {
   AtLeast("shard_tokens", config.shard_tokens, 1);
   AtLeast("max_file_bytes", config.max_file_bytes, 1);
   AtLeast("threads", config.threads, 0);
+  const HygieneConfig& hygiene = config.hygiene;
+  AtLeast("min_text_bytes", hygiene.min_text_bytes, 0);
+  AtLeast("max_text_bytes", hygiene.max_text_bytes, 0);
+  if (hygiene.max_text_bytes > 0 && hygiene.max_text_bytes < hygiene.min_text_bytes) {
+    throw core::ConfigError("--max_text_bytes=" + std::to_string(hygiene.max_text_bytes) +
+                            " is below --min_text_bytes=" + std::to_string(hygiene.min_text_bytes) +
+                            ": nothing would be left");
+  }
+  Number("max_repetition", hygiene.max_repetition,
+         hygiene.max_repetition > 0 && hygiene.max_repetition <= 1,
+         "a number above 0 and at most 1 (1: no filter)");
 }
 
 }  // namespace moat::configs

@@ -7,6 +7,14 @@
 
 namespace moat::configs {
 
+// What is taken out of interactions, and which are left out. Everything is off by default.
+struct HygieneConfig {
+  std::string redact;          // rules file; "": no redaction
+  int64_t min_text_bytes = 0;  // of an interaction's text, after redaction
+  int64_t max_text_bytes = 0;  // 0: no limit
+  double max_repetition = 1;   // share of an interaction's text that repeats what came before in it
+};
+
 struct ImportConfig {
   std::vector<std::string>
       in;  // files or directories; a directory with .git gives history and files
@@ -20,8 +28,10 @@ struct ImportConfig {
   std::string
       user_key;     // file with the 32-byte key of user hashes; "": DIR/user.key, made when absent
   int threads = 0;  // 0: all cores
-  uint64_t seed = 1;    // of the split
-  bool history = true;  // a git repository's history, beside its files
+  uint64_t seed = 1;  // of the split
+  HygieneConfig hygiene;
+  bool dry_run = false;  // say what would be read, changed and left out; write nothing
+  bool history = true;   // a git repository's history, beside its files
 };
 
 void Validate(const ImportConfig& config);

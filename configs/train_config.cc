@@ -47,6 +47,7 @@ void ValidateGrid(const TrainConfig& config) {
   Divides("kv_heads", config.model.kv_heads, config.tp);
   Divides("ffn", config.model.ffn, config.tp);
   AtLeast("threads", config.threads, 0);
+  AtLeast("data_version", config.data_version, 0);
   AtLeast("canonical_ways", config.canonical_ways, 0);
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
     Expected("device", config.device, "auto, cpu or cuda");

@@ -17,7 +17,9 @@ const char* Name(Reduction reduction);  // "canonical", "fast": as the flag says
 struct TrainConfig {
   ModelConfig model;  // vocab_size 0: taken from the data set
 
-  std::string data;  // data set directory
+  std::string data;       // data set directory
+  int data_version = 0;   // 0: the one the run began with, else the newest
+  std::string init_from;  // run or checkpoint directory whose weights the run begins with; "": none
   std::string run_root = "runs";
   std::string run;              // name; required
   std::string resume = "auto";  // auto | never | STEP

@@ -28,14 +28,32 @@ struct ShardEntry {
   std::vector<StoredArray> arrays;
 };
 
+// A version of the data: the first `shards` shards of the index, as they are now. Appending adds
+// shards and a version; forgetting rewrites shards of all versions, with the same numbering and
+// lengths, and adds a version of the same shards.
+struct DatasetVersion {
+  int number = 1;
+  std::string kind;            // "import", "append" or "forget"
+  int64_t created_micros = 0;  // Unix time
+  int64_t shards = 0;
+  int64_t interactions = 0;  // added; of "forget": made blank
+  // Content digests this version has had: the last one is now's, each earlier one ended with a
+  // forget.
+  std::vector<std::string> digests;
+};
+
 class Dataset {
  public:
   // Reads and validates index.json; throws DataError naming the file and what is wrong (ConfigError
-  // when DIR has no index.json).
-  static Dataset Open(const std::filesystem::path& directory);
+  // when DIR has no index.json, or no such version). `version` 0: the newest.
+  static Dataset Open(const std::filesystem::path& directory, int version = 0);
 
   const std::filesystem::path& directory() const { return directory_; }
   int version() const { return version_; }
+  const std::vector<DatasetVersion>& history() const { return history_; }  // all versions
+  // Whether `content_digest` was this version's before something in it was forgotten. Sample
+  // numbers are the same then.
+  bool HeldBeforeForgetting(const std::string& content_digest) const;
   int64_t vocab_size() const { return vocab_size_; }
   const std::string& tokenizer_digest() const { return tokenizer_digest_; }
   const std::string& template_digest() const { return template_digest_; }
@@ -49,6 +67,7 @@ class Dataset {
  private:
   std::filesystem::path directory_;
   int version_ = 1;
+  std::vector<DatasetVersion> history_;
   int64_t vocab_size_ = 0;
   std::string tokenizer_digest_, template_digest_, content_digest_;
   std::vector<ShardEntry> shards_;

@@ -15,20 +15,19 @@
 #include "core/rng.h"
 #include "core/units.h"
 #include "data/build_directory.h"
+#include "data/hygiene.h"
 #include "data/import_plan.h"
 #include "data/index.h"
 #include "data/shard_set.h"
 #include "data/splitting.h"
 #include "data/spool.h"
 #include "data/tokenizer_training.h"
+#include "data/user_key.h"
 
 namespace moat::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kKeyFile = "user.key";
-constexpr size_t kKeyBytes = 32;
 
 // Says how far the work is, every few seconds.
 class Progress {
@@ -57,11 +56,14 @@ class Progress {
 // The first pass: everything readable goes to the spool and the splitter.
 class FirstPass : public ImportSink {
  public:
-  explicit FirstPass(const fs::path& directory) : directory_(directory), spool_(SpoolPath()) {}
+  FirstPass(const fs::path& directory, const configs::HygieneConfig& hygiene)
+      : directory_(directory), hygiene_(hygiene), spool_(SpoolPath()) {}
 
   fs::path SpoolPath() const { return directory_ / "spool"; }
 
   void Add(Interaction interaction) override {
+    ++read;
+    if (!hygiene_.Apply(&interaction)) return;
     bytes += interaction.TextBytes();
     splitter.Add(interaction);
     spool_.Add(interaction);
@@ -83,10 +85,12 @@ class FirstPass : public ImportSink {
 
   void Close() {
     spool_.Close();
+    counts.merge(hygiene_.Counts());
     if (quarantine_) quarantine_->SyncAndClose();
   }
 
-  int64_t interactions = 0;
+  int64_t read = 0;          // interactions, before hygiene
+  int64_t interactions = 0;  // kept
   int64_t bytes = 0;
   int64_t quarantined = 0;
   std::string examples;  // of bad records, for messages
@@ -95,6 +99,7 @@ class FirstPass : public ImportSink {
 
  private:
   fs::path directory_;
+  Hygiene hygiene_;
   SpoolWriter spool_;
   std::optional<core::FileWriter> quarantine_;
   Progress progress_;
@@ -114,10 +119,10 @@ bool AlreadyDone(const fs::path& out, const std::string& digest) {
 void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, FirstPass* pass,
                  ImportReport* report) {
   for (const ImportSource& source : plan.sources) {
-    const int64_t before = pass->interactions;
+    const int64_t before = pass->read;
     ReadSource(source, config, pass);
     if (source.kind == ImportSource::Kind::kChatRecords) {
-      report->records += pass->interactions - before;
+      report->records += pass->read - before;
     }
   }
   pass->Close();
@@ -170,19 +175,9 @@ Tokenizer MakeTokenizer(const configs::ImportConfig& config, const FirstPass& pa
 }
 
 std::string UserKey(const configs::ImportConfig& config, const fs::path& directory) {
-  if (config.user_key.empty()) {
-    std::string key = core::RandomKey(kKeyBytes);
-    core::WriteFileAtomically(directory / kKeyFile, key, 0600);
-    return key;
-  }
-  if (!fs::is_regular_file(config.user_key)) {
-    throw core::ConfigError("--user_key=" + config.user_key + ": there is no such file");
-  }
-  std::string key = core::ReadWholeFile(config.user_key);
-  if (key.size() != kKeyBytes) {
-    throw core::ConfigError("--user_key=" + config.user_key + ": expected 32 bytes, found " +
-                            std::to_string(key.size()));
-  }
+  if (!config.user_key.empty()) return ReadUserKey(directory, config.user_key);
+  std::string key = core::RandomKey(kUserKeyBytes);
+  core::WriteFileAtomically(directory / kUserKeyFile, key, 0600);
   return key;
 }
 
@@ -212,7 +207,9 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
   index.tokenizer_digest = tokenizer.digest();
   index.template_digest = Tokenizer::template_digest();
   index.shards = std::move(shards);
-  index.content_digest = DatasetDigest(index);
+  int64_t interactions = 0;
+  for (const ShardEntry& shard : index.shards) interactions += shard.interactions;
+  AddVersion(&index, "import", interactions);
   index.provenance.import_digest = plan.digest;
   for (const ImportSource& source : plan.sources) {
     index.provenance.inputs.push_back(source.path.string());
@@ -248,7 +245,7 @@ ImportReport Import(const configs::ImportConfig& config) {
     report.already_done = true;
   } else {
     BuildDirectory build(out);
-    FirstPass pass(build.path());
+    FirstPass pass(build.path(), config.hygiene);
     ReadSources(plan, config, &pass, &report);
     const Split split = pass.splitter.Decide(config.validation_fraction, config.seed);
     core::Log() << "split " << split.rule;

@@ -61,7 +61,12 @@ std::string DigestOf(const configs::ImportConfig& config,
   text << kImportRules << ' ' << config.vocab_size << ' ' << config.validation_fraction << ' '
        << config.max_bad_fraction << ' ' << config.shard_tokens << ' ' << config.max_file_bytes
        << ' ' << config.seed << ' ' << config.history << '\n'
-       << config.user_key << '\n';
+       << config.user_key << '\n'
+       << config.hygiene.min_text_bytes << ' ' << config.hygiene.max_text_bytes << ' '
+       << config.hygiene.max_repetition << '\n';
+  if (!config.hygiene.redact.empty()) {
+    text << core::Hex(core::Sha256Of(core::ReadWholeFile(config.hygiene.redact))) << '\n';
+  }
   if (!config.tokenizer.empty()) {
     text << core::Hex(core::Sha256Of(core::ReadWholeFile(config.tokenizer))) << '\n';
   }
@@ -92,6 +97,9 @@ void ReadTree(const ImportSource& source, const configs::ImportConfig& config, I
 ImportPlan PlanImport(const configs::ImportConfig& config, const std::vector<fs::path>& excluded) {
   if (!config.tokenizer.empty() && !fs::is_regular_file(config.tokenizer)) {
     throw core::ConfigError("--tokenizer=" + config.tokenizer + ": there is no such file");
+  }
+  if (!config.hygiene.redact.empty() && !fs::is_regular_file(config.hygiene.redact)) {
+    throw core::ConfigError("--redact=" + config.hygiene.redact + ": there is no such file");
   }
   ImportPlan plan;
   for (const std::string& path : config.in) plan.sources.push_back(LookAt(path, excluded));

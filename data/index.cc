@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/clock.h"
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -66,12 +67,35 @@ json SplitCounts(const Index& index) {
   return splits;
 }
 
+json ToJson(const DatasetVersion& version) {
+  return {{"version", version.number},
+          {"kind", version.kind},
+          {"created_micros", version.created_micros},
+          {"shards", version.shards},
+          {"interactions", version.interactions},
+          {"content_digests", version.digests}};
+}
+
+DatasetVersion VersionFromJson(const json& value) {
+  DatasetVersion version;
+  value.at("version").get_to(version.number);
+  value.at("kind").get_to(version.kind);
+  value.at("created_micros").get_to(version.created_micros);
+  value.at("shards").get_to(version.shards);
+  value.at("interactions").get_to(version.interactions);
+  value.at("content_digests").get_to(version.digests);
+  return version;
+}
+
 json ToJson(const Index& index) {
   json shards = json::array();
   for (const ShardEntry& shard : index.shards) shards.push_back(ToJson(shard));
+  json history = json::array();
+  for (const DatasetVersion& version : index.history) history.push_back(ToJson(version));
   return {{"format", kIndexFormat},
           {"schema", kIndexVersion},
-          {"version", index.version},
+          {"version", index.history.size()},
+          {"history", history},
           {"vocab_size", index.vocab_size},
           {"tokenizer_digest", index.tokenizer_digest},
           {"template_digest", index.template_digest},
@@ -88,18 +112,25 @@ json ToJson(const Index& index) {
 
 Index FromJson(const json& value) {
   Index index;
-  value.at("version").get_to(index.version);
   value.at("vocab_size").get_to(index.vocab_size);
   value.at("tokenizer_digest").get_to(index.tokenizer_digest);
   value.at("template_digest").get_to(index.template_digest);
   value.at("content_digest").get_to(index.content_digest);
   for (const json& shard : value.at("shards")) index.shards.push_back(ShardFromJson(shard));
+  for (const json& version : value.value("history", json::array())) {
+    index.history.push_back(VersionFromJson(version));
+  }
   const json& provenance = value.at("provenance");
   provenance.at("import_digest").get_to(index.provenance.import_digest);
   provenance.at("inputs").get_to(index.provenance.inputs);
   provenance.at("split_rule").get_to(index.provenance.split_rule);
   provenance.at("created_micros").get_to(index.provenance.created_micros);
   provenance.at("counts").get_to(index.provenance.counts);
+  if (index.history.empty()) {  // written before there were versions
+    const auto shards = static_cast<int64_t>(index.shards.size());
+    index.history.push_back(
+        {1, "import", index.provenance.created_micros, shards, 0, {index.content_digest}});
+  }
   return index;
 }
 
@@ -146,21 +177,58 @@ void CheckShard(const std::filesystem::path& path, const ShardEntry& shard, int6
   }
 }
 
+void CheckHistory(const std::filesystem::path& path, const Index& index) {
+  if (index.history.empty()) Fail(path, "no versions");
+  int64_t shards = 1;
+  for (size_t i = 0; i < index.history.size(); ++i) {
+    const DatasetVersion& version = index.history[i];
+    if (version.number != static_cast<int>(i) + 1 || version.shards < shards ||
+        version.shards > static_cast<int64_t>(index.shards.size())) {
+      Fail(path, "version " + std::to_string(i + 1) + " of its history cannot be");
+    }
+    shards = version.shards;
+    if (version.digests.empty() || version.digests.back() != DatasetDigest(index, shards)) {
+      Fail(path, "the content digest of version " + std::to_string(i + 1) + " does not match");
+    }
+  }
+  if (shards != static_cast<int64_t>(index.shards.size()) ||
+      index.content_digest != index.history.back().digests.back()) {
+    Fail(path, "content_digest does not match");
+  }
+}
+
 void CheckIndex(const std::filesystem::path& path, const Index& index) {
   if (index.vocab_size <= 0 || index.vocab_size > (int64_t{1} << 31)) Fail(path, "vocab_size");
   if (index.shards.empty()) Fail(path, "no shards");
   for (const ShardEntry& shard : index.shards) CheckShard(path, shard, index.vocab_size);
-  if (index.content_digest != DatasetDigest(index)) Fail(path, "content_digest does not match");
+  CheckHistory(path, index);
 }
 
 }  // namespace
 
-std::string DatasetDigest(const Index& index) {
+std::string DatasetDigest(const Index& index, int64_t shards) {
   std::string text = index.tokenizer_digest + "\n" + index.template_digest + "\n";
-  for (const ShardEntry& shard : index.shards) {
+  for (int64_t i = 0; i < shards; ++i) {
+    const ShardEntry& shard = index.shards[static_cast<size_t>(i)];
     text += shard.split + "\n" + shard.content_digest + "\n";
   }
   return core::Hex(core::Sha256Of(text));
+}
+
+void AddVersion(Index* index, const std::string& kind, int64_t interactions) {
+  for (DatasetVersion& version : index->history) {
+    const std::string digest = DatasetDigest(*index, version.shards);
+    if (version.digests.back() != digest) version.digests.push_back(digest);
+  }
+  DatasetVersion version;
+  version.number = static_cast<int>(index->history.size()) + 1;
+  version.kind = kind;
+  version.created_micros = core::WallMicroseconds();
+  version.shards = static_cast<int64_t>(index->shards.size());
+  version.interactions = interactions;
+  index->content_digest = DatasetDigest(*index, version.shards);
+  version.digests = {index->content_digest};
+  index->history.push_back(std::move(version));
 }
 
 void WriteIndex(const std::filesystem::path& directory, const Index& index) {

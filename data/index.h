@@ -25,16 +25,20 @@ struct Provenance {
 };
 
 struct Index {
-  int version = 1;  // of the data
   int64_t vocab_size = 0;
   std::string tokenizer_digest, template_digest, content_digest;
-  std::vector<ShardEntry> shards;  // in the order that numbers interactions
+  std::vector<ShardEntry> shards;  // in the order that numbers interactions; of the newest version
+  std::vector<DatasetVersion> history;  // [i] is version i + 1; the last one is the newest
   Provenance provenance;
 };
 
-// SHA-256 over the tokenizer's and the template's digests and, per shard, split and content
-// digest, each followed by a line feed.
-std::string DatasetDigest(const Index& index);
+// SHA-256 over the tokenizer's and the template's digests and, per shard of the first `shards`,
+// split and content digest, each followed by a line feed.
+std::string DatasetDigest(const Index& index, int64_t shards);
+
+// Adds the version that the shards of `index` now are: its history entry, after a digest for every
+// earlier version whose contents changed, and content_digest.
+void AddVersion(Index* index, const std::string& kind, int64_t interactions);
 
 // Replaces DIR/index.json durably. The file carries a SHA-256 of its own text.
 void WriteIndex(const std::filesystem::path& directory, const Index& index);

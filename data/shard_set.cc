@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "core/digest.h"
+#include "data/user_key.h"
 
 namespace moat::data {
 namespace {
@@ -75,12 +75,9 @@ void ShardSet::Write(const Pending& pending) {
   }
   const Interaction& interaction = pending.interaction;
   StoredIds ids;
-  ids.id = core::KeyedHash64(key_, "id:" + interaction.id);
-  ids.user =
-      interaction.user.empty() ? ids.id : core::KeyedHash64(key_, "user:" + interaction.user);
-  if (!interaction.request.empty()) {
-    ids.request = core::KeyedHash64(key_, "request:" + interaction.request);
-  }
+  ids.id = HashOfId(key_, interaction.id);
+  ids.user = interaction.user.empty() ? ids.id : HashOfUser(key_, interaction.user);
+  if (!interaction.request.empty()) ids.request = HashOfRequest(key_, interaction.request);
   output.writer.Add(interaction, pending.encoded, ids);
 }
 

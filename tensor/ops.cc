@@ -146,7 +146,7 @@ void ExpectAttention(const AttentionShape& s, ConstView span_start, ConstView qk
 }  // namespace
 
 int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads) {
-  return threads * (2 * seq_len * (tile + head_width) + tile);
+  return threads * (2 * seq_len * (tile + head_width) + 2 * tile);
 }
 
 void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,

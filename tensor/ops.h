@@ -71,7 +71,7 @@ void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv,
 void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
                    ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream);
 // Elements of workspace per thread: two blocks of scores [tile, seq_len], the gradients of one
-// head's keys and values in f32, and a sum per query of a tile, whatever the number of rows and
+// head's keys and values in f32, and two sums per query of a tile, whatever the number of rows and
 // heads.
 int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads);
 

@@ -15,9 +15,13 @@
 #include "trainer/process_memory.h"
 #include "trainer/replica_check.h"
 #include "trainer/run_data.h"
+#include "trainer/run_start.h"
 
 namespace moat::trainer {
 namespace {
+
+// Of a run that began with another's: kept in its checkpoints' identity.
+constexpr const char* kInitialWeights = "initial weights";
 
 // The data set's vocabulary is the model's.
 configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Dataset& dataset) {
@@ -33,27 +37,6 @@ configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Da
   return model;
 }
 
-// Collective: the checkpoint that --resume means; nullopt: none, the run begins.
-std::optional<std::filesystem::path> ChooseStart(const std::filesystem::path& root,
-                                                 const std::string& resume,
-                                                 comm::Communicator& data) {
-  if (resume == "auto") return checkpoint::ChooseNewest(root, data);
-  const bool leader = data.rank() == 0;
-  if (resume == "never") {
-    if (data.AnyOf(leader && !checkpoint::ListCheckpoints(root).empty())) {
-      throw core::ConfigError("--resume=never, but there are checkpoints in " + root.string() +
-                              "; start another --run, or resume with --resume=auto");
-    }
-    return std::nullopt;
-  }
-  const int64_t step = std::stoll(resume);
-  std::string name = checkpoint::CheckpointName(step, 1);
-  if (leader) {
-    if (const auto found = checkpoint::FindStep(root, step)) name = found->path.filename();
-  }
-  return root / data.BroadcastText(name, 0);
-}
-
 std::string HexOf(uint64_t value) {
   char text[17];
   std::snprintf(text, sizeof text, "%016" PRIx64, value);
@@ -66,7 +49,8 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
     : options_(std::move(options)),
       groups_(groups),
       stream_(stream),
-      dataset_(data::Dataset::Open(options_.config.data)),
+      start_(ChooseStart(options_.layout.checkpoints(), options_.config.resume, groups.world)),
+      dataset_(OpenData(options_.config, start_, groups.world)),
       train_(dataset_, "train", StreamOptionsOf(options_.config)),
       validation_(dataset_, "validation", StreamOptionsOf(options_.config)),
       model_(ModelFor(options_.config, dataset_),
@@ -77,6 +61,7 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
                                groups.data.size(), options_.config.canonical_ways)),
       evaluator_(validation_, CheckedTokenizer(dataset_), options_.config.micro_batch,
                  options_.config.eval_batches) {
+  options_.identity["data version"] = std::to_string(dataset_.version());
   options_.identity["data content"] = dataset_.content_digest();
   options_.identity["tokenizer"] = dataset_.tokenizer_digest();
 }
@@ -92,26 +77,44 @@ void Trainer::EnterPhase(rundir::Phase phase) {
 
 void Trainer::StartOrResume() {
   EnterPhase(rundir::Phase::kLoading);
-  const std::filesystem::path root = options_.layout.checkpoints();
-  const std::optional<std::filesystem::path> from =
-      ChooseStart(root, options_.config.resume, groups_.world);
-  if (from) {
-    progress_ = LoadState(*from, options_.identity, model_, optimizer_);
-    if (leader()) checkpoint::GoOnFrom(root, from->filename(), progress_.lineage);
-    if (leader())
-      core::Log() << "resumed from step " << progress_.step << " (" << from->string() << ")";
+  if (start_) {
+    Resume();
   } else {
-    model_.InitializeWeights(options_.config.seed);
-    progress_.run_id = groups_.world.BroadcastText(
-        leader() ? HexOf(core::RandomBits(
-                       core::KeyFromName(static_cast<uint64_t>(core::WallMicroseconds()),
-                                         core::RandomKey(8)),
-                       0))
-                 : "",
-        0);
+    Begin();
   }
   first_step_ = progress_.step;
-  saved_step_ = from ? progress_.step : -1;
+  saved_step_ = start_ ? progress_.step : -1;
+}
+
+void Trainer::Resume() {
+  const Identity saved = ReadIdentity(checkpoint::ReadManifest(*start_));
+  const Identity expected = ExpectedIdentity(saved, options_.identity, dataset_);
+  progress_ = LoadState(*start_, expected, model_, optimizer_);
+  if (const auto weights = saved.find(kInitialWeights); weights != saved.end()) {
+    options_.identity[kInitialWeights] = weights->second;
+  }
+  if (!leader()) return;
+  checkpoint::GoOnFrom(options_.layout.checkpoints(), start_->filename(), progress_.lineage);
+  core::Log() << "resumed from step " << progress_.step << " (" << start_->string() << ")";
+  if (expected.at("data content") != dataset_.content_digest()) {
+    core::Log() << "version " << dataset_.version()
+                << " of the data has forgotten interactions since then: blanks take their places";
+  }
+}
+
+void Trainer::Begin() {
+  if (options_.config.init_from.empty()) {
+    model_.InitializeWeights(options_.config.seed);
+  } else {
+    const std::filesystem::path from =
+        ChooseInitialWeights(options_.config, options_.identity, groups_.world);
+    LoadWeights(from, model_);
+    options_.identity[kInitialWeights] = from.string();
+    if (leader()) core::Log() << "begins with the weights of " << from.string();
+  }
+  const auto now = static_cast<uint64_t>(core::WallMicroseconds());
+  progress_.run_id = groups_.world.BroadcastText(
+      leader() ? HexOf(core::RandomBits(core::KeyFromName(now, core::RandomKey(8)), 0)) : "", 0);
 }
 
 std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
@@ -135,7 +138,7 @@ void Trainer::Describe() {
   core::Log() << "data: " << train_.samples_per_epoch() << " training samples, "
               << validation_.samples_per_epoch() << " validation samples of up to "
               << c.model.seq_len << " tokens (" << dataset_.directory().string() << ", version "
-              << dataset_.version() << ")";
+              << dataset_.version() << " of " << dataset_.history().size() << ")";
   core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size() << ", "
               << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
               << ways_.micro_batches << " micro-batches of " << c.micro_batch << " in "

@@ -54,6 +54,8 @@ class Trainer {
 
  private:
   void StartOrResume();
+  void Resume();
+  void Begin();
   std::vector<uint64_t> SamplesOf(
       int64_t taken) const;  // of this rank's micro-batch number `taken` of this attempt
   void Report(const StepResult& result, double seconds, double waited);
@@ -66,6 +68,7 @@ class Trainer {
   TrainerOptions options_;
   RankGroups groups_;
   tensor::Stream& stream_;
+  std::optional<std::filesystem::path> start_;  // the checkpoint to go on from
   data::Dataset dataset_;
   data::SampleStream train_, validation_;
   model::Transformer model_;

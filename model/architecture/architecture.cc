@@ -204,7 +204,7 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   plan.Add("gradient.ffn", tokens * ffn, o.dtype);
   plan.Add("partial_sums", o.tp > 1 && rounded ? tokens * c.width : 0);  // tensor ranks add in f32
   plan.Add("attention.workspace",
-           o.threads * (2 * c.seq_len * (kAttentionTile + c.head_width()) + kAttentionTile));
+           o.threads * (2 * c.seq_len * (kAttentionTile + c.head_width()) + 2 * kAttentionTile));
   return plan.Take();
 }
 

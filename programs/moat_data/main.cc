@@ -1,18 +1,23 @@
-// moat-data: import, stat, verify and show data sets. Started as `moat data ...`, or by itself.
+// moat-data: import, synth, stat, verify and show data sets. Started as `moat data ...`, or by
+// itself.
 #include <cstdio>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "configs/command_line.h"
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/nearest.h"
 #include "core/units.h"
+#include "data/dry_run.h"
+#include "data/forget.h"
 #include "data/import.h"
 #include "data/show.h"
 #include "data/statistics.h"
+#include "data/synth.h"
 #include "data/verify.h"
 
 namespace moat::programs {
@@ -61,7 +66,47 @@ void PrintImport(const data::ImportReport& report, const std::string& out, bool 
 
 int RunImport(const CommandLine& line) {
   const configs::ImportConfig config = configs::ImportConfigFromFlags(line);
+  if (config.dry_run) {
+    const data::DryRunReport report = data::DryRun(config);
+    std::cout << (line.Bool("json") ? data::ToJson(report) + "\n" : data::ToText(report));
+    return 0;
+  }
   PrintImport(data::Import(config), config.out, line.Bool("json"));
+  return 0;
+}
+
+int RunForget(const CommandLine& line) {
+  const std::string& directory = line.positional()[0];
+  const data::ForgetReport report =
+      data::Forget(directory, line.value("user"), line.value("user_key"));
+  if (line.Bool("json")) {
+    std::cout << json{{"interactions", report.interactions},
+                      {"tokens", report.tokens},
+                      {"shards", report.shards},
+                      {"files_removed", report.files_removed},
+                      {"version", report.version}}
+              << "\n";
+  } else if (report.interactions == 0) {
+    std::cout << "nothing to forget: " << directory << " holds no interaction of that user\n";
+  } else {
+    std::cout << report.interactions << " interactions (" << report.tokens << " tokens) in "
+              << report.shards << " shards are blanks now; " << directory << " is at version "
+              << report.version << "\n";
+  }
+  return 0;
+}
+
+int RunSynth(const CommandLine& line) {
+  const configs::SynthConfig config = configs::SynthConfigFromFlags(line);
+  const int64_t bytes = data::WriteSynth(config);
+  if (config.out == "-") return 0;  // standard output holds the records
+  if (line.Bool("json")) {
+    std::cout << json{{"out", config.out}, {"interactions", config.interactions}, {"bytes", bytes}}
+              << "\n";
+  } else {
+    std::cout << "wrote " << config.out << ": " << config.interactions << " interactions, "
+              << core::Format(core::Bytes(bytes)) << "\n";
+  }
   return 0;
 }
 
@@ -109,12 +154,20 @@ int RunShow(const CommandLine& line) {
 
 int Main(int argc, char** argv) {
   const std::map<std::string, int (*)(const CommandLine&)> commands = {
-      {"import", RunImport}, {"show", RunShow}, {"stat", RunStat}, {"verify", RunVerify}};
+      {"forget", RunForget}, {"import", RunImport}, {"show", RunShow},
+      {"stat", RunStat},     {"synth", RunSynth},   {"verify", RunVerify},
+  };
   const std::string name = argc > 1 ? argv[1] : "";
   const auto command = commands.find(name);
   if (command == commands.end()) {
-    const std::string nearest = core::NearestName(name, {"import", "show", "stat", "verify"});
-    throw core::ConfigError("moat data needs a command: import, show, stat or verify" +
+    std::vector<std::string> names;
+    std::string listed;
+    for (const auto& [known, run] : commands) {
+      names.push_back(known);
+      listed += (listed.empty() ? "" : ", ") + known;
+    }
+    const std::string nearest = core::NearestName(name, names);
+    throw core::ConfigError("moat data needs a command: " + listed +
                             (name.empty() ? "" : ", not \"" + name + "\"") +
                             (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }

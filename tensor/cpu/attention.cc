@@ -54,7 +54,7 @@ struct Workspace {
   float *scores, *score_grads;  // [tile, seq_len]; in bf16 the second replaces the first
   T *p, *dp;                    // [tile, seq_len]
   float *dk, *dv;               // [seq_len, head_width]
-  float* sums;                  // [tile]
+  float *sums, *weights;        // [tile]
 
   Workspace(const AttentionShape& s, float* memory, int thread) {
     const int64_t block = s.tile * s.seq_len;
@@ -62,6 +62,7 @@ struct Workspace {
     dk = at + 2 * block;
     dv = dk + s.seq_len * s.head_width;
     sums = dv + s.seq_len * s.head_width;
+    weights = sums + s.tile;
     scores = at;
     if constexpr (std::is_same_v<T, float>) {
       p = scores;
@@ -164,7 +165,27 @@ MOAT_ROW_KERNEL void ProbabilityTile(const Causal causal, int64_t queries, int64
   }
 }
 
-// ds = p * (dp - d) * scale, d [queries] being each query's sum of dout * out. ds may be dp.
+// d [queries]: each query's mean of dp under p. In exact numbers it is the sum of dout * out; from
+// out as it was rounded, what all values of a head have in common would not cancel. Dividing by the
+// weights that p has after rounding makes a query's score gradients sum to zero.
+template <typename T>
+MOAT_ROW_KERNEL void MeanScoreGrads(int64_t queries, int64_t keys, const T* p, const float* dp,
+                                    float* d, float* weights) {
+  std::fill_n(d, queries, 0.0f);
+  std::fill_n(weights, queries, 0.0f);
+  for (int64_t u = 0; u < keys; ++u) {
+    const T* x = p + u * queries;
+    const float* dx = dp + u * queries;
+    ForEach<T>(queries, [&](auto at) MOAT_TERM {
+      const auto weight = at(x);
+      at.Store(d, at(d) + weight * at(dx));
+      at.Store(weights, at(weights) + weight);
+    });
+  }
+  ForEach<T>(queries, [&](auto at) MOAT_TERM { at.Store(d, at(d) / at(weights)); });
+}
+
+// ds = p * (dp - d) * scale. ds may be dp.
 template <typename T>
 MOAT_ROW_KERNEL void ScoreGradTile(int64_t queries, int64_t keys, const T* p, const float* dp,
                                    T* ds, const float* d, float scale) {
@@ -220,7 +241,7 @@ void Attention(const AttentionShape& s, const int32_t* span_start, const void* q
 // What the backward pass reads and writes.
 template <typename T>
 struct GradArguments {
-  const T *qkv, *out, *dout;
+  const T *qkv, *dout;
   T* dqkv;
   const float* log_sum;
 };
@@ -238,9 +259,6 @@ void AttentionGradTile(const AttentionShape& s, int64_t row, int64_t head, const
   const T* k = x.qkv + at.k + tile.first * at.stride;
   const T* v = x.qkv + at.v + tile.first * at.stride;
   const T* dout = x.dout + out_at;
-  for (int64_t i = 0; i < queries; ++i) {
-    work.sums[i] = Dot(dout + i * out_stride, x.out + out_at + i * out_stride, width);
-  }
   Product<T>({keys, queries, width, at.stride, 1, 1, at.stride, queries}, k, q, nullptr,
              work.scores);
   ProbabilityTile(CausalOf(tile, spans), queries, keys, work.scores, work.p, scale,
@@ -249,6 +267,7 @@ void AttentionGradTile(const AttentionShape& s, int64_t row, int64_t head, const
              work.score_grads);
   Product<T>({keys, width, queries, queries, 1, out_stride, 1, width, true, true}, work.p, dout,
              nullptr, work.dv + tile.first * width);
+  MeanScoreGrads(queries, keys, work.p, work.score_grads, work.sums, work.weights);
   ScoreGradTile(queries, keys, work.p, work.score_grads, work.dp, work.sums, scale);
   Product<T>({queries, width, keys, 1, queries, at.stride, 1, at.stride, std::is_same_v<T, float>},
              work.dp, k, nullptr, x.dqkv + at.q + tile.begin * at.stride);
@@ -260,8 +279,8 @@ template <typename T>
 void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const void* qkv,
                    const void* out, const float* log_sum, const void* dout, void* dqkv,
                    float* workspace, const Stream& stream) {
-  const GradArguments<T> x{static_cast<const T*>(qkv), static_cast<const T*>(out),
-                           static_cast<const T*>(dout), static_cast<T*>(dqkv), log_sum};
+  const GradArguments<T> x{static_cast<const T*>(qkv), static_cast<const T*>(dout),
+                           static_cast<T*>(dqkv), log_sum};
   const int64_t group = s.heads / s.kv_heads;
   ParallelFor(s.rows * s.kv_heads, stream, [&](int64_t task, int thread) {
     const int64_t row = task / s.kv_heads;

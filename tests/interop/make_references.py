@@ -65,12 +65,12 @@ def shapes(c):
     return table
 
 
-def draw_weights(c, seed, matrix, other):
+def draw_weights(c, seed, matrix, other, embedding=0.1):
     """Embeddings are small, so that the norms' epsilon matters; no norm is one and no bias zero."""
     weights = {}
     for name, shape in shapes(c).items():
         draw = random.Random(f"{seed}/{name}")
-        scale = 0.1 if name in ("embedding", "position") else matrix if len(shape) == 2 else other
+        scale = embedding if name in ("embedding", "position") else matrix if len(shape) == 2 else other
         mean = 1.0 if name.endswith("norm") else 0.0
         values = [mean + scale * draw.gauss(0, 1) for _ in range(math.prod(shape))]
         weights[name] = torch.tensor(values, dtype=torch.float32).reshape(shape)
@@ -192,7 +192,8 @@ def distance(got, want):
 def write_values(name, family, c):
     draw = Draw(7)
     rows = [draw_row(draw, number) for number in range(2)]
-    start = draw_weights(c, name, 0.2, 0.3)
+    # Of the size of a start, and numbers that bf16 has: what is compared is arithmetic, not rounding of the weights.
+    start = {key: weight.bfloat16().float() for key, weight in draw_weights(c, name, 0.1, 0.3, 0.075).items()}
     weights, loss, logits, gradients = values_of(family, c, start, rows, torch.float64)
     rounded = values_of(family, c, start, rows, torch.bfloat16)
     # A gradient that is zero but for rounding has no distance.

@@ -22,7 +22,7 @@ struct Precision {
   Bounds bounds;
 };
 constexpr Precision kF32 = {core::DType::kF32, {3e-6, 1e-6, 1e-5}};  // 7e-7 and 1.5e-6 were seen
-constexpr Precision kBF16 = {core::DType::kBF16, {2e-2, 5e-3, 6e-2}};
+constexpr Precision kBF16 = {core::DType::kBF16, {2e-2, 5e-3, 2e-2}};
 
 // docs/interop.md lists the files.
 constexpr const char* kModels[] = {"llama", "llama_tied", "gpt2", "mixed"};

@@ -35,7 +35,7 @@ const std::map<std::string, Row>& Table() {
       {"comm", {{"core", "parallel", "tensor", "rundir"}, {"mpi", "nccl"}}},
       {"data",
        {{"core", "configs", "tensor"},
-        {"hdf5", "sentencepiece", "simdjson", "compression", "json"}}},
+        {"hdf5", "sentencepiece", "simdjson", "compression", "re2", "json"}}},
       {"model/architecture", {{"core", "configs", "parallel"}, {}}},
       {"model",
        {{"core", "configs", "parallel", "tensor", "comm", "model/architecture"}, {"openmp"}}},
@@ -69,7 +69,7 @@ std::string LibraryOf(const std::string& header) {
       {"cuda", "cuda"},         {"cublas", "cuda"},
       {"cudnn", "cuda"},        {"nccl", "nccl"},
       {"lzma", "compression"},  {"zlib", "compression"},
-      {"zstd", "compression"}};
+      {"zstd", "compression"},  {"re2/", "re2"}};
   for (const auto& [prefix, library] : kPrefixes) {
     if (header.starts_with(prefix)) return library;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <string>
 
 #include "core/rng.h"
@@ -61,7 +62,7 @@ inline data::Index MakeSyntheticDataset(const std::filesystem::path& directory,
     const std::string number = std::to_string(100000 + shard).substr(1);
     index.shards.push_back(writer.Seal(directory, "shards/train-" + number + ".h5", "train"));
   }
-  index.content_digest = data::DatasetDigest(index);
+  index.content_digest = data::DatasetDigest(index, std::ssize(index.shards));
   data::WriteIndex(directory, index);
   return index;
 }

@@ -1,0 +1,128 @@
+// Where runs start: the version of the data they began with, whatever became of it; other runs'
+// weights.
+#include "trainer/run_start.h"
+
+#include <functional>
+
+#include "comm/self.h"
+#include "data/forget.h"
+#include "data/index.h"
+#include "tests/trainer/fixture.h"
+
+namespace moat::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ConfigErrorOf(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const core::ConfigError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "expected a ConfigError";
+  return "";
+}
+
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+class RunStartTest : public TrainerTest {
+ protected:
+  RunStartTest() { fs::copy(*directory_ / "data", runs_ / "data", fs::copy_options::recursive); }
+
+  // A run over a copy of the data set that the test may change.
+  TrainerOptions OptionsOf(const std::string& run) const {
+    TrainerOptions options = Options(runs_ / run);
+    options.config.data = (runs_ / "data").string();
+    options.config.run_root = runs_.path().string();
+    options.config.steps = 20;
+    options.config.checkpoint_every = 10;
+    return options;
+  }
+
+  testing::TemporaryDirectory runs_;
+};
+
+// Asks a run to stop after some steps, as a scheduler would.
+TrainerOptions StoppedAfter(TrainerOptions options, int steps) {
+  options.stop_code = [left = steps]() mutable { return left-- > 1 ? 0 : 75; };
+  return options;
+}
+
+TEST_F(RunStartTest, GoesOnAfterItsDataForgotAUserAndRecordsIt) {
+  ASSERT_EQ(Train(StoppedAfter(OptionsOf("run"), 8), 1, 1).code, core::ExitCode::kPreempted);
+  const data::Index before = data::ReadIndex(runs_ / "data");
+  ASSERT_EQ(data::Forget(runs_ / "data", "u3", "").interactions, 40);
+  const End end = Train(OptionsOf("run"), 2, 1);
+  EXPECT_EQ(end.code, core::ExitCode::kOk);
+  EXPECT_EQ(end.losses.size(), 20u);
+  const auto last = ChooseTrained(runs_ / "run/ckpt", "run", "newest", *comm::MakeSelf());
+  const Identity identity = ReadIdentity(checkpoint::ReadManifest(last));
+  EXPECT_EQ(identity.at("data version"), "1");
+  EXPECT_NE(identity.at("data content"), before.content_digest);
+  EXPECT_EQ(identity.at("data content"), data::Dataset::Open(runs_ / "data", 1).content_digest());
+}
+
+TEST_F(RunStartTest, RefusesDataThatChangedInAnyOtherWay) {
+  ASSERT_EQ(Train(StoppedAfter(OptionsOf("run"), 8), 1, 1).code, core::ExitCode::kPreempted);
+  data::Index index = data::ReadIndex(runs_ / "data");
+  data::Forget(runs_ / "data", "u3", "");
+  index = data::ReadIndex(runs_ / "data");
+  for (data::DatasetVersion& version : index.history) version.digests = {version.digests.back()};
+  data::WriteIndex(runs_ / "data", index);  // as if it had always been so
+  const std::string error = ConfigErrorOf([&] { Train(OptionsOf("run"), 1, 1); });
+  EXPECT_TRUE(Contains(error, "data content was")) << error;
+}
+
+TEST_F(RunStartTest, ReadsTheVersionItBeganWithAndRefusesAnother) {
+  data::Forget(runs_ / "data", "u3", "");
+  TrainerOptions first = StoppedAfter(OptionsOf("run"), 8);
+  first.config.data_version = 1;
+  ASSERT_EQ(Train(first, 1, 1).code, core::ExitCode::kPreempted);
+  TrainerOptions other = OptionsOf("run");
+  other.config.data_version = 2;
+  const std::string error = ConfigErrorOf([&] { Train(other, 1, 1); });
+  EXPECT_TRUE(Contains(error, "--data_version=2")) << error;
+  EXPECT_TRUE(Contains(error, "trained on version 1")) << error;
+  EXPECT_EQ(Train(OptionsOf("run"), 1, 1).code, core::ExitCode::kOk);
+  other = OptionsOf("none");
+  other.config.data_version = 3;
+  EXPECT_TRUE(Contains(ConfigErrorOf([&] { Train(other, 1, 1); }), "no version 3"));
+}
+
+TEST_F(RunStartTest, BeginsWithAnotherRunsBestWeightsAndSaysSoInItsCheckpoints) {
+  TrainerOptions teacher = OptionsOf("teacher");
+  teacher.config.eval_every = 10;
+  const End taught = Train(teacher, 1, 1);
+  ASSERT_EQ(taught.code, core::ExitCode::kOk);
+  TrainerOptions options = OptionsOf("pupil");
+  options.config.init_from = "teacher";
+  const End end = Train(StoppedAfter(options, 8), 2, 1);
+  EXPECT_EQ(end.code, core::ExitCode::kPreempted);
+  EXPECT_LT(end.losses.front(), 0.9 * taught.losses.front());
+  fs::remove_all(runs_ / "teacher");  // a resume needs it no more
+  EXPECT_EQ(Train(options, 1, 1).code, core::ExitCode::kOk);
+  const auto last = ChooseTrained(runs_ / "pupil/ckpt", "pupil", "newest", *comm::MakeSelf());
+  const Identity identity = ReadIdentity(checkpoint::ReadManifest(last));
+  EXPECT_TRUE(Contains(identity.at("initial weights"), "teacher/ckpt/step-000000"));
+}
+
+TEST_F(RunStartTest, RefusesWeightsOfAnotherModelOrTokenizer) {
+  TrainerOptions teacher = OptionsOf("teacher");
+  teacher.identity["heads"] = "4";
+  ASSERT_EQ(Train(teacher, 1, 1).code, core::ExitCode::kOk);
+  TrainerOptions options = OptionsOf("pupil");
+  options.config.init_from = "teacher";
+  options.identity["heads"] = "2";
+  options.config.model.heads = 2;
+  const std::string error = ConfigErrorOf([&] { Train(options, 1, 1); });
+  EXPECT_TRUE(Contains(error, "its heads is 4, here 2")) << error;
+  options = OptionsOf("pupil");
+  options.config.init_from = "nobody";
+  EXPECT_TRUE(Contains(ConfigErrorOf([&] { Train(options, 1, 1); }), "no checkpoint"));
+}
+
+}  // namespace
+}  // namespace moat::trainer

@@ -1,0 +1,47 @@
+// Where an attempt starts: which of its checkpoints, which version of its data, whose weights.
+//
+// Goals: a run reads the version of the data it began with, also after the data set has grown or
+// forgotten somebody; a new run may begin with what another has learned. Not a goal: moving a run
+// to newer data on the way, since its samples would no longer be a function of its flags.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.h"
+#include "configs/train_config.h"
+#include "data/dataset.h"
+#include "trainer/run_state.h"
+
+namespace moat::trainer {
+
+// Collective: the checkpoint in `root` that --resume means; nullopt: none, the run begins. Throws
+// ConfigError (--resume=never and there are some), StorageError (none is intact).
+std::optional<std::filesystem::path> ChooseStart(const std::filesystem::path& root,
+                                                 const std::string& resume,
+                                                 comm::Communicator& world);
+
+// Collective: the checkpoint of a trained run that is meant: `asked` is "newest", "best", a
+// directory, or "" for the best one if it is still there, else the newest. Throws ConfigError where
+// there is none.
+std::filesystem::path ChooseTrained(const std::filesystem::path& root, const std::string& run,
+                                    const std::string& asked, comm::Communicator& world);
+
+// Collective: opens the data set, in the version that the checkpoint `start` was trained on, else
+// in --data_version, else in the newest. Throws ConfigError where both say something else, and
+// DataError where ranks do not read the same.
+data::Dataset OpenData(const configs::TrainConfig& config,
+                       const std::optional<std::filesystem::path>& start,
+                       comm::Communicator& world);
+
+// What a checkpoint's identity must be for `now` to go on from it: `now`, but for contents that the
+// data set has forgotten since, and names that older checkpoints do not have.
+Identity ExpectedIdentity(const Identity& saved, const Identity& now, const data::Dataset& dataset);
+
+// Collective: the checkpoint that --init_from=RUN (its best) or --init_from=DIRECTORY means. Throws
+// ConfigError, naming each difference, unless it has the model and tokenizer of `now`.
+std::filesystem::path ChooseInitialWeights(const configs::TrainConfig& config, const Identity& now,
+                                           comm::Communicator& world);
+
+}  // namespace moat::trainer
