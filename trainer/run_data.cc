@@ -1,6 +1,7 @@
 // What a run reads.
 #include "trainer/run_data.h"
 
+#include "configs/loss_roles.h"
 #include "core/error.h"
 
 namespace moat::trainer {
@@ -9,12 +10,11 @@ data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config) {
   data::StreamOptions options;
   options.packing.seq_len = config.model.seq_len;
   options.seed = config.seed;
+  options.packing.mode =
+      config.pack == "concat" ? data::PackMode::kConcat : data::PackMode::kSeparate;
   for (size_t role = 0; role < options.roles.size(); ++role) {
-    const std::string name = data::Name(static_cast<data::Role>(role));
-    options.roles[role] = 0;
-    for (const std::string& listed : config.loss_roles) {
-      if (listed == name || listed == "all") options.roles[role] = 1;
-    }
+    options.roles[role] = static_cast<float>(
+        configs::LossWeightOf(config.loss_roles, data::Name(static_cast<data::Role>(role))));
   }
   return options;
 }
