@@ -2,7 +2,7 @@
 //
 // Per epoch the windows are permuted, and the rows of every kGroupWindows neighbours in that order
 // are permuted together. So reading is sequential within windows, a process that keeps a group in
-// memory reads each window once per epoch, and a split of at most kGroupWindows windows (8 MiB
+// memory reads each window once per epoch, and a split of at most kGroupWindows windows (16 MiB
 // each) is shuffled without any structure left. Of a larger split every epoch draws other groups;
 // two rows of one window are always within a group of each other, and rows of one block are always
 // packed alike.
@@ -24,7 +24,7 @@ struct SamplePlace {
 
 class SampleOrder {
  public:
-  static constexpr int64_t kGroupWindows = 8;
+  static constexpr int64_t kGroupWindows = 4;
 
   // `rows[w]` rows in window w, each at least 1.
   SampleOrder(const std::vector<int64_t>& rows, uint64_t seed);

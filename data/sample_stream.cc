@@ -40,6 +40,23 @@ void FillWeights(const LoadedWindow& window, const PlacedPiece& piece, const Rol
   }
 }
 
+// Asks memory for what FillRow will read of a row: the rows of a batch lie all over a group, and
+// waiting for the first line of every piece would take half the time.
+void FetchAhead(const LoadedWindow& window, int64_t row) {
+  constexpr int64_t kLine = 64, kLines = 6;  // then the processor has seen the pattern
+  for (const PlacedPiece& piece : window.Row(row)) {
+    const int64_t width = window.run.token_width;
+    const uint8_t* tokens = window.run.token_bytes.get() + piece.first_token * width;
+    const int64_t bytes = std::min(piece.slots * width, kLines * kLine);
+    for (int64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(tokens + at);
+    const auto segment = static_cast<size_t>(piece.segment);
+    __builtin_prefetch(&window.run.segment_start[segment]);
+    __builtin_prefetch(&window.run.role[segment]);
+    __builtin_prefetch(&window.run.weight[segment]);
+    __builtin_prefetch(&window.header[segment]);
+  }
+}
+
 }  // namespace
 
 struct SampleStream::State {
@@ -48,7 +65,7 @@ struct SampleStream::State {
         windows(dataset, split, wanted.packing),
         order(windows.RowsPerWindow(), wanted.seed) {}
 
-  void FillRow(const SamplePlace& place, int64_t row, Batch* batch) const;
+  void FillRow(const LoadedWindow& window, int64_t window_row, int64_t row, Batch* batch) const;
   Batch Fill(const std::vector<uint64_t>& numbers, const std::vector<SamplePlace>& places) const;
 
   StreamOptions options;
@@ -56,13 +73,13 @@ struct SampleStream::State {
   SampleOrder order;
 };
 
-void SampleStream::State::FillRow(const SamplePlace& place, int64_t row, Batch* batch) const {
-  const std::shared_ptr<const LoadedWindow> window = windows.Get(place.window);
+void SampleStream::State::FillRow(const LoadedWindow& window, int64_t window_row, int64_t row,
+                                  Batch* batch) const {
   const int64_t base = row * batch->seq_len;
   int64_t at = 0;
-  for (const PlacedPiece& piece : window->Row(place.row)) {
+  for (const PlacedPiece& piece : window.Row(window_row)) {
     const int64_t begin = base + at;
-    window->run.WithTokens([&](const auto* tokens) {
+    window.run.WithTokens([&](const auto* tokens) {
       const auto* source = tokens + piece.first_token;
       int32_t* read = batch->tokens.data() + begin;
       int32_t* target = batch->targets.data() + begin;
@@ -70,7 +87,7 @@ void SampleStream::State::FillRow(const SamplePlace& place, int64_t row, Batch* 
       for (int64_t i = 0; i < piece.slots; ++i) target[i] = static_cast<int32_t>(source[i + 1]);
     });
     std::fill_n(batch->span_start.begin() + begin, piece.slots, static_cast<int32_t>(at));
-    FillWeights(*window, piece, options.roles, batch->weights.data() + begin);
+    FillWeights(window, piece, options.roles, batch->weights.data() + begin);
     at += piece.slots;
   }
   for (; at < batch->seq_len; ++at) {  // padding: each slot is alone
@@ -89,9 +106,15 @@ Batch SampleStream::State::Fill(const std::vector<uint64_t>& numbers,
   batch.targets.assign(size, 0);
   batch.weights.assign(size, 0.0f);
   batch.span_start.assign(size, 0);
-  for (int64_t row = 0; row < batch.rows; ++row) {
-    FillRow(places[static_cast<size_t>(row)], row, &batch);
-    batch.content_hash += RowHash(batch, row);
+  std::shared_ptr<const LoadedWindow> window, next;
+  for (size_t row = 0; row < places.size(); ++row) {
+    window = row == 0 ? windows.Get(places[0].window) : std::move(next);
+    if (row + 1 < places.size()) {
+      next = windows.Get(places[row + 1].window);
+      FetchAhead(*next, places[row + 1].row);
+    }
+    FillRow(*window, places[row].row, static_cast<int64_t>(row), &batch);
+    batch.content_hash += RowHash(batch, static_cast<int64_t>(row));
   }
   return batch;
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "core/crc32c.h"
 #include "core/error.h"
@@ -128,22 +130,40 @@ std::vector<int64_t> ShardReader::ReadStarts(shard::Array array, int64_t first, 
 
 template <typename T>
 void ShardReader::CheckTokens(const T* tokens, int64_t first, int64_t count) const {
-  T largest = 0;
-  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, tokens[i]);
-  if (largest < static_cast<uint64_t>(vocab_size_)) return;
+  const auto last = static_cast<uint64_t>(vocab_size_ - 1);
+  if (last >= std::numeric_limits<T>::max()) return;
+  // Compared as signed numbers, shifted to keep the order: the one comparison every processor has
+  // for vectors.
+  using Signed = std::make_signed_t<T>;
+  constexpr T kShift = T{1} << (sizeof(T) * 8 - 1);
+  const auto limit = static_cast<Signed>(static_cast<T>(last) ^ kShift);
+  Signed outside = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    outside |= static_cast<Signed>(-(static_cast<Signed>(tokens[i] ^ kShift) > limit));
+  }
+  if (outside == 0) return;
   int64_t bad = 0;
-  while (tokens[bad] < static_cast<uint64_t>(vocab_size_)) ++bad;
+  while (tokens[bad] <= last) ++bad;
   Fail(shard::kTokens, first + bad,
        "token " + std::to_string(tokens[bad]) + " is outside the vocabulary of " +
            std::to_string(vocab_size_));
 }
 
+// Block by block, so that a block is checked while it is in the processor's cache.
 void ShardReader::ReadTokens(int64_t first, StoredRun* run) const {
-  run->token_width = token_width();
-  const int64_t size = run->tokens * run->token_width;
+  const int64_t width = token_width(), begin = first * width, size = run->tokens * width;
+  run->token_width = width;
   run->token_bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(size));
-  ReadBytes(shard::kTokens, first * run->token_width, size, run->token_bytes.get());
-  run->WithTokens([&](const auto* tokens) { CheckTokens(tokens, first, run->tokens); });
+  for (int64_t at = 0; at < size;) {
+    const int64_t block_end = (begin + at) / shard::kCrcBlockBytes * shard::kCrcBlockBytes +
+                              shard::kCrcBlockBytes - begin;
+    const int64_t end = std::min(size, block_end);
+    ReadBytes(shard::kTokens, begin + at, end - at, run->token_bytes.get() + at);
+    run->WithTokens([&](const auto* tokens) {
+      CheckTokens(tokens + at / width, first + at / width, (end - at) / width);
+    });
+    at = end;
+  }
 }
 
 StoredRun ShardReader::ReadRun(int64_t first, int64_t count) const {

@@ -16,6 +16,14 @@ std::span<const PlacedPiece> LoadedWindow::Row(int64_t row) const {
 
 namespace {
 
+// The segment of `token`, which lies in `interaction` or behind it.
+int32_t SegmentOf(const StoredRun& run, int64_t interaction, int64_t token) {
+  const auto from = run.segment_start.begin() + run.first_segment[static_cast<size_t>(interaction)];
+  if (token < from[1]) return static_cast<int32_t>(from - run.segment_start.begin());
+  const auto behind = std::upper_bound(from, run.segment_start.end(), token);
+  return static_cast<int32_t>(behind - run.segment_start.begin() - 1);
+}
+
 // Packs the window's blocks, one after the other.
 void Pack(const Packing& packing, LoadedWindow* window) {
   const StoredRun& run = window->run;
@@ -30,8 +38,10 @@ void Pack(const Packing& packing, LoadedWindow* window) {
     const Rows rows = PackBlock(lengths, packing);
     const auto before = static_cast<int64_t>(window->pieces.size());
     for (const Piece& piece : rows.pieces) {
-      window->pieces.push_back(
-          {run.TokenStart(begin + piece.interaction) + piece.first_slot, piece.slots});
+      const int64_t interaction = begin + piece.interaction;
+      const int64_t first_token = run.TokenStart(interaction) + piece.first_slot;
+      window->pieces.push_back({first_token, static_cast<int32_t>(piece.slots),
+                                SegmentOf(run, interaction, first_token + 1)});
     }
     for (size_t row = 1; row < rows.first_piece.size(); ++row) {
       window->first_piece.push_back(before + rows.first_piece[row]);

@@ -20,7 +20,8 @@ namespace moat::data {
 // Consecutive prediction slots of a row, counted from the first token of the window.
 struct PlacedPiece {
   int64_t first_token = 0;
-  int64_t slots = 0;
+  int32_t slots = 0;
+  int32_t segment = 0;  // that of the first target
 };
 
 // A window in memory. Immutable.
@@ -46,7 +47,7 @@ class WindowStore {
   std::shared_ptr<const LoadedWindow> Get(int64_t window) const;
 
   // How many windows stay in memory.
-  static constexpr size_t kKept = 16;
+  static constexpr size_t kKept = 8;
 
  private:
   using Loaded = std::shared_ptr<const LoadedWindow>;

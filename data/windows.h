@@ -1,4 +1,4 @@
-// Windows: the runs of interactions that shards are read in, a few MiB each.
+// Windows: the runs of interactions that shards are read in, 16 MiB each.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace moat::data {
 
 // A window ends with the first block at which it holds this many bytes, or with its shard. CRCs
 // cover 1 MiB of each dataset, so reading much less at a time would read most bytes twice.
-inline constexpr int64_t kWindowBytes = 8 << 20;
+inline constexpr int64_t kWindowBytes = 16 << 20;
 
 // Consecutive interactions of one shard: whole blocks.
 struct ShardWindow {

@@ -78,7 +78,7 @@ std::vector<ShardReader> ReadersOf(const fs::path& directory) {
 
 TEST(Windows, HoldAFewMebibytesAndStayWhenShardsAreAppended) {
   const testing::TemporaryDirectory directory;
-  const testing::SyntheticData data = {2, 2000, 7000};  // 28 MB a shard
+  const testing::SyntheticData data = {2, 3500, 7000};  // 49 MB a shard
   testing::MakeSyntheticDataset(directory / "set", data);
   const std::vector<ShardReader> readers = ReadersOf(directory / "set");
   const Packing packing = {512, PackMode::kSeparate};
@@ -106,7 +106,7 @@ int64_t BytesReadByThisProcess() {
 
 TEST(Windows, AnEpochReadsEveryByteAboutOnce) {
   const testing::TemporaryDirectory directory;
-  testing::MakeSyntheticDataset(directory / "set", {1, 8000, 7000});  // 14 windows, two groups
+  testing::MakeSyntheticDataset(directory / "set", {1, 8000, 7000});  // 7 windows, two groups
   const Dataset dataset = Dataset::Open(directory / "set");
   StreamOptions options;
   options.packing.seq_len = 4096;

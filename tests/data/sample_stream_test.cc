@@ -79,12 +79,12 @@ TEST(SampleOrder, ReadsOneGroupOfWindowsAtATime) {
   const SampleOrder order(std::vector<int64_t>(50, 20), 5);
   std::set<std::set<int64_t>> groups[2];
   for (uint64_t epoch = 0; epoch < 2; ++epoch) {
-    for (uint64_t group = 0; group < 7; ++group) {
+    for (uint64_t group = 0; group < 13; ++group) {
       std::set<int64_t> windows;
-      for (uint64_t p = group * 160; p < std::min<uint64_t>(1000, (group + 1) * 160); ++p) {
+      for (uint64_t p = group * 80; p < std::min<uint64_t>(1000, (group + 1) * 80); ++p) {
         windows.insert(order.Shuffled(epoch * 1000 + p).window);
       }
-      EXPECT_EQ(windows.size(), group < 6 ? 8u : 2u);
+      EXPECT_EQ(windows.size(), group < 12 ? 4u : 2u);
       groups[epoch].insert(windows);
     }
   }
