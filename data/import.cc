@@ -18,8 +18,8 @@
 #include "data/hygiene.h"
 #include "data/import_plan.h"
 #include "data/index.h"
+#include "data/selection.h"
 #include "data/shard_set.h"
-#include "data/splitting.h"
 #include "data/spool.h"
 #include "data/tokenizer_training.h"
 #include "data/user_key.h"
@@ -53,11 +53,14 @@ class Progress {
   double last_ = start_;
 };
 
-// The first pass: everything readable goes to the spool and the splitter.
+// The first pass: everything readable goes to the spool and to the selection.
 class FirstPass : public ImportSink {
  public:
-  FirstPass(const fs::path& directory, const configs::HygieneConfig& hygiene)
-      : directory_(directory), hygiene_(hygiene), spool_(SpoolPath()) {}
+  FirstPass(const fs::path& directory, const configs::ImportConfig& config)
+      : directory_(directory),
+        hygiene_(config.hygiene),
+        spool_(SpoolPath()),
+        selection_(std::in_place, directory, config) {}
 
   fs::path SpoolPath() const { return directory_ / "spool"; }
 
@@ -65,7 +68,7 @@ class FirstPass : public ImportSink {
     ++read;
     if (!hygiene_.Apply(&interaction)) return;
     bytes += interaction.TextBytes();
-    splitter.Add(interaction);
+    selection_->Add(interaction);
     spool_.Add(interaction);
     progress_.Report("read", ++interactions, bytes, 0);
   }
@@ -89,18 +92,25 @@ class FirstPass : public ImportSink {
     if (quarantine_) quarantine_->SyncAndClose();
   }
 
+  // What to keep, and for which split; adds to the counts of the report. Once, after Close.
+  Split Settle(std::map<std::string, int64_t>* report_counts) {
+    Split split = selection_->Settle(report_counts);
+    selection_.reset();  // and its files
+    return split;
+  }
+
   int64_t read = 0;          // interactions, before hygiene
   int64_t interactions = 0;  // kept
   int64_t bytes = 0;
   int64_t quarantined = 0;
   std::string examples;  // of bad records, for messages
   std::map<std::string, int64_t> counts;
-  Splitter splitter;
 
  private:
   fs::path directory_;
   Hygiene hygiene_;
   SpoolWriter spool_;
+  std::optional<Selection> selection_;
   std::optional<core::FileWriter> quarantine_;
   Progress progress_;
 };
@@ -129,6 +139,7 @@ void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, Fi
   report->records += pass->quarantined;
   report->quarantined = pass->quarantined;
   report->counts = pass->counts;
+  report->counts["interactions read"] = pass->read;
   report->text_bytes = pass->bytes;
   const double bad = static_cast<double>(pass->quarantined);
   if (bad > config.max_bad_fraction * static_cast<double>(report->records)) {
@@ -166,7 +177,7 @@ Tokenizer MakeTokenizer(const configs::ImportConfig& config, const FirstPass& pa
   SpoolReader spool(pass.SpoolPath());
   Interaction interaction;
   for (size_t i = 0; spool.Next(&interaction); ++i) {
-    if (split.validation[i] || core::RandomUniform(key, i) >= share) continue;
+    if (split.SideOf(i) != Side::kTrain || core::RandomUniform(key, i) >= share) continue;
     for (const Segment& segment : interaction.segments) training.Add(segment.text);
   }
   core::Log() << "training a tokenizer of at most " << config.vocab_size << " tokens";
@@ -193,7 +204,8 @@ std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const F
   int64_t bytes = 0;
   for (size_t i = 0; spool.Next(&interaction); ++i) {
     bytes += interaction.TextBytes();
-    shards.Add(std::move(interaction), split.validation[i]);
+    const Side side = split.SideOf(i);
+    if (side != Side::kLeftOut) shards.Add(std::move(interaction), SplitNameOf(side));
     progress.Report("encoded", static_cast<int64_t>(i), bytes, pass.bytes);
   }
   return shards.Finish();
@@ -224,7 +236,9 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
 
 void FillReport(const Index& index, ImportReport* report) {
   for (const ShardEntry& shard : index.shards) {
-    SplitReport& split = shard.split == "train" ? report->train : report->validation;
+    SplitReport& split = shard.split == "train"        ? report->train
+                         : shard.split == "validation" ? report->validation
+                                                       : report->test;
     split.interactions += shard.interactions;
     split.tokens += shard.tokens;
   }
@@ -245,9 +259,9 @@ ImportReport Import(const configs::ImportConfig& config) {
     report.already_done = true;
   } else {
     BuildDirectory build(out);
-    FirstPass pass(build.path(), config.hygiene);
+    FirstPass pass(build.path(), config);
     ReadSources(plan, config, &pass, &report);
-    const Split split = pass.splitter.Decide(config.validation_fraction, config.seed);
+    const Split split = pass.Settle(&report.counts);
     core::Log() << "split " << split.rule;
     if (split.groups < 2) {
       core::Log(core::Log::kWarning) << "one group only: the validation split is empty";

@@ -26,14 +26,14 @@ ShardSet::ShardSet(std::filesystem::path directory, const Tokenizer& tokenizer, 
       threads_(threads) {
   const ShardIdentity identity = {tokenizer.vocab_size(), tokenizer.digest(),
                                   Tokenizer::template_digest()};
-  for (const char* split : {"train", "validation"}) {
+  for (const char* split : {"train", "validation", "test"}) {
     outputs_.emplace(split, Output{ShardWriter(identity), {}});
   }
 }
 
-void ShardSet::Add(Interaction interaction, bool validation) {
+void ShardSet::Add(Interaction interaction, const std::string& split) {
   pending_bytes_ += interaction.TextBytes();
-  pending_.push_back({std::move(interaction), validation, {}});
+  pending_.push_back({std::move(interaction), split, {}});
   if (pending_bytes_ >= kBatchBytes || pending_.size() >= kBatchInteractions) Flush();
 }
 
@@ -67,7 +67,7 @@ void ShardSet::Flush() {
 }
 
 void ShardSet::Write(const Pending& pending) {
-  const std::string split = pending.validation ? "validation" : "train";
+  const std::string& split = pending.split;
   Output& output = outputs_.at(split);
   const auto tokens = static_cast<int64_t>(pending.encoded.tokens.size());
   if (output.writer.interactions() > 0 && output.writer.tokens() + tokens > shard_tokens_) {
@@ -92,7 +92,7 @@ void ShardSet::Seal(const std::string& split) {
 std::vector<ShardEntry> ShardSet::Finish() {
   Flush();
   std::vector<ShardEntry> entries;
-  for (const char* split : {"train", "validation"}) {
+  for (const char* split : {"train", "validation", "test"}) {
     Output& output = outputs_.at(split);
     if (output.writer.interactions() > 0) Seal(split);
     entries.insert(entries.end(), output.sealed.begin(), output.sealed.end());

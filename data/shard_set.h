@@ -20,16 +20,16 @@ class ShardSet {
   ShardSet(std::filesystem::path directory, const Tokenizer& tokenizer, std::string key,
            int64_t shard_tokens, int threads);
 
-  // Interactions keep the order in which they are added, per split.
-  void Add(Interaction interaction, bool validation);
+  // Interactions keep the order in which they are added, per split: "train", "validation", "test".
+  void Add(Interaction interaction, const std::string& split);
 
-  // Encodes and seals what is left. Training shards first.
+  // Encodes and seals what is left. Training shards first, then validation, then test.
   std::vector<ShardEntry> Finish();
 
  private:
   struct Pending {
     Interaction interaction;
-    bool validation = false;
+    std::string split;
     EncodedInteraction encoded;
   };
   struct Output {
