@@ -94,7 +94,7 @@ class FirstPass : public ImportSink {
 
   // What to keep, and for which split; adds to the counts of the report. Once, after Close.
   Split Settle(std::map<std::string, int64_t>* report_counts) {
-    Split split = selection_->Settle(report_counts);
+    Split split = selection_->Settle(SpoolPath(), report_counts);
     selection_.reset();  // and its files
     return split;
   }

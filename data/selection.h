@@ -22,9 +22,9 @@ class Selection {
   // Every interaction of the spool, in its order.
   void Add(const Interaction& interaction);
 
-  // The side of every interaction added; adds "duplicates left out", ... to `counts`. Once. Throws
-  // DataError (--split asks for what the interactions do not have).
-  Split Settle(std::map<std::string, int64_t>* counts);
+  // The side of every interaction added; `spool` holds them again. Adds "duplicates left out", ...
+  // to `counts`. Once. Throws DataError (--split asks for what the interactions do not have).
+  Split Settle(const std::filesystem::path& spool, std::map<std::string, int64_t>* counts);
 
  private:
   struct State;
