@@ -165,6 +165,16 @@ MOAT_FLAG(string, tokenizer, import_defaults.tokenizer, kDataImport,
           "SentencePiece model to take instead of training one");
 MOAT_FLAG(double, validation_fraction, import_defaults.validation_fraction, kDataImport,
           "share of users, paths or ids in the validation split, in (0, 1)");
+MOAT_FLAG(string, dedup, import_defaults.dedup, kDataImport,
+          "interactions left out that repeat an earlier one: off; exact: word for word; near: or "
+          "nearly so");
+MOAT_FLAG(double, near_threshold, import_defaults.near_threshold, kDataImport,
+          "likeness from which on --dedup=near leaves out, in [0.5, 1]: word sequences in common");
+MOAT_FLAG(string, split, "", kDataImport | kDataShow,
+          "what stays together: auto, user, time (the newest are held out), path or id; for show: "
+          "train, validation or test; empty: auto and train");
+MOAT_FLAG(double, test_fraction, import_defaults.test_fraction, kDataImport,
+          "share in the test split, which no run reads; 0: none");
 MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImport,
           "share of unreadable records above which the import fails, in [0, 1]");
 MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
@@ -188,7 +198,6 @@ MOAT_FLAG(double, max_repetition, import_defaults.hygiene.max_repetition, kDataI
           "off");
 MOAT_FLAG(bool, baselines, false, kDataStat,
           "measure a bigram model and xz on the validation split, in bits per byte");
-MOAT_FLAG(string, split, "train", kDataShow, "train or validation");
 MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");
 MOAT_FLAG(int64, count, 3, kDataShow, "interactions shown");
 

@@ -190,6 +190,10 @@ ImportConfig ImportConfigFromFlags(const CommandLine& line) {
     import_config.user_key = line.value("user_key");
     import_config.threads = static_cast<int>(line.Int("threads"));
     import_config.seed = Seed(line);
+    import_config.dedup = line.value("dedup");
+    import_config.near_threshold = line.Double("near_threshold");
+    if (!line.value("split").empty()) import_config.split = line.value("split");
+    import_config.test_fraction = line.Double("test_fraction");
     import_config.history = line.Bool("history");
     import_config.hygiene.redact = line.value("redact");
     import_config.hygiene.min_text_bytes = line.Int("min_text_bytes");

@@ -6,6 +6,19 @@
 #include "configs/bounds.h"
 
 namespace moat::configs {
+namespace {
+
+void OneOf(const std::string& flag, const std::string& found,
+           const std::vector<std::string>& words) {
+  if (std::find(words.begin(), words.end(), found) != words.end()) return;
+  std::string listed = words[0];
+  for (size_t i = 1; i < words.size(); ++i) {
+    listed += (i + 1 < words.size() ? ", " : " or ") + words[i];
+  }
+  Expected(flag, found, listed);
+}
+
+}  // namespace
 
 void Validate(const ImportConfig& config) {
   if (config.in.empty() || std::any_of(config.in.begin(), config.in.end(),
@@ -25,6 +38,13 @@ void Validate(const ImportConfig& config) {
   AtLeast("shard_tokens", config.shard_tokens, 1);
   AtLeast("max_file_bytes", config.max_file_bytes, 1);
   AtLeast("threads", config.threads, 0);
+  OneOf("dedup", config.dedup, {"off", "exact", "near"});
+  Number("near_threshold", config.near_threshold,
+         config.near_threshold >= 0.5 && config.near_threshold <= 1, "a number in [0.5, 1]");
+  OneOf("split", config.split, {"auto", "user", "time", "path", "id"});
+  Number("test_fraction", config.test_fraction,
+         config.test_fraction >= 0 && config.validation_fraction + config.test_fraction < 1,
+         "a number of at least 0 that leaves something to train on beside --validation_fraction");
   const HygieneConfig& hygiene = config.hygiene;
   AtLeast("min_text_bytes", hygiene.min_text_bytes, 0);
   AtLeast("max_text_bytes", hygiene.max_text_bytes, 0);

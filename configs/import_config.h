@@ -28,7 +28,11 @@ struct ImportConfig {
   std::string
       user_key;     // file with the 32-byte key of user hashes; "": DIR/user.key, made when absent
   int threads = 0;  // 0: all cores
-  uint64_t seed = 1;  // of the split
+  uint64_t seed = 1;            // of the split
+  std::string dedup = "off";    // off | exact | near
+  double near_threshold = 0.8;  // share of shingles in common from which on --dedup=near leaves out
+  std::string split = "auto";   // auto | user | time | path | id
+  double test_fraction = 0;     // of the test split; 0: none
   HygieneConfig hygiene;
   bool dry_run = false;  // say what would be read, changed and left out; write nothing
   bool history = true;   // a git repository's history, beside its files

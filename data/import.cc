@@ -20,8 +20,8 @@
 #include "data/import_state.h"
 #include "data/index.h"
 #include "data/progress.h"
+#include "data/selection.h"
 #include "data/shard_set.h"
-#include "data/splitting.h"
 #include "data/spool.h"
 #include "data/tokenizer_training.h"
 #include "data/user_key.h"
@@ -33,11 +33,14 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizerFile = "tokenizer.model";
 
-// The first pass: everything readable goes to the spool and the splitter.
+// The first pass: everything readable goes to the spool and to the selection.
 class FirstPass : public ImportSink {
  public:
-  FirstPass(const fs::path& directory, const configs::HygieneConfig& hygiene)
-      : directory_(directory), hygiene_(hygiene), spool_(SpoolPath()) {}
+  FirstPass(const fs::path& directory, const configs::ImportConfig& config)
+      : directory_(directory),
+        hygiene_(config.hygiene),
+        spool_(SpoolPath()),
+        selection_(std::in_place, directory, config) {}
 
   fs::path SpoolPath() const { return directory_ / kSpoolFile; }
 
@@ -45,7 +48,7 @@ class FirstPass : public ImportSink {
     ++read;
     if (!hygiene_.Apply(&interaction)) return;
     bytes += interaction.TextBytes();
-    splitter.Add(interaction);
+    selection_->Add(interaction);
     spool_.Add(interaction);
     progress_.Report(++interactions, bytes);
   }
@@ -69,18 +72,25 @@ class FirstPass : public ImportSink {
     if (quarantine_) quarantine_->SyncAndClose();
   }
 
+  // What to keep, and for which split; adds to the counts of the report. Once, after Close.
+  Split Settle(std::map<std::string, int64_t>* report_counts) {
+    Split split = selection_->Settle(SpoolPath(), report_counts);
+    selection_.reset();  // and its files
+    return split;
+  }
+
   int64_t read = 0;          // interactions, before hygiene
   int64_t interactions = 0;  // kept
   int64_t bytes = 0;
   int64_t quarantined = 0;
   std::string examples;  // of bad records, for messages
   std::map<std::string, int64_t> counts;
-  Splitter splitter;
 
  private:
   fs::path directory_;
   Hygiene hygiene_;
   SpoolWriter spool_;
+  std::optional<Selection> selection_;
   std::optional<core::FileWriter> quarantine_;
   Progress progress_{"read", 0};
 };
@@ -109,6 +119,7 @@ void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, Fi
   state->records += pass->quarantined;
   state->quarantined = pass->quarantined;
   state->counts = pass->counts;
+  state->counts["interactions read"] = pass->read;
   state->text_bytes = pass->bytes;
   const double bad = static_cast<double>(pass->quarantined);
   if (bad > config.max_bad_fraction * static_cast<double>(state->records)) {
@@ -146,7 +157,7 @@ void MakeTokenizer(const configs::ImportConfig& config, const ImportState& state
   SpoolReader spool(directory / kSpoolFile);
   Interaction interaction;
   for (size_t i = 0; spool.Next(&interaction); ++i) {
-    if (state.split[i] != kTrain || core::RandomUniform(key, i) >= share) continue;
+    if (state.split.SideOf(i) != Side::kTrain || core::RandomUniform(key, i) >= share) continue;
     for (const Segment& segment : interaction.segments) training.Add(segment.text);
   }
   core::Log() << "training a tokenizer of at most " << config.vocab_size << " tokens";
@@ -166,16 +177,12 @@ ImportState RunFirstPass(const ImportPlan& plan, const configs::ImportConfig& co
                          const fs::path& directory) {
   ImportState state;
   MakeUserKey(config, directory);
-  FirstPass pass(directory, config.hygiene);
+  FirstPass pass(directory, config);
   ReadSources(plan, config, &pass, &state);
-  const Split split = pass.splitter.Decide(config.validation_fraction, config.seed);
-  core::Log() << "split " << split.rule;
-  if (split.groups < 2) {
+  state.split = pass.Settle(&state.counts);
+  core::Log() << "split " << state.split.rule;
+  if (state.split.groups < 2) {
     core::Log(core::Log::kWarning) << "one group only: the validation split is empty";
-  }
-  state.split_rule = split.rule;
-  for (const bool validation : split.validation) {
-    state.split.push_back(static_cast<uint8_t>(validation ? kValidation : kTrain));
   }
   MakeTokenizer(config, state, directory);
   core::FaultPoint("import.before_state");
@@ -202,9 +209,8 @@ std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const I
   int64_t bytes = 0;
   for (size_t i = 0; spool.Next(&interaction); ++i) {
     bytes += interaction.TextBytes();
-    if (state.split[i] != ImportState::kLeftOut) {
-      shards.Add(std::move(interaction), state.split[i]);
-    }
+    const Side side = state.split.SideOf(i);
+    if (side != Side::kLeftOut) shards.Add(std::move(interaction), side);
     progress.Report(static_cast<int64_t>(i), bytes);
   }
   return shards.Finish();
@@ -224,7 +230,7 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
   for (const ImportSource& source : plan.sources) {
     index.provenance.inputs.push_back(source.path.string());
   }
-  index.provenance.split_rule = state.split_rule;
+  index.provenance.split_rule = state.split.rule;
   index.provenance.created_micros = core::WallMicroseconds();
   index.provenance.counts = state.counts;
   index.provenance.counts["records quarantined"] = state.quarantined;
@@ -254,7 +260,9 @@ ImportState Build(const ImportPlan& plan, const configs::ImportConfig& config,
 
 void FillReport(const Index& index, ImportReport* report) {
   for (const ShardEntry& shard : index.shards) {
-    SplitReport& split = shard.split == "train" ? report->train : report->validation;
+    SplitReport& split = shard.split == "train"        ? report->train
+                         : shard.split == "validation" ? report->validation
+                                                       : report->test;
     split.interactions += shard.interactions;
     split.tokens += shard.tokens;
   }

@@ -1,9 +1,11 @@
 // `moat data import`: raw interactions in, a complete data set out, or nothing at all.
 //
 // Two passes: the inputs are read once into a spool beside the output, which settles the split and
-// the tokenizer; then the spool is encoded with all threads into shards. Memory holds a few numbers
-// per interaction, the tokenizer's sample and the shards being filled (at most --shard_tokens per
-// split). The data set is built in a temporary sibling of OUT and renamed when it is complete.
+// the tokenizer; then the spool is encoded with all threads into shards. Memory holds a few bits
+// per interaction, buffers of fixed size, the tokenizer's sample and the shards being filled (at
+// most
+// --shard_tokens per split). The data set is built in a temporary sibling of OUT and renamed when
+// it is complete.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +24,7 @@ struct SplitReport {
 struct ImportReport {
   bool already_done = false;  // OUT came from the same flags and inputs: nothing was written
   std::string split_rule;
-  SplitReport train, validation;
+  SplitReport train, validation, test;
   int64_t vocab_size = 0;
   int64_t text_bytes = 0;
   int64_t records = 0;                    // of JSONL files, good and bad

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Raised when the same inputs give other interactions than before.
-constexpr int kImportRules = 2;
+constexpr int kImportRules = 3;
 
 ImportSource LookAtTree(const fs::path& path, const std::vector<fs::path>& excluded) {
   ImportSource source;
@@ -61,6 +61,8 @@ std::string DigestOf(const configs::ImportConfig& config,
   text << kImportRules << ' ' << config.vocab_size << ' ' << config.validation_fraction << ' '
        << config.max_bad_fraction << ' ' << config.shard_tokens << ' ' << config.max_file_bytes
        << ' ' << config.seed << ' ' << config.history << '\n'
+       << config.dedup << ' ' << config.near_threshold << ' ' << config.split << ' '
+       << config.test_fraction << '\n'
        << config.user_key << '\n'
        << config.hygiene.min_text_bytes << ' ' << config.hygiene.max_text_bytes << ' '
        << config.hygiene.max_repetition << '\n';

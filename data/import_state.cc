@@ -24,14 +24,15 @@ std::string_view BytesOf(const std::vector<uint8_t>& split) {
 }  // namespace
 
 void WriteImportState(const fs::path& directory, const ImportState& state) {
-  core::WriteFileAtomically(directory / kSplitFile, BytesOf(state.split));
-  const json value = {{"split_rule", state.split_rule},
+  core::WriteFileAtomically(directory / kSplitFile, BytesOf(state.split.packed()));
+  const json value = {{"split_rule", state.split.rule},
+                      {"split_groups", state.split.groups},
                       {"text_bytes", state.text_bytes},
                       {"records", state.records},
                       {"quarantined", state.quarantined},
                       {"counts", state.counts},
                       {"spool_bytes", fs::file_size(directory / kSpoolFile)},
-                      {"split_digest", core::Hex(core::Sha256Of(BytesOf(state.split)))}};
+                      {"split_digest", core::Hex(core::Sha256Of(BytesOf(state.split.packed())))}};
   core::WriteFileAtomically(directory / kStateFile, value.dump());
 }
 
@@ -43,13 +44,14 @@ std::optional<ImportState> ReadImportState(const fs::path& directory) {
   const json value = json::parse(core::ReadWholeFile(directory / kStateFile), nullptr, false);
   ImportState state;
   try {
-    value.at("split_rule").get_to(state.split_rule);
     value.at("text_bytes").get_to(state.text_bytes);
     value.at("records").get_to(state.records);
     value.at("quarantined").get_to(state.quarantined);
     value.at("counts").get_to(state.counts);
     const std::string split = core::ReadWholeFile(directory / kSplitFile);
-    state.split.assign(split.begin(), split.end());
+    state.split = Split(std::vector<uint8_t>(split.begin(), split.end()));
+    value.at("split_rule").get_to(state.split.rule);
+    value.at("split_groups").get_to(state.split.groups);
     if (fs::file_size(directory / kSpoolFile, error) != value.at("spool_bytes").get<uintmax_t>() ||
         core::Hex(core::Sha256Of(split)) != value.at("split_digest").get<std::string>()) {
       return std::nullopt;

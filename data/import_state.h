@@ -10,21 +10,18 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/split.h"
 
 namespace moat::data {
 
 // The first pass, complete: everything readable lies in the spool, the tokenizer and the key are
 // made.
 struct ImportState {
-  std::string split_rule;
   int64_t text_bytes = 0;
   int64_t records = 0;
   int64_t quarantined = 0;
   std::map<std::string, int64_t> counts;
-  std::vector<uint8_t>
-      split;  // of each interaction in the spool: index into kSplitNames, or kLeftOut
-
-  static constexpr uint8_t kLeftOut = 255;
+  Split split{size_t{0}};  // of the interactions in the spool
 };
 
 // Durable; the last thing of the first pass. The spool is DIRECTORY/spool.

@@ -8,9 +8,11 @@
 namespace moat::data {
 namespace {
 
-size_t SplitOf(const ShardEntry& entry) {
-  for (size_t split = 0; split < kSplitNames.size(); ++split) {
-    if (entry.split == kSplitNames[split]) return split;
+constexpr Side kSides[] = {Side::kTrain, Side::kValidation, Side::kTest};
+
+Side SideOf(const ShardEntry& entry) {
+  for (const Side side : kSides) {
+    if (entry.split == SplitNameOf(side)) return side;
   }
   throw core::BugError("a shard of no known split: " + entry.split);
 }
@@ -29,23 +31,23 @@ ShardSet::ShardSet(std::filesystem::path directory, const Tokenizer& tokenizer, 
           [this](Record& record) { Write(record); }) {
   const ShardIdentity identity = {tokenizer.vocab_size(), tokenizer.digest(),
                                   Tokenizer::template_digest()};
-  for (size_t i = 0; i < kSplitNames.size(); ++i) {
+  for (size_t i = 0; i < std::size(kSides); ++i) {
     outputs_.push_back({ShardWriter(identity), {}, 0});
   }
   for (ShardEntry& entry : resume.sealed) {
-    Output& output = outputs_[SplitOf(entry)];
+    Output& output = OutputOf(SideOf(entry));
     output.to_skip += entry.interactions;
     output.sealed.push_back(std::move(entry));
   }
 }
 
-void ShardSet::Add(Interaction interaction, size_t split) {
-  if (outputs_[split].to_skip > 0) {
-    --outputs_[split].to_skip;
+void ShardSet::Add(Interaction interaction, Side side) {
+  if (int64_t& to_skip = OutputOf(side).to_skip; to_skip > 0) {
+    --to_skip;
     return;
   }
   const int64_t bytes = interaction.TextBytes();
-  pool_.Add({std::move(interaction), split, {}, {}}, bytes);
+  pool_.Add({std::move(interaction), side, {}, {}}, bytes);
 }
 
 void ShardSet::Encode(Record& record) const {
@@ -57,19 +59,19 @@ void ShardSet::Encode(Record& record) const {
 }
 
 void ShardSet::Write(const Record& record) {
-  Output& output = outputs_[record.split];
+  Output& output = OutputOf(record.side);
   const auto tokens = static_cast<int64_t>(record.encoded.tokens.size());
   if (output.writer.interactions() > 0 && output.writer.tokens() + tokens > shard_tokens_) {
-    Seal(record.split);
+    Seal(record.side);
   }
   output.writer.Add(record.interaction, record.encoded, record.ids);
 }
 
-void ShardSet::Seal(size_t split) {
-  Output& output = outputs_[split];
+void ShardSet::Seal(Side side) {
+  Output& output = OutputOf(side);
   std::string number = std::to_string(output.sealed.size());
   number.insert(0, number.size() < 5 ? 5 - number.size() : 0, '0');
-  const std::string name = kSplitNames[split];
+  const std::string name = SplitNameOf(side);
   output.sealed.push_back(
       output.writer.Seal(directory_, "shards/" + name + "-" + number + ".h5", name));
   core::FaultPoint("import.sealed");
@@ -87,8 +89,8 @@ std::vector<ShardEntry> ShardSet::Sealed() const {
 
 std::vector<ShardEntry> ShardSet::Finish() {
   pool_.Finish();
-  for (size_t split = 0; split < outputs_.size(); ++split) {
-    if (outputs_[split].writer.interactions() > 0) Seal(split);
+  for (const Side side : kSides) {
+    if (OutputOf(side).writer.interactions() > 0) Seal(side);
   }
   return Sealed();
 }

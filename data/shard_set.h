@@ -1,7 +1,6 @@
 // Encodes interactions with all threads and writes them, in order, to the shards of their splits.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -14,13 +13,10 @@
 #include "data/interaction.h"
 #include "data/ordered_pool.h"
 #include "data/shard_writer.h"
+#include "data/split.h"
 #include "data/tokenizer.h"
 
 namespace moat::data {
-
-// In the order in which an import's shards stand in the index.
-inline constexpr std::array<const char*, 3> kSplitNames = {"train", "validation", "test"};
-inline constexpr size_t kTrain = 0, kValidation = 1, kTest = 2;
 
 class ShardSet {
  public:
@@ -36,10 +32,10 @@ class ShardSet {
            int64_t shard_tokens, int threads, Resume resume);
 
   // Interactions keep the order in which they are added, per split. Those that are in a sealed
-  // shard already are passed over. `split` is an index into kSplitNames.
-  void Add(Interaction interaction, size_t split);
+  // shard already are passed over. REQUIRES: not Side::kLeftOut.
+  void Add(Interaction interaction, Side side);
 
-  // Encodes and seals what is left. All shards, split by split.
+  // Encodes and seals what is left. All shards: training's first, then validation's, then test's.
   std::vector<ShardEntry> Finish();
 
  private:
@@ -52,14 +48,15 @@ class ShardSet {
   // An interaction on its way into a shard.
   struct Record {
     Interaction interaction;
-    size_t split = 0;
+    Side side = Side::kTrain;
     EncodedInteraction encoded;
     StoredIds ids;
   };
 
   void Encode(Record& record) const;
   void Write(const Record& record);
-  void Seal(size_t split);
+  Output& OutputOf(Side side) { return outputs_[static_cast<size_t>(side)]; }
+  void Seal(Side side);
   std::vector<ShardEntry> Sealed() const;
 
   std::filesystem::path directory_;
@@ -67,7 +64,7 @@ class ShardSet {
   std::string key_;
   int64_t shard_tokens_;
   std::function<void(const std::vector<ShardEntry>&)> on_sealed_;
-  std::vector<Output> outputs_;  // by split
+  std::vector<Output> outputs_;  // by side
   OrderedPool<Record> pool_;     // last: its threads use all of the above
 };
 

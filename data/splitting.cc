@@ -1,157 +1,202 @@
-// Groups by hash and union-find, then a seeded order of groups.
+// Groups by hash, an order of groups, and the sides of their members.
 #include "data/splitting.h"
 
 #include <algorithm>
-#include <numeric>
-#include <tuple>
-#include <unordered_map>
+#include <array>
 #include <unordered_set>
 
+#include "core/error.h"
 #include "core/rng.h"
+#include "data/group_choice.h"
 
 namespace moat::data {
 namespace {
+
+constexpr size_t kItemBuffer = 128 << 10;  // numbers
 
 uint64_t HashOf(std::string_view kind, std::string_view text) {
   return core::KeyFromName(core::KeyFromName(0, kind), text) | 1;  // never 0
 }
 
-// Disjoint sets with path halving; a set's root is its smallest member.
-class DisjointSets {
- public:
-  explicit DisjointSets(size_t size) : parent_(size) {
-    std::iota(parent_.begin(), parent_.end(), size_t{0});
-  }
-  size_t Root(size_t i) {
-    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
-    return i;
-  }
-  void Join(size_t a, size_t b) {
-    a = Root(a);
-    b = Root(b);
-    parent_[std::max(a, b)] = std::min(a, b);
-  }
+// Under another name than a path's own hash or a dialog's start.
+uint64_t ChangedByUser(uint64_t path) { return core::Mix64(path ^ HashOf("changed by", "user")); }
 
- private:
-  std::vector<size_t> parent_;
-};
+// Numbers in the order of the times.
+uint64_t Ordered(int64_t time) {
+  return static_cast<uint64_t>(time) ^ uint64_t { 1 } << 63;
+}
+
+// Gives the members of chosen groups their side: both are in the order of the groups' ranks.
+void PutMembers(const ExternalSort<4>& members, const ExternalSort<2>& chosen, Split* split) {
+  ExternalSort<4>::Reader members_reader(members);
+  ExternalSort<2>::Reader chosen_reader(chosen);
+  ExternalSort<4>::Record member;
+  ExternalSort<2>::Record group;
+  bool more = chosen_reader.Next(&group);
+  while (more && members_reader.Next(&member)) {
+    while (more && group[0] < member[0]) more = chosen_reader.Next(&group);
+    if (more && group[0] == member[0]) split->Put(member[1] >> 2, static_cast<Side>(group[1]));
+  }
+}
 
 }  // namespace
 
+Splitter::Splitter(std::filesystem::path directory, SplitRequest request, size_t sort_bytes)
+    : directory_(std::move(directory)),
+      request_(std::move(request)),
+      sort_bytes_(sort_bytes),
+      items_(directory_ / "items") {}
+
 void Splitter::Add(const Interaction& interaction) {
-  Item item;
-  if (!interaction.user.empty()) item.user = HashOf("user", interaction.user);
-  item.bytes = interaction.TextBytes() + 1;
-  if (!interaction.path.empty()) {
-    item.path = HashOf("path", interaction.path);
-  } else {
-    item.first_prefix = prefixes_.size();
-    item.messages = interaction.segments.size();
+  std::array<uint64_t, kFields> fields = {};
+  if (!interaction.user.empty()) fields[kUser] = HashOf("user", interaction.user);
+  if (!interaction.path.empty()) fields[kPath] = HashOf("path", interaction.path);
+  if (fields[kUser] != 0 && fields[kPath] != 0) starts_.Insert(ChangedByUser(fields[kPath]));
+  fields[kTime] = Ordered(interaction.time_micros);
+  fields[kBytes] = static_cast<uint64_t>(interaction.TextBytes()) + 1;
+  std::vector<uint64_t> prefixes;
+  if (interaction.path.empty() || request_.by == "id") {
+    bool request = false;  // a user spoke before the last message
     uint64_t hash = HashOf("dialog", "");
-    for (size_t i = 0; i < item.messages; ++i) {
-      const Segment& segment = interaction.segments[i];
+    for (const Segment& segment : interaction.segments) {
+      if (&segment == &interaction.segments.back()) break;
       hash = core::Mix64(hash ^ HashOf(Name(segment.role), segment.text));
-      prefixes_.push_back(hash);
-      if (segment.role == Role::kUser && i + 1 < item.messages) item.request = true;
+      prefixes.push_back(hash);
+      request = request || segment.role == Role::kUser;
     }
+    if (request) starts_.Insert(hash);
+    const Segment& last = interaction.segments.back();
+    prefixes.push_back(core::Mix64(hash ^ HashOf(Name(last.role), last.text)));
+    starts_.Insert(prefixes.back());
   }
-  items_.push_back(item);
+  fields[kMessages] = prefixes.size();
+  items_.Append(fields);
+  items_.Append(prefixes);
+  ++count_;
 }
 
-std::vector<uint64_t> Splitter::DialogGroups(int64_t* dialogs, int64_t* groups) const {
-  std::unordered_map<uint64_t, size_t> whole;     // hash of a whole dialog
-  std::unordered_map<uint64_t, size_t> requests;  // of all but its last message
-  DisjointSets sets(items_.size());
-  const auto join = [&sets](std::unordered_map<uint64_t, size_t>& known, uint64_t hash, size_t i) {
-    const auto [found, fresh] = known.emplace(hash, i);
-    if (!fresh) sets.Join(found->second, i);
+template <typename Visit>
+void Splitter::ForEachKept(const std::vector<bool>& left_out, const Visit& visit) const {
+  NumberReader reader(items_, 0, items_.size(), kItemBuffer);
+  Item item;
+  for (; item.number < count_; ++item.number) {
+    reader.Next(item.fields);
+    item.prefixes.resize(item.fields[kMessages]);
+    reader.Next(item.prefixes);
+    if (left_out.empty() || !left_out[item.number]) visit(item);
+  }
+}
+
+bool Splitter::GroupsAreUsers(const std::vector<bool>& left_out) const {
+  if (request_.by == "path" || request_.by == "id") return false;
+  std::unordered_set<uint64_t> users;  // at most kMinUsers
+  ForEachKept(left_out, [&](const Item& item) {
+    if (item.fields[kUser] != 0 && users.size() < kMinUsers) users.insert(item.fields[kUser]);
+  });
+  if (request_.by == "user" && users.empty()) {
+    throw core::DataError(
+        "--split=user: expected interactions with a user, found none; use --split=auto");
+  }
+  return request_.by == "user" || users.size() >= kMinUsers;
+}
+
+uint64_t Splitter::StartOf(const Item& item) const {
+  // The whole dialog is a start, so that there is always one.
+  return *std::find_if(item.prefixes.begin(), item.prefixes.end(),
+                       [&](uint64_t prefix) { return starts_.MayContain(prefix); });
+}
+
+Splitter::Group Splitter::GroupOf(const Item& item, bool by_user) const {
+  const uint64_t user = item.fields[kUser];
+  const uint64_t path = item.fields[kPath];
+  if (by_user && user != 0) return {user, Kind::kUser};
+  if (path == 0 || request_.by == "id") return {StartOf(item), Kind::kDialog};
+  // The text of a file that several users changed would give their changes away: train only.
+  if (by_user && starts_.MayContain(ChangedByUser(path))) return {0, Kind::kPath};
+  return {path, Kind::kPath};
+}
+
+void Splitter::SumGroups(const ExternalSort<4>& members, ExternalSort<3>* order,
+                         Totals* totals) const {
+  const bool by_time = request_.by == "time";
+  uint64_t rank = 0, bytes = 0, newest = 0;
+  const auto close_group = [&] {
+    if (bytes > 0) order->Add({by_time ? ~newest : rank, rank, bytes});
+    bytes = newest = 0;
   };
-  for (size_t i = 0; i < items_.size(); ++i) {
-    const Item& item = items_[i];
-    if (item.messages == 0) continue;
-    const size_t last = item.first_prefix + item.messages - 1;
-    join(whole, prefixes_[last], i);
-    if (item.request) join(requests, prefixes_[last - 1], i);
-  }
-  std::vector<uint64_t> result(items_.size(), 0);
-  std::unordered_set<size_t> roots;
-  for (size_t i = 0; i < items_.size(); ++i) {
-    for (size_t m = 0; m + 1 < items_[i].messages; ++m) {
-      const auto prefix = whole.find(prefixes_[items_[i].first_prefix + m]);
-      if (prefix != whole.end()) sets.Join(prefix->second, i);
+  ExternalSort<4>::Reader reader(members);
+  ExternalSort<4>::Record member;
+  while (reader.Next(&member)) {
+    const auto kind = static_cast<Kind>(member[1] & 3);
+    if (bytes == 0 || member[0] != rank) {
+      close_group();
+      rank = member[0];
+      ++(kind == Kind::kUser   ? totals->users
+         : kind == Kind::kPath ? totals->paths
+                               : totals->dialog_groups);
     }
+    if (kind == Kind::kDialog) ++totals->dialogs;
+    bytes += member[2];
+    newest = std::max(newest, member[3]);
   }
-  for (size_t i = 0; i < items_.size(); ++i) {
-    if (items_[i].messages == 0) continue;
-    const Item& root = items_[sets.Root(i)];
-    result[i] = prefixes_[root.first_prefix + root.messages - 1];
-    roots.insert(sets.Root(i));
-    ++*dialogs;
-  }
-  *groups = static_cast<int64_t>(roots.size());
-  return result;
+  close_group();
 }
 
-std::vector<uint64_t> Splitter::Groups(std::string* rule) const {
-  std::unordered_set<uint64_t> users, paths, paths_of_users;
-  for (const Item& item : items_) {
-    if (item.user != 0) users.insert(item.user);
-    if (item.path != 0) paths.insert(item.path);
-    if (item.user != 0 && item.path != 0) paths_of_users.insert(item.path);
-  }
-  int64_t dialogs = 0;
-  int64_t dialog_groups = 0;
-  std::vector<uint64_t> groups = DialogGroups(&dialogs, &dialog_groups);
-  const bool by_user = users.size() >= kMinUsers;
-  for (size_t i = 0; i < items_.size(); ++i) {
-    if (items_[i].path != 0) groups[i] = items_[i].path;
-    if (!by_user) continue;
-    if (items_[i].user != 0) groups[i] = items_[i].user;
-    // The text of a file that several users changed would give their changes away: train only.
-    if (items_[i].user == 0 && paths_of_users.contains(items_[i].path)) groups[i] = 0;
-  }
-  if (by_user) {
-    *rule = "by user (" + std::to_string(users.size()) + " users)";
-    return groups;
-  }
-  const std::string by_dialog = "by id (" + std::to_string(dialogs) + " dialogs in " +
-                                std::to_string(dialog_groups) + " groups that start alike)";
-  const std::string by_path = "by path (" + std::to_string(paths.size()) + " paths)";
-  *rule = paths.empty() ? by_dialog : dialogs == 0 ? by_path : by_path + " and " + by_dialog;
-  return groups;
+std::string Splitter::RuleOf(const Totals& totals, bool by_user) const {
+  const std::string by_dialog = "by id (" + std::to_string(totals.dialogs) + " dialogs in " +
+                                std::to_string(totals.dialog_groups) + " groups that start alike)";
+  const std::string by_path = "by path (" + std::to_string(totals.paths) + " paths)";
+  const std::string rule = by_user ? "by user (" + std::to_string(totals.users) + " users)"
+                           : totals.paths == 0   ? by_dialog
+                           : totals.dialogs == 0 ? by_path
+                                                 : by_path + " and " + by_dialog;
+  return request_.by == "time" ? "by time, groups " + rule : rule;
 }
 
-Split Splitter::Decide(double fraction, uint64_t seed) const {
-  Split split;
-  const std::vector<uint64_t> group_of = Groups(&split.rule);
-  std::unordered_map<uint64_t, int64_t> sizes;
-  double total = 0;
-  for (size_t i = 0; i < items_.size(); ++i) {
-    if (group_of[i] != 0) sizes[group_of[i]] += items_[i].bytes;
-    total += static_cast<double>(items_[i].bytes);
+void Splitter::Gather(const std::vector<bool>& left_out, bool by_user, ExternalSort<4>* members,
+                      Totals* totals) const {
+  const uint64_t seed = core::Mix64(request_.seed);
+  bool timed = false;
+  ForEachKept(left_out, [&](const Item& item) {
+    totals->bytes += static_cast<double>(item.fields[kBytes]);
+    timed = timed || item.fields[kTime] != Ordered(0);
+    const Group group = GroupOf(item, by_user);
+    if (group.hash == 0) return;
+    members->Add({core::Mix64(group.hash ^ seed),
+                  item.number << 2 | static_cast<uint64_t>(group.kind), item.fields[kBytes],
+                  item.fields[kTime]});
+  });
+  members->Close();
+  if (request_.by == "time" && !timed) {
+    throw core::DataError(
+        "--split=time: expected interactions with a time, found none; use --split=auto");
   }
-  std::vector<std::tuple<uint64_t, uint64_t, int64_t>> order;  // rank, group, bytes
-  for (const auto& [group, bytes] : sizes) {
-    order.emplace_back(core::Mix64(group ^ core::Mix64(seed)), group, bytes);
+}
+
+Split Splitter::Decide(const std::vector<bool>& left_out) {
+  items_.Close();
+  const bool by_user = GroupsAreUsers(left_out);
+  Totals totals;
+  ExternalSort<4> members(directory_ / "members", sort_bytes_);
+  Gather(left_out, by_user, &members, &totals);
+  ExternalSort<3> order(directory_ / "groups", sort_bytes_);
+  SumGroups(members, &order, &totals);
+  order.Close();
+  if (request_.by == "path" && totals.paths == 0) {
+    throw core::DataError(
+        "--split=path: expected files or git history, found neither; use --split=auto");
   }
-  std::sort(order.begin(), order.end());
-  split.groups = static_cast<int64_t>(order.size());
-  const double target = fraction * total;
-  double taken = 0;
-  std::unordered_set<uint64_t> chosen;
-  for (const auto& [rank, group, bytes] : order) {
-    if (taken >= target || chosen.size() + 1 >= order.size()) break;
-    if (taken + static_cast<double>(bytes) > 1.5 * target) continue;
-    chosen.insert(group);
-    taken += static_cast<double>(bytes);
+  ExternalSort<2> chosen(directory_ / "chosen", sort_bytes_);
+  ChooseGroups({order, order.size(), totals.bytes}, request_, &chosen);
+  chosen.Close();
+
+  Split split(count_);
+  split.rule = RuleOf(totals, by_user);
+  split.groups = order.size();
+  PutMembers(members, chosen, &split);
+  for (size_t i = 0; i < left_out.size(); ++i) {
+    if (left_out[i]) split.Put(i, Side::kLeftOut);
   }
-  if (chosen.empty() && order.size() >= 2) {  // every group is too large: the smallest one
-    const auto smallest = std::min_element(
-        order.begin(), order.end(),
-        [](const auto& a, const auto& b) { return std::get<2>(a) < std::get<2>(b); });
-    chosen.insert(std::get<1>(*smallest));
-  }
-  for (const uint64_t group : group_of) split.validation.push_back(chosen.contains(group));
   return split;
 }
 

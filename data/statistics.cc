@@ -140,7 +140,8 @@ Statistics Measure(const Dataset& dataset, bool with_baselines) {
   statistics.split_rule = index.provenance.split_rule;
   statistics.import_counts = index.provenance.counts;
   const Tokenizer tokenizer = Tokenizer::Load(dataset.tokenizer_path());
-  for (const char* split : {"train", "validation"}) {
+  for (const char* split : {"train", "validation", "test"}) {
+    if (split == std::string("test") && dataset.ShardsOf(split).empty()) continue;
     statistics.splits[split] = MeasureSplit(dataset, tokenizer, split);
   }
   if (with_baselines) statistics.baselines = MeasureBaselines(dataset);

@@ -36,6 +36,7 @@ void PrintImport(const data::ImportReport& report, const std::string& out, bool 
                       {"split_rule", report.split_rule},
                       {"train", split(report.train)},
                       {"validation", split(report.validation)},
+                      {"test", split(report.test)},
                       {"vocab_size", report.vocab_size},
                       {"text_bytes", report.text_bytes},
                       {"records", report.records},
@@ -50,8 +51,12 @@ void PrintImport(const data::ImportReport& report, const std::string& out, bool 
   std::cout << "train       " << report.train.interactions << " interactions, "
             << report.train.tokens << " tokens\n"
             << "validation  " << report.validation.interactions << " interactions, "
-            << report.validation.tokens << " tokens\n"
-            << "split       " << report.split_rule << "\n"
+            << report.validation.tokens << " tokens\n";
+  if (report.test.interactions > 0) {
+    std::cout << "test        " << report.test.interactions << " interactions, "
+              << report.test.tokens << " tokens\n";
+  }
+  std::cout << "split       " << report.split_rule << "\n"
             << "vocabulary  " << report.vocab_size << " tokens\n"
             << "content     " << report.content_digest << "\n";
   for (const auto& [what, count] : report.counts) std::cout << count << " " << what << "\n";
@@ -137,9 +142,9 @@ int RunVerify(const CommandLine& line) {
 
 int RunShow(const CommandLine& line) {
   const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
-  const std::string split = line.value("split");
-  if (split != "train" && split != "validation") {
-    throw core::ConfigError("--split=" + split + ": expected train or validation");
+  const std::string split = line.value("split").empty() ? "train" : line.value("split");
+  if (split != "train" && split != "validation" && split != "test") {
+    throw core::ConfigError("--split=" + split + ": expected train, validation or test");
   }
   int64_t interactions = 0;
   for (const data::ShardEntry& shard : dataset.ShardsOf(split)) interactions += shard.interactions;

@@ -1,14 +1,12 @@
-// The import as a whole: thresholds, quarantine, what happens to OUT, splits.
+// The import as a whole: thresholds, quarantine, what happens to OUT.
 #include "data/import.h"
 
 #include <sys/resource.h>
 
 #include <csignal>
-#include <set>
 
 #include "data/dataset.h"
 #include "data/index.h"
-#include "data/splitting.h"
 #include "data/verify.h"
 #include "tests/data/fixture.h"
 
@@ -141,87 +139,6 @@ TEST(Import, DiskFullIsAStorageErrorAndLeavesNothing) {
   EXPECT_EXIT(import_with_limit(30000), ::testing::ExitedWithCode(74), "");  // the spool
   EXPECT_EXIT(import_with_limit(70000), ::testing::ExitedWithCode(74), "");
   EXPECT_EQ(EntriesIn(directory.path()), 1u);
-}
-
-Interaction Dialog(const std::vector<std::string>& texts, const std::string& user = "") {
-  Interaction interaction;
-  interaction.user = user;
-  for (size_t i = 0; i < texts.size(); ++i) {
-    interaction.segments.push_back({i % 2 == 0 ? Role::kUser : Role::kAssistant, 1, texts[i]});
-  }
-  return interaction;
-}
-
-TEST(Splitting, ByUserFromTwentyUsersOn) {
-  for (const int users : {19, 20}) {
-    Splitter splitter;
-    std::vector<std::string> names;
-    for (int i = 0; i < users * 5; ++i) {
-      names.push_back("user" + std::to_string(i % users));
-      splitter.Add(Dialog({"text " + std::to_string(i)}, names.back()));
-    }
-    const Split split = splitter.Decide(0.2, 1);
-    EXPECT_EQ(split.rule.starts_with("by user"), users == 20) << split.rule;
-    if (users < 20) continue;
-    std::set<std::string> train, validation;
-    for (size_t i = 0; i < names.size(); ++i) {
-      (split.validation[i] ? validation : train).insert(names[i]);
-    }
-    EXPECT_EQ(train.size() + validation.size(), 20u);
-    EXPECT_EQ(validation.size(), 4u);
-  }
-}
-
-TEST(Splitting, ByPathKeepsHistoryAndTextTogether) {
-  Splitter splitter;
-  for (int i = 0; i < 60; ++i) {
-    Interaction interaction = Dialog({"text " + std::to_string(i)}, i % 2 ? "" : "ada");
-    interaction.path = "file" + std::to_string(i % 15);
-    splitter.Add(interaction);
-  }
-  const Split split = splitter.Decide(0.2, 3);
-  EXPECT_EQ(split.rule, "by path (15 paths)");
-  for (size_t i = 15; i < 60; ++i) EXPECT_EQ(split.validation[i], split.validation[i % 15]);
-}
-
-TEST(Splitting, DialogsThatStartAlikeStayTogether) {
-  for (uint64_t seed = 0; seed < 20; ++seed) {
-    Splitter splitter;
-    std::vector<int> family;
-    for (int i = 0; i < 30; ++i) {
-      const std::string n = std::to_string(i);
-      const std::vector<std::vector<std::string>> dialogs = {
-          {"ask " + n, "answer " + n},
-          {"ask " + n, "answer " + n, "more", "yes"},
-          {"ask " + n, "another answer"},  // the same request, answered differently
-          {"ask " + n, "answer " + n, "more", "no", "why"}};
-      for (const auto& dialog : dialogs) {
-        splitter.Add(Dialog(dialog));
-        family.push_back(i);
-      }
-    }
-    const Split split = splitter.Decide(0.1, seed);
-    EXPECT_EQ(split.rule, "by id (120 dialogs in 30 groups that start alike)");
-    std::set<int> train, validation;
-    for (size_t i = 0; i < family.size(); ++i) {
-      (split.validation[i] ? validation : train).insert(family[i]);
-    }
-    EXPECT_EQ(train.size() + validation.size(), 30u);
-    EXPECT_GE(validation.size(), 1u);
-  }
-}
-
-TEST(Splitting, NeitherSideIsEmptyWithTwoGroups) {
-  for (const double fraction : {0.001, 0.5, 0.999}) {
-    Splitter splitter;
-    splitter.Add(Dialog({std::string(1000, 'x')}));
-    splitter.Add(Dialog({"y"}));
-    const Split split = splitter.Decide(fraction, 1);
-    EXPECT_NE(split.validation[0], split.validation[1]);
-  }
-  Splitter one;
-  one.Add(Dialog({"x"}));
-  EXPECT_FALSE(one.Decide(0.5, 1).validation[0]);
 }
 
 }  // namespace

@@ -1,0 +1,135 @@
+// Bands, pairs, and a verdict on each pair in the order of the input.
+#include "data/near_duplicates.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <thread>
+
+#include "core/rng.h"
+
+namespace moat::data {
+namespace {
+
+constexpr size_t kMaxRows = 16;
+constexpr size_t kBatchInteractions = 4096;
+constexpr int64_t kBatchBytes = 8 << 20;
+constexpr size_t kSignatureNumbers = sizeof(Signature) / sizeof(uint64_t);
+
+struct Read {
+  uint64_t number = 0;
+  Interaction interaction;
+  Signature signature{};
+};
+
+void Sign(std::vector<Read>* batch, int threads) {
+  const auto work = [&](size_t first) {
+    for (size_t i = first; i < batch->size(); i += static_cast<size_t>(threads)) {
+      (*batch)[i].signature = SignatureOf((*batch)[i].interaction);
+    }
+  };
+  std::vector<std::jthread> workers;
+  for (int i = 1; i < threads; ++i) workers.emplace_back(work, static_cast<size_t>(i));
+  work(0);
+}
+
+}  // namespace
+
+size_t RowsPerBand(double threshold) {
+  size_t rows = 1;
+  for (size_t more = 2; more <= kMaxRows; ++more) {
+    const double all_rows = std::pow(threshold, static_cast<double>(more));
+    const double missed = std::pow(1 - all_rows, static_cast<double>(kMinHashes / more));
+    if (missed <= 0.01) rows = more;
+  }
+  return rows;
+}
+
+NearDuplicates::NearDuplicates(const std::filesystem::path& directory, double threshold,
+                               size_t sort_bytes)
+    : directory_(directory),
+      threshold_(threshold),
+      sort_bytes_(sort_bytes),
+      rows_(RowsPerBand(threshold)),
+      signatures_(directory / "signatures"),
+      bands_(directory / "bands", sort_bytes) {}
+
+void NearDuplicates::Add(uint64_t number, const Signature& signature) {
+  std::array<uint64_t, 1 + kSignatureNumbers> numbers = {number};
+  std::memcpy(&numbers[1], signature.data(), sizeof signature);
+  signatures_.Append(numbers);
+  for (size_t band = 0; band < kMinHashes / rows_; ++band) {
+    uint64_t hash = core::Mix64(band + 1);
+    for (size_t row = 0; row < rows_; ++row) {
+      hash = core::Mix64(hash ^ signature[band * rows_ + row]);
+    }
+    bands_.Add({hash, count_});
+  }
+  ++count_;
+}
+
+void NearDuplicates::AddAll(SpoolReader* spool, const std::vector<bool>& left_out, int threads) {
+  std::vector<Read> batch;
+  int64_t bytes = 0;
+  const auto flush = [&] {
+    Sign(&batch, threads);
+    for (const Read& read : batch) Add(read.number, read.signature);
+    batch.clear();
+    bytes = 0;
+  };
+  Interaction interaction;
+  for (uint64_t number = 0; spool->Next(&interaction); ++number) {
+    if (left_out[number]) continue;
+    bytes += interaction.TextBytes();
+    batch.push_back({number, std::move(interaction), {}});
+    if (batch.size() == kBatchInteractions || bytes >= kBatchBytes) flush();
+  }
+  flush();
+}
+
+void NearDuplicates::PairUp(ExternalSort<2>* pairs) {
+  std::vector<uint64_t> firsts;  // of the band's members that agree
+  uint64_t hash = 0;
+  ExternalSort<2>::Reader reader(bands_);
+  ExternalSort<2>::Record member;
+  while (reader.Next(&member)) {
+    if (member[0] != hash) firsts.clear();
+    hash = member[0];
+    for (const uint64_t first : firsts) {
+      if (first != member[1]) pairs->Add({member[1], first});  // the same in two bands
+    }
+    if (firsts.size() < kCompared) firsts.push_back(member[1]);
+  }
+  pairs->Close();
+}
+
+uint64_t NearDuplicates::ReadSignature(uint64_t index, Signature* signature) const {
+  std::array<uint64_t, 1 + kSignatureNumbers> numbers;
+  signatures_.ReadAt(static_cast<int64_t>(index * numbers.size()), numbers);
+  std::memcpy(signature->data(), &numbers[1], sizeof *signature);
+  return numbers[0];
+}
+
+int64_t NearDuplicates::Mark(std::vector<bool>* left_out) {
+  signatures_.Close();
+  bands_.Close();
+  ExternalSort<2> pairs(directory_ / "pairs", sort_bytes_);
+  PairUp(&pairs);
+  int64_t marked = 0;
+  Signature later, earlier;
+  uint64_t number = 0;
+  ExternalSort<2>::Reader reader(pairs);
+  ExternalSort<2>::Record pair, before = {};  // an index is its own pair nowhere
+  for (; reader.Next(&pair); before = pair) {
+    if (pair == before) continue;
+    if (pair[0] != before[0]) number = ReadSignature(pair[0], &later);
+    if ((*left_out)[number]) continue;
+    const uint64_t other = ReadSignature(pair[1], &earlier);
+    if ((*left_out)[other] || Likeness(later, earlier) < threshold_) continue;
+    (*left_out)[number] = true;
+    ++marked;
+  }
+  return marked;
+}
+
+}  // namespace moat::data
