@@ -39,7 +39,8 @@ size_t RowsPerBand(double threshold) {
   size_t rows = 1;
   for (size_t more = 2; more <= kMaxRows; ++more) {
     const double all_rows = std::pow(threshold, static_cast<double>(more));
-    const double missed = std::pow(1 - all_rows, static_cast<double>(kMinHashes / more));
+    const size_t bands = kMinHashes / more;
+    const double missed = std::pow(1 - all_rows, static_cast<double>(bands));
     if (missed <= 0.01) rows = more;
   }
   return rows;
