@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #include "core/rng.h"
 
@@ -18,10 +20,13 @@ class HashFilter {
   static constexpr size_t kBytes = 64 << 20;
 
   // REQUIRES: a power of two of at least 64 bytes.
-  explicit HashFilter(size_t bytes = kBytes) : words_(bytes / sizeof(uint64_t)) {}
+  explicit HashFilter(size_t bytes = kBytes)
+      : blocks_(bytes / 64), words_(static_cast<uint64_t*>(std::calloc(bytes, 1)), &std::free) {
+    if (!words_) throw std::bad_alloc();
+  }
 
   void Insert(uint64_t hash) {
-    uint64_t* block = words_.data() + BlockOf(hash);
+    uint64_t* block = words_.get() + BlockOf(hash);
     uint64_t bits = core::Mix64(hash);
     for (int i = 0; i < kBitsPerHash; ++i, bits >>= 9) {
       block[bits >> 6 & 7] |= uint64_t{1} << (bits & 63);
@@ -29,7 +34,7 @@ class HashFilter {
   }
 
   bool MayContain(uint64_t hash) const {
-    const uint64_t* block = words_.data() + BlockOf(hash);
+    const uint64_t* block = words_.get() + BlockOf(hash);
     uint64_t bits = core::Mix64(hash);
     bool all = true;
     for (int i = 0; i < kBitsPerHash; ++i, bits >>= 9) {
@@ -41,9 +46,10 @@ class HashFilter {
  private:
   static constexpr int kBitsPerHash = 6;
 
-  size_t BlockOf(uint64_t hash) const { return core::Mix64(~hash) % (words_.size() / 8) * 8; }
+  size_t BlockOf(uint64_t hash) const { return core::Mix64(~hash) % blocks_ * 8; }
 
-  std::vector<uint64_t> words_;
+  size_t blocks_;
+  std::unique_ptr<uint64_t[], decltype(&std::free)> words_;  // pages come when they are used
 };
 
 }  // namespace moat::data

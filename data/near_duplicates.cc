@@ -1,9 +1,10 @@
 // Bands, pairs, and a verdict on each pair in the order of the input.
 #include "data/near_duplicates.h"
 
-#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <thread>
 
 #include "core/rng.h"
@@ -14,18 +15,17 @@ namespace {
 constexpr size_t kMaxRows = 16;
 constexpr size_t kBatchInteractions = 4096;
 constexpr int64_t kBatchBytes = 8 << 20;
-constexpr size_t kSignatureNumbers = sizeof(Signature) / sizeof(uint64_t);
 
 struct Read {
   uint64_t number = 0;
   Interaction interaction;
-  Signature signature{};
+  Sketch sketch;
 };
 
 void Sign(std::vector<Read>* batch, int threads) {
   const auto work = [&](size_t first) {
     for (size_t i = first; i < batch->size(); i += static_cast<size_t>(threads)) {
-      (*batch)[i].signature = SignatureOf((*batch)[i].interaction);
+      (*batch)[i].sketch = SketchOf((*batch)[i].interaction);
     }
   };
   std::vector<std::jthread> workers;
@@ -39,7 +39,8 @@ size_t RowsPerBand(double threshold) {
   size_t rows = 1;
   for (size_t more = 2; more <= kMaxRows; ++more) {
     const double all_rows = std::pow(threshold, static_cast<double>(more));
-    const double missed = std::pow(1 - all_rows, static_cast<double>(kMinHashes / more));
+    const size_t bands = kMinHashes / more;
+    const double missed = std::pow(1 - all_rows, static_cast<double>(bands));
     if (missed <= 0.01) rows = more;
   }
   return rows;
@@ -51,21 +52,23 @@ NearDuplicates::NearDuplicates(const std::filesystem::path& directory, double th
       threshold_(threshold),
       sort_bytes_(sort_bytes),
       rows_(RowsPerBand(threshold)),
-      signatures_(directory / "signatures"),
+      sketches_(directory / "sketches"),
       bands_(directory / "bands", sort_bytes) {}
 
-void NearDuplicates::Add(uint64_t number, const Signature& signature) {
-  std::array<uint64_t, 1 + kSignatureNumbers> numbers = {number};
-  std::memcpy(&numbers[1], signature.data(), sizeof signature);
-  signatures_.Append(numbers);
+void NearDuplicates::Add(uint64_t number, const Sketch& sketch) {
+  const auto place = static_cast<uint64_t>(sketches_.size());
+  std::vector<uint64_t> numbers(2 + (sketch.smallest.size() + 1) / 2);
+  numbers[0] = number;
+  numbers[1] = sketch.smallest.size();
+  std::memcpy(&numbers[2], sketch.smallest.data(), sketch.smallest.size() * sizeof(uint32_t));
+  sketches_.Append(numbers);
   for (size_t band = 0; band < kMinHashes / rows_; ++band) {
     uint64_t hash = core::Mix64(band + 1);
     for (size_t row = 0; row < rows_; ++row) {
-      hash = core::Mix64(hash ^ signature[band * rows_ + row]);
+      hash = core::Mix64(hash ^ sketch.minima[band * rows_ + row]);
     }
-    bands_.Add({hash, count_});
+    bands_.Add({hash, place});
   }
-  ++count_;
 }
 
 void NearDuplicates::AddAll(SpoolReader* spool, const std::vector<bool>& left_out, int threads) {
@@ -73,7 +76,7 @@ void NearDuplicates::AddAll(SpoolReader* spool, const std::vector<bool>& left_ou
   int64_t bytes = 0;
   const auto flush = [&] {
     Sign(&batch, threads);
-    for (const Read& read : batch) Add(read.number, read.signature);
+    for (const Read& read : batch) Add(read.number, read.sketch);
     batch.clear();
     bytes = 0;
   };
@@ -103,28 +106,32 @@ void NearDuplicates::PairUp(ExternalSort<2>* pairs) {
   pairs->Close();
 }
 
-uint64_t NearDuplicates::ReadSignature(uint64_t index, Signature* signature) const {
-  std::array<uint64_t, 1 + kSignatureNumbers> numbers;
-  signatures_.ReadAt(static_cast<int64_t>(index * numbers.size()), numbers);
-  std::memcpy(signature->data(), &numbers[1], sizeof *signature);
-  return numbers[0];
+uint64_t NearDuplicates::ReadSketch(uint64_t place, std::vector<uint32_t>* smallest) const {
+  std::array<uint64_t, 2> head;
+  sketches_.ReadAt(static_cast<int64_t>(place), head);
+  std::array<uint64_t, (kSmallest + 1) / 2> numbers;
+  sketches_.ReadAt(static_cast<int64_t>(place + head.size()),
+                   std::span(numbers).first((head[1] + 1) / 2));
+  smallest->resize(head[1]);
+  std::memcpy(smallest->data(), numbers.data(), smallest->size() * sizeof(uint32_t));
+  return head[0];
 }
 
 int64_t NearDuplicates::Mark(std::vector<bool>* left_out) {
-  signatures_.Close();
+  sketches_.Close();
   bands_.Close();
   ExternalSort<2> pairs(directory_ / "pairs", sort_bytes_);
   PairUp(&pairs);
   int64_t marked = 0;
-  Signature later, earlier;
+  std::vector<uint32_t> later, earlier;
   uint64_t number = 0;
   ExternalSort<2>::Reader reader(pairs);
-  ExternalSort<2>::Record pair, before = {};  // an index is its own pair nowhere
+  ExternalSort<2>::Record pair, before = {};  // no place is paired with itself
   for (; reader.Next(&pair); before = pair) {
     if (pair == before) continue;
-    if (pair[0] != before[0]) number = ReadSignature(pair[0], &later);
+    if (pair[0] != before[0]) number = ReadSketch(pair[0], &later);
     if ((*left_out)[number]) continue;
-    const uint64_t other = ReadSignature(pair[1], &earlier);
+    const uint64_t other = ReadSketch(pair[1], &earlier);
     if ((*left_out)[other] || Likeness(later, earlier) < threshold_) continue;
     (*left_out)[number] = true;
     ++marked;

@@ -1,12 +1,14 @@
 // Interactions that nearly repeat an earlier one.
 //
-// Signatures are cut into bands of a few rows; interactions that agree in all rows of a band are
-// brought together by sorting, and are compared by their whole signatures. So pairs that are less
-// alike are seldom looked at, and of pairs that are as alike as the threshold less than one in a
-// hundred is missed (Leskovec, Rajaraman, Ullman, "Mining of massive datasets", chapter 3).
+// The minima of a sketch are cut into bands of a few rows; interactions that agree in all rows of a
+// band are brought together by sorting, and are compared by their smallest hashes. So pairs that
+// are less alike are seldom looked at, and of pairs that are as alike as the threshold less than
+// one in a hundred is missed (Leskovec, Rajaraman, Ullman, "Mining of massive datasets", chapter
+// 3).
 //
 // Where very many agree in a band (a form letter), each is compared with the first kCompared of
-// them only. Memory: external sorts; on the disk 520 bytes per interaction and 16 per band.
+// them only. Memory: external sorts; on the disk, of each interaction, 16 bytes
+// per band and 4 per shingle (1 KiB at most).
 #pragma once
 
 #include <cstdint>
@@ -14,8 +16,8 @@
 #include <vector>
 
 #include "data/external_sort.h"
-#include "data/min_hash.h"
 #include "data/number_file.h"
+#include "data/sketch.h"
 #include "data/spool.h"
 
 namespace moat::data {
@@ -32,7 +34,7 @@ class NearDuplicates {
                  size_t sort_bytes = ExternalSort<2>::kMemoryBytes);
 
   // Interaction `number`. REQUIRES: numbers rise.
-  void Add(uint64_t number, const Signature& signature);
+  void Add(uint64_t number, const Sketch& sketch);
 
   // Adds what is left of a spool, with `threads` threads.
   void AddAll(SpoolReader* spool, const std::vector<bool>& left_out, int threads);
@@ -43,15 +45,15 @@ class NearDuplicates {
 
  private:
   void PairUp(ExternalSort<2>* pairs);
-  uint64_t ReadSignature(uint64_t index, Signature* signature) const;  // returns its number
+  // Reads what Add stored at `place`; returns the interaction's number.
+  uint64_t ReadSketch(uint64_t place, std::vector<uint32_t>* smallest) const;
 
   std::filesystem::path directory_;
   double threshold_;
   size_t sort_bytes_;
   size_t rows_;
-  uint64_t count_ = 0;
-  NumberFile signatures_;  // number, signature
-  ExternalSort<2> bands_;  // hash of the rows and of which band it is, index into signatures_
+  NumberFile sketches_;    // number, count, smallest hashes
+  ExternalSort<2> bands_;  // hash of the rows and of which band it is, place in sketches_
 };
 
 }  // namespace moat::data

@@ -64,7 +64,11 @@ Split Selection::Settle(const std::filesystem::path& spool,
     near.AddAll(&reader, left_out, ThreadsOf(config));
     (*counts)["near duplicates left out"] = near.Mark(&left_out);
   }
-  return state_->splitter.Decide(left_out);
+  Split split = state_->splitter.Decide(left_out);
+  if (config.test_fraction > 0 && split.groups < 3) {
+    core::Log(core::Log::kWarning) << "fewer than three groups: the test split is empty";
+  }
+  return split;
 }
 
 }  // namespace moat::data

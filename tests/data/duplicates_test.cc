@@ -148,7 +148,7 @@ std::vector<bool> NearDuplicatesOf(const std::vector<Interaction>& interactions,
   {
     NearDuplicates duplicates(directory.path(), threshold, memory);
     for (size_t i = 0; i < interactions.size(); ++i) {
-      duplicates.Add(i, SignatureOf(interactions[i]));
+      duplicates.Add(i, SketchOf(interactions[i]));
     }
     const int64_t marked = duplicates.Mark(&left_out);
     EXPECT_EQ(marked, std::count(left_out.begin(), left_out.end(), true));
@@ -157,25 +157,37 @@ std::vector<bool> NearDuplicatesOf(const std::vector<Interaction>& interactions,
   return left_out;
 }
 
-TEST(MinHash, EstimatesTheShareOfShinglesInCommon) {
-  // One word of 400 changes 5 of about 440 shingles; every tenth changes half of them.
-  const Signature text = SignatureOf(Said(Words(1, 400)));
-  EXPECT_EQ(Likeness(text, SignatureOf(Said(Words(1, 400)))), 1);
-  EXPECT_EQ(Likeness(text, SignatureOf(Said("  " + Words(1, 400) + "\n"))), 1);
-  EXPECT_GT(Likeness(text, SignatureOf(Said(Words(1, 400, {200})))), 0.93);
-  std::vector<int> tenths;
-  for (int i = 0; i < 400; i += 10) tenths.push_back(i);
-  EXPECT_NEAR(Likeness(text, SignatureOf(Said(Words(1, 400, tenths)))), 0.37, 0.12);
-  EXPECT_LT(Likeness(text, SignatureOf(Said(Words(2, 400)))), 0.05);
-  Interaction other_role = Said(Words(1, 3));
-  other_role.segments[0].role = Role::kTool;
-  EXPECT_LT(Likeness(SignatureOf(Said(Words(1, 3))), SignatureOf(other_role)), 1);
-  EXPECT_LT(Likeness(SignatureOf(Said("")), SignatureOf(Said("a"))), 1);
+double LikenessOf(const std::string& a, const std::string& b) {
+  return Likeness(SketchOf(Said(a)).smallest, SketchOf(Said(b)).smallest);
+}
+
+TEST(Sketch, LikenessIsTheShareOfShinglesInCommon) {
+  // With the two roles and "answer", 6 words are 9 tokens and 5 shingles; another last word
+  // changes 3 of them, a comma between the first two adds one and changes 2.
+  EXPECT_DOUBLE_EQ(LikenessOf("a b c d e f", "a b c d e f"), 1);
+  EXPECT_DOUBLE_EQ(LikenessOf("a b c d e f", " a\tb  c d e f\n"), 1);
+  EXPECT_DOUBLE_EQ(LikenessOf("a b c d e f", "a b c d e g"), 2.0 / 8);
+  EXPECT_DOUBLE_EQ(LikenessOf("a b c d e f", "a,b c d e f"), 3.0 / 8);
+  EXPECT_DOUBLE_EQ(LikenessOf("", "a"), 0);
   // Characters of other scripts are tokens, with no spaces needed between them.
-  EXPECT_GT(
-      Likeness(SignatureOf(Said("いつもの席で温かいほうじ茶を一杯とどら焼きをひとつください")),
-               SignatureOf(Said("いつもの席で温かいほうじ茶を一杯とどら焼きをふたつください"))),
-      0.5);
+  EXPECT_DOUBLE_EQ(LikenessOf("温かいほうじ茶", "温かいほうじ水"), 3.0 / 9);
+  EXPECT_LT(LikenessOf(Words(1, 400), Words(2, 400)), 0.05);
+  Interaction other_role = Said("a b c");
+  other_role.segments[0].role = Role::kTool;
+  EXPECT_LT(Likeness(SketchOf(Said("a b c")).smallest, SketchOf(other_role).smallest), 1);
+}
+
+TEST(Sketch, EstimatesWhereTextsAreLong) {
+  std::vector<int> tenths;  // every tenth word of 4000: five shingles of ten
+  for (int i = 0; i < 4000; i += 10) tenths.push_back(i);
+  const Sketch text = SketchOf(Said(Words(1, 4000)));
+  const Sketch changed = SketchOf(Said(Words(1, 4000, tenths)));
+  EXPECT_EQ(text.smallest.size(), kSmallest);
+  EXPECT_TRUE(std::is_sorted(text.smallest.begin(), text.smallest.end()));
+  EXPECT_NEAR(Likeness(text.smallest, changed.smallest), 0.37, 0.08);
+  double equal = 0;
+  for (size_t i = 0; i < kMinHashes; ++i) equal += text.minima[i] == changed.minima[i] ? 1 : 0;
+  EXPECT_NEAR(equal / kMinHashes, 0.37, 0.12);
 }
 
 TEST(NearDuplicates, RowsFollowTheThreshold) {
@@ -221,8 +233,8 @@ TEST(NearDuplicates, OnlyWhatStaysLeavesOthersOut) {
   }
   std::vector<Interaction> interactions;
   for (const auto& words : changed) interactions.push_back(Said(Words(1, 400, words)));
-  EXPECT_GE(Likeness(SignatureOf(interactions[1]), SignatureOf(interactions[2])), 0.85);
-  EXPECT_LT(Likeness(SignatureOf(interactions[0]), SignatureOf(interactions[2])), 0.85);
+  EXPECT_GE(Likeness(SketchOf(interactions[1]).smallest, SketchOf(interactions[2]).smallest), 0.85);
+  EXPECT_LT(Likeness(SketchOf(interactions[0]).smallest, SketchOf(interactions[2]).smallest), 0.85);
   EXPECT_EQ(NearDuplicatesOf(interactions, 0.85), (std::vector<bool>{false, true, false, true}));
 }
 

@@ -146,10 +146,11 @@ TEST(Splitting, ByTimeHoldsOutTheNewestAndEveryUserWhole) {
   std::vector<std::string> names;
   std::map<std::string, int64_t> newest;
   for (int i = 0; i < 3000; ++i) {
-    const int user = i / 30 + i * 7 % 11;  // users come and go
+    const int tick = i * 7 % 3000;               // in no order
+    const int user = tick / 30 + tick * 7 % 11;  // users come and go
     names.push_back("user" + std::to_string(user));
-    interactions.push_back(Dialog({"text " + std::to_string(i)}, names.back(), 1000 + i));
-    newest[names.back()] = 1000 + i;
+    interactions.push_back(Dialog({"text " + std::to_string(i)}, names.back(), 1000 + tick));
+    newest[names.back()] = std::max<int64_t>(newest[names.back()], 1000 + tick);
   }
   const Split split =
       SplitOf(interactions, {.by = "time", .validation_fraction = 0.2, .test_fraction = 0.1}, 512);
