@@ -170,8 +170,9 @@ MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImpor
 MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
 MOAT_FLAG(int64, max_file_bytes, import_defaults.max_file_bytes, kDataImport,
           "bytes above which a file of a tree is skipped and counted");
-MOAT_FLAG(string, user, "", kDataForget, "the user, as the input named them");
-MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget,
+MOAT_FLAG(string, user, "", kDataForget | kDataStat,
+          "the user, as the input named them; for stat: count only what this one has");
+MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget | kDataStat,
           "file with the 32-byte key of user hashes; empty: user.key in the data set, made if "
           "absent");
 MOAT_FLAG(bool, history, import_defaults.history, kDataImport,
@@ -188,7 +189,7 @@ MOAT_FLAG(double, max_repetition, import_defaults.hygiene.max_repetition, kDataI
           "off");
 MOAT_FLAG(bool, baselines, false, kDataStat,
           "measure a bigram model and xz on the validation split, in bits per byte");
-MOAT_FLAG(string, split, "train", kDataShow, "train or validation");
+MOAT_FLAG(string, split, "train", kDataShow, "train, validation or test");
 MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");
 MOAT_FLAG(int64, count, 3, kDataShow, "interactions shown");
 

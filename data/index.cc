@@ -149,7 +149,9 @@ void CheckShard(const std::filesystem::path& path, const ShardEntry& shard, int6
   };
   const std::filesystem::path file = shard.file;
   if (file.is_absolute() || shard.file.find("..") != std::string::npos) fail("file outside DIR");
-  if (shard.split != "train" && shard.split != "validation") fail("unknown split " + shard.split);
+  if (shard.split != "train" && shard.split != "validation" && shard.split != "test") {
+    fail("unknown split " + shard.split);
+  }
   constexpr int64_t kLimit = int64_t{1} << 48;  // so that no product below can overflow
   if (shard.interactions <= 0 || shard.segments < shard.interactions || shard.tokens <= 0 ||
       shard.tokens > kLimit || shard.segments > shard.tokens) {

@@ -112,6 +112,12 @@ int RunSynth(const CommandLine& line) {
 
 int RunStat(const CommandLine& line) {
   const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
+  if (!line.value("user").empty()) {
+    const data::UserStatistics user =
+        data::MeasureUser(dataset, line.value("user"), line.value("user_key"));
+    std::cout << (line.Bool("json") ? data::ToJson(user) + "\n" : data::ToText(user));
+    return 0;
+  }
   const data::Statistics statistics = data::Measure(dataset, line.Bool("baselines"));
   std::cout << (line.Bool("json") ? data::ToJson(statistics) + "\n" : data::ToText(statistics));
   return 0;
@@ -125,7 +131,8 @@ int RunVerify(const CommandLine& line) {
                       {"shards", report.shards},
                       {"interactions", report.interactions},
                       {"tokens", report.tokens},
-                      {"bytes", report.bytes}}
+                      {"bytes", report.bytes},
+                      {"rewritten", report.rewritten}}
               << "\n";
   } else {
     std::cout << directory << " is intact: " << report.shards << " shards, " << report.interactions
@@ -138,8 +145,8 @@ int RunVerify(const CommandLine& line) {
 int RunShow(const CommandLine& line) {
   const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
   const std::string split = line.value("split");
-  if (split != "train" && split != "validation") {
-    throw core::ConfigError("--split=" + split + ": expected train or validation");
+  if (split != "train" && split != "validation" && split != "test") {
+    throw core::ConfigError("--split=" + split + ": expected train, validation or test");
   }
   int64_t interactions = 0;
   for (const data::ShardEntry& shard : dataset.ShardsOf(split)) interactions += shard.interactions;
