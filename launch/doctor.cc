@@ -69,10 +69,13 @@ Check Programs(const Findings& found) {
     return {State::kOk, "programs", "all are beside moat", ""};
   }
   std::string names;
-  for (const std::string& name : found.missing_programs)
+  std::string targets;
+  for (const std::string& name : found.missing_programs) {
     names += (names.empty() ? "" : ", ") + name;
+    targets += " " + name;
+  }
   return {State::kFail, "programs", "missing beside moat: " + names,
-          "build them: cmake --preset release && cmake --build build"};
+          "build them: cmake --preset release && cmake --build build --target" + targets};
 }
 
 Check Products(const ProbeRun& compute) {
@@ -207,15 +210,15 @@ const char* Name(State state) {
 }  // namespace
 
 std::vector<Check> Diagnose(const Findings& found) {
-  std::vector<Check> checks = {Processor(found.machine),
-                               Memory(found.machine),
-                               Instructions(found.machine),
-                               Programs(found),
-                               Products(found.compute),
-                               MemoryRate(found.compute),
-                               Ranks(found),
-                               SharedMemory(found.machine),
-                               Disk(found)};
+  std::vector<Check> checks = {Processor(found.machine), Memory(found.machine),
+                               Instructions(found.machine), Programs(found)};
+  const auto& missing = found.missing_programs;
+  if (std::find(missing.begin(), missing.end(), "moat-probe") != missing.end()) {
+    checks.push_back(SharedMemory(found.machine));
+    return checks;  // nothing was measured, which says nothing about the machine
+  }
+  checks.insert(checks.end(), {Products(found.compute), MemoryRate(found.compute), Ranks(found),
+                               SharedMemory(found.machine), Disk(found)});
   Gpus(found, &checks);
   return checks;
 }

@@ -1,6 +1,9 @@
 // What makes a run the same run.
 #include "launch/identity.h"
 
+#include <algorithm>
+
+#include "checkpoint/manifest/line.h"
 #include "configs/identity.h"
 #include "core/error.h"
 
@@ -39,6 +42,35 @@ std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
                     ", now " + wanted.value(flag));
   }
   return notes;
+}
+
+void CheckStart(const std::filesystem::path& checkpoints, const configs::TrainConfig& config) {
+  std::string steps;
+  int64_t newest = 0;
+  bool found = false;
+  for (const auto& saved : checkpoint::ListLine(checkpoints)) {
+    const std::string step = std::to_string(saved.step);
+    found = found || step == config.resume;
+    newest = std::max(newest, saved.step);
+    steps += (steps.empty() ? "" : ", ") + step;
+  }
+  if (config.resume == "never" && !steps.empty()) {
+    throw core::ConfigError("--resume=never, but there are checkpoints in " + checkpoints.string() +
+                            " (steps " + steps +
+                            "); start another --run, or resume with --resume=auto");
+  }
+  if (config.resume != "auto" && config.resume != "never") {
+    if (!found && !checkpoint::FindStep(checkpoints, std::stoll(config.resume))) {
+      throw core::ConfigError("--resume=" + config.resume + ": there is no such checkpoint in " +
+                              checkpoints.string() + "; it has " +
+                              (steps.empty() ? "none" : "steps " + steps));
+    }
+  } else if (newest > config.steps) {
+    throw core::ConfigError(
+        "--steps=" + std::to_string(config.steps) + ", but the run has done " +
+        std::to_string(newest) +
+        " already; ask for more, or go back with --resume=STEP (saved: " + steps + ")");
+  }
 }
 
 }  // namespace moat::launch

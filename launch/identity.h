@@ -1,4 +1,4 @@
-// What makes a run the same run: the flags that may not change between its attempts.
+// What makes a run the same run, and whether it can start where its flags say.
 #pragma once
 
 #include <filesystem>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "configs/command_line.h"
+#include "configs/train_config.h"
 
 namespace moat::launch {
 
@@ -14,5 +15,9 @@ namespace moat::launch {
 // those that end the chain of equal bits. An absent file is a new run.
 std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
                                       const configs::CommandLine& wanted);
+
+// Throws ConfigError, listing the steps that are saved in `checkpoints`, where --resume=never finds
+// some, --resume=STEP does not find STEP, or --steps lies before the newest step there is.
+void CheckStart(const std::filesystem::path& checkpoints, const configs::TrainConfig& config);
 
 }  // namespace moat::launch

@@ -316,6 +316,7 @@ int Run(const JobSpec& asked) {
   rundir::Lease lease(layout);
   if (!lease.note().empty()) core::Log(core::Log::kWarning) << lease.note();
   for (const std::string& note : CheckSameRun(layout.flags(), job.flags)) core::Log() << note;
+  CheckStart(layout.checkpoints(), job.config.train);
 
   job.attempt = rundir::ReadOutcome(layout).value_or(rundir::Outcome{}).attempts;
   const LaunchPlan plan = Render(job);

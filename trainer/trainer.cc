@@ -158,7 +158,12 @@ core::ExitCode Trainer::Run() {
     Describe();
   }
   const int64_t target = options_.config.steps;
-  if (progress_.step >= target) {
+  if (progress_.step > target) {
+    throw core::ConfigError("--steps=" + std::to_string(target) + ", but the run has done " +
+                            std::to_string(progress_.step) +
+                            " already; ask for more, or resume an earlier step with --resume=STEP");
+  }
+  if (progress_.step == target) {
     if (leader())
       core::Log() << "nothing to do: step " << progress_.step << " of " << target << " is done";
     return core::ExitCode::kOk;

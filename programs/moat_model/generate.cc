@@ -37,6 +37,9 @@ void Append(std::vector<int32_t>& to, const std::vector<int32_t>& more) {
 
 // The dialog in the file, closed, and the opening of the assistant's next message.
 std::vector<int32_t> ChatPrompt(const data::Tokenizer& tokenizer, const fs::path& file) {
+  if (!fs::is_regular_file(file)) {
+    throw core::ConfigError("--chat=" + file.string() + ": there is no such file");
+  }
   std::vector<int32_t> tokens = {tokenizer.begin_token()};
   try {
     const json record = json::parse(core::ReadWholeFile(file));
@@ -44,7 +47,7 @@ std::vector<int32_t> ChatPrompt(const data::Tokenizer& tokenizer, const fs::path
       Append(tokens, Segment(tokenizer, data::ParseRole(message.at("role").get<std::string>()),
                              message.at("content").get<std::string>(), true));
     }
-  } catch (const json::exception& error) {
+  } catch (const std::exception& error) {
     throw core::DataError(
         file.string() +
         " is not a dialog: expected one JSON object as {\"messages\": [{\"role\": \"user\", "
@@ -103,6 +106,7 @@ int Generate(const configs::GenerateConfig& config) {
   model::Transformer model(
       model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
   trainer::LoadWeights(run.checkpoint, model);
+  core::Log() << "checkpoint " << run.checkpoint.string();
 
   std::vector<int32_t> prompt = config.chat.empty() ? TextPrompt(tokenizer, config.prompt)
                                                     : ChatPrompt(tokenizer, config.chat);

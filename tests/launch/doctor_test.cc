@@ -120,6 +120,17 @@ TEST_P(DoctorTest, FindsTheIllnessAndSaysWhatToDo) {
   EXPECT_THAT(ToText(found, checks), HasSubstr("-> " + check.advice));
 }
 
+TEST(Doctor, SaysNothingOfWhatItCouldNotMeasureForLackOfTheProbe) {
+  Findings found = Healthy();
+  found.missing_programs = {"moat-probe"};
+  found.compute = found.disk = found.ranks = {"no such file", {}};
+  const std::vector<Check> checks = Diagnose(found);
+  EXPECT_EQ(std::count_if(checks.begin(), checks.end(),
+                          [](const Check& check) { return check.state == State::kFail; }),
+            1);
+  EXPECT_THAT(ToText(found, checks), HasSubstr("cmake --build build --target moat-probe"));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Illnesses, DoctorTest,
     ::testing::Values(
@@ -178,12 +189,10 @@ TEST(Doctor, DescribesAGpu) {
   EXPECT_THAT(gpu.what, HasSubstr("A GPU, 80.0 GiB, sm_90: products f32 50 TFLOP/s, bf16 700"));
 }
 
-TEST(Doctor, ADirectoryWithoutProgramsIsExaminedToTheEnd) {
+TEST(Doctor, ADirectoryWithoutProgramsLacksTheProgramsAndCannotTrain) {
   testing::TemporaryDirectory empty;
   const auto checks = Diagnose(Examine(empty.path(), empty.path(), 1));
   EXPECT_EQ(Named(checks, "programs").state, State::kFail);
-  EXPECT_EQ(Named(checks, "products").state, State::kFail);
-  EXPECT_EQ(Named(checks, "disk").state, State::kFail);
   EXPECT_FALSE(CanTrain(checks));
 }
 

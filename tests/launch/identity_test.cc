@@ -53,5 +53,36 @@ TEST_F(IdentityTest, AnotherOrderOfSumsIsNoted) {
       ::testing::ElementsAre("the chain of equal bits ends here: --micro_batch was 2, now 4"));
 }
 
+std::string StartErrorOf(const std::filesystem::path& checkpoints, const std::string& resume,
+                         int64_t steps) {
+  configs::TrainConfig config;
+  config.resume = resume;
+  config.steps = steps;
+  try {
+    CheckStart(checkpoints, config);
+  } catch (const core::ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_F(IdentityTest, AStartThatCannotBeIsRefusedBeforeAnyRankIsStarted) {
+  const std::filesystem::path root = directory_ / "ckpt";
+  EXPECT_EQ(StartErrorOf(root, "auto", 100), "");
+  EXPECT_EQ(StartErrorOf(root, "never", 100), "");
+  EXPECT_THAT(StartErrorOf(root, "40", 100), ::testing::HasSubstr("it has none"));
+  for (const char* name : {"step-00000050", "step-00000066"}) {
+    core::MakeDirectories(root / name);
+    core::WriteFileAtomically(root / name / "manifest.json", "{}");
+  }
+  EXPECT_EQ(StartErrorOf(root, "auto", 100), "");
+  EXPECT_EQ(StartErrorOf(root, "50", 60), "");
+  EXPECT_EQ(StartErrorOf(root, "auto", 66), "");
+  EXPECT_THAT(StartErrorOf(root, "never", 100), ::testing::HasSubstr("steps 66, 50"));
+  EXPECT_THAT(StartErrorOf(root, "40", 100), ::testing::HasSubstr("no such checkpoint"));
+  EXPECT_THAT(StartErrorOf(root, "40", 100), ::testing::HasSubstr("it has steps 66, 50"));
+  EXPECT_THAT(StartErrorOf(root, "auto", 20), ::testing::HasSubstr("has done 66 already"));
+}
+
 }  // namespace
 }  // namespace moat::launch
