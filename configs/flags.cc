@@ -180,8 +180,9 @@ MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImpor
 MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
 MOAT_FLAG(int64, max_file_bytes, import_defaults.max_file_bytes, kDataImport,
           "bytes above which a file of a tree is skipped and counted");
-MOAT_FLAG(string, user, "", kDataForget, "the user, as the input named them");
-MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget,
+MOAT_FLAG(string, user, "", kDataForget | kDataStat,
+          "the user, as the input named them; for stat: count only what this one has");
+MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget | kDataStat,
           "file with the 32-byte key of user hashes; empty: user.key in the data set, made if "
           "absent");
 MOAT_FLAG(bool, history, import_defaults.history, kDataImport,

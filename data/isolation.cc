@@ -74,7 +74,7 @@ std::string ProblemInChild(const std::function<void()>& check) {
     close(ends[0]);
     throw core::StorageError(std::string("cannot start a process: ") + std::strerror(problem));
   }
-  const std::string text = ReadAll(ends[0]);
+  std::string text = ReadAll(ends[0]);
   close(ends[0]);
   const int status = WaitFor(child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";

@@ -199,10 +199,10 @@ StoredRun ShardReader::ReadRun(int64_t first, int64_t count) const {
 StoredInteractions ShardReader::ReadInteractions(int64_t first, int64_t count) const {
   StoredRun run = ReadRun(first, count);
   StoredInteractions result;
-  static_cast<StoredSegments&>(result) = std::move(run);
   result.tokens.resize(static_cast<size_t>(run.tokens));
   run.WithTokens(
       [&](const auto* tokens) { std::copy_n(tokens, run.tokens, result.tokens.begin()); });
+  static_cast<StoredSegments&>(result) = std::move(run);
   return result;
 }
 

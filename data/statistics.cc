@@ -1,184 +1,187 @@
-// Counting a data set, and saying what was counted.
+// Counting a data set.
 #include "data/statistics.h"
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <unordered_set>
+#include <cmath>
+#include <mutex>
 
-#include "core/units.h"
+#include "core/error.h"
 #include "data/chat_template.h"
-#include "data/dataset_walk.h"
 #include "data/index.h"
+#include "data/parallel_for.h"
+#include "data/shard_reader.h"
+#include "data/user_key.h"
+#include "data/windows.h"
 
 namespace moat::data {
 namespace {
 
-using nlohmann::json;
+// Of each token of the vocabulary, looked up for every token of a data set.
+struct TokenBytes {
+  explicit TokenBytes(const Tokenizer& tokenizer) {
+    for (int32_t token = 0; token < tokenizer.vocab_size(); ++token) {
+      length.push_back(static_cast<int32_t>(tokenizer.ByteLength(token)));
+      fallback.push_back(tokenizer.IsByte(token));
+    }
+  }
+  std::vector<int32_t> length;
+  std::vector<uint8_t> fallback;
+};
 
-void CountSegments(const StoredInteractions& run, const Tokenizer& tokenizer,
-                   SplitStatistics* split) {
+void CountSegment(const StoredRun& run, size_t segment, bool first, const TokenBytes& bytes,
+                  SplitStatistics* split) {
+  RoleStatistics& role = split->roles[static_cast<size_t>(run.role[segment])];
+  const int64_t begin = run.segment_start[segment], end = run.segment_start[segment + 1];
+  ++role.segments;
+  role.tokens += end - begin;
+  if (run.weight[segment] > 0) role.weighted_tokens += end - begin - HeaderTokens(first);
+  split->weights.Add(run.weight[segment]);
+  run.WithTokens([&](const auto* tokens) {
+    for (int64_t t = begin; t < end; ++t) {
+      role.bytes += bytes.length[tokens[t]];
+      split->fallback_bytes += bytes.fallback[tokens[t]];
+    }
+  });
+}
+
+void CountSegments(const StoredRun& run, const TokenBytes& bytes, SplitStatistics* split) {
   for (int64_t i = 0; i < run.size(); ++i) {
     const int64_t length = run.TokenStart(i + 1) - run.TokenStart(i);
     const auto bucket = static_cast<size_t>(std::bit_width(static_cast<uint64_t>(length)) - 1);
     if (split->lengths.size() <= bucket) split->lengths.resize(bucket + 1);
     ++split->lengths[bucket];
-    for (int64_t s = run.first_segment[static_cast<size_t>(i)];
-         s < run.first_segment[static_cast<size_t>(i) + 1]; ++s) {
-      const auto segment = static_cast<size_t>(s);
-      RoleStatistics& role = split->roles[static_cast<size_t>(run.role[segment])];
-      const int64_t tokens = run.segment_start[segment + 1] - run.segment_start[segment];
-      const bool first = s == run.first_segment[static_cast<size_t>(i)];
-      ++role.segments;
-      role.tokens += tokens;
-      if (run.weight[segment] > 0) role.weighted_tokens += tokens - HeaderTokens(first);
-      for (int64_t t = run.segment_start[segment]; t < run.segment_start[segment + 1]; ++t) {
-        role.bytes += tokenizer.ByteLength(run.tokens[static_cast<size_t>(t)]);
-      }
+    const int64_t first = run.first_segment[static_cast<size_t>(i)];
+    for (int64_t s = first; s < run.first_segment[static_cast<size_t>(i) + 1]; ++s) {
+      CountSegment(run, static_cast<size_t>(s), s == first, bytes, split);
     }
   }
 }
 
-SplitStatistics MeasureSplit(const Dataset& dataset, const Tokenizer& tokenizer,
-                             const std::string& name) {
+// Widens [first, last] to hold `time`; 0 is unknown.
+void Widen(int64_t time, int64_t* first, int64_t* last) {
+  if (time == 0) return;
+  *first = *first == 0 ? time : std::min(*first, time);
+  *last = *last == 0 ? time : std::max(*last, time);
+}
+
+void CountKeys(const StoredKeys& keys, SplitStatistics* split) {
+  for (size_t i = 0; i < keys.id.size(); ++i) {
+    if (keys.user[i] == keys.id[i]) {
+      ++split->without_user;
+    } else {
+      split->users.Add(keys.user[i]);
+    }
+    if (keys.request[i] != 0) ++split->alternatives;
+    Widen(keys.time[i], &split->first_time, &split->last_time);
+  }
+}
+
+SplitStatistics MeasureShard(const ShardReader& reader, const TokenBytes& bytes) {
   SplitStatistics split;
-  std::unordered_set<uint64_t> users;
-  WalkSplit(dataset, name, [&](const StoredInteractions& run, const StoredKeys& keys) {
+  for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
+    const StoredRun run = reader.ReadRun(window.first, window.count);
     split.interactions += run.size();
     split.segments += static_cast<int64_t>(run.role.size());
-    split.tokens += static_cast<int64_t>(run.tokens.size());
-    CountSegments(run, tokenizer, &split);
-    for (size_t i = 0; i < keys.id.size(); ++i) {
-      if (keys.user[i] == keys.id[i]) {
-        ++split.without_user;
-      } else {
-        users.insert(keys.user[i]);
-      }
-    }
-  });
-  split.users = static_cast<int64_t>(users.size());
+    split.tokens += run.tokens;
+    CountSegments(run, bytes, &split);
+    CountKeys(reader.ReadKeys(window.first, window.count), &split);
+  }
   for (const RoleStatistics& role : split.roles) split.bytes += role.bytes;
   return split;
 }
 
-std::string Bar(int64_t count, int64_t largest) {
-  constexpr int64_t kWidth = 40;
-  const int64_t width = largest > 0 ? (count * kWidth + largest - 1) / largest : 0;
-  std::string bar;
-  for (int64_t i = 0; i < width; ++i) bar += "█";
-  return bar;
-}
-
-template <typename... Values>
-std::string Format(const char* format, Values... values) {
-  std::array<char, 256> line{};
-  std::snprintf(line.data(), line.size(), format, values...);
-  return line.data();
-}
-
-double Ratio(int64_t a, int64_t b) {
-  return b > 0 ? static_cast<double>(a) / static_cast<double>(b) : 0.0;
-}
-
-void SplitText(const std::string& name, const SplitStatistics& split, std::ostringstream* out) {
-  *out << "\n"
-       << name << "\n"
-       << Format("  %lld interactions, %lld segments, %lld tokens, %s of text, %.2f bytes/token\n",
-                 static_cast<long long>(split.interactions), static_cast<long long>(split.segments),
-                 static_cast<long long>(split.tokens),
-                 core::Format(core::Bytes(split.bytes)).c_str(), Ratio(split.bytes, split.tokens))
-       << "  " << split.users << " users, " << split.without_user
-       << " interactions of unknown users\n";
-  for (int i = 0; i < kRoles; ++i) {
-    const RoleStatistics& role = split.roles[static_cast<size_t>(i)];
-    if (role.segments == 0) continue;
-    *out << Format("  %-10s %10lld segments %12lld tokens %5.1f%% of them weighted\n",
-                   Name(static_cast<Role>(i)), static_cast<long long>(role.segments),
-                   static_cast<long long>(role.tokens),
-                   100 * Ratio(role.weighted_tokens, role.tokens));
-  }
-  *out << "  tokens per interaction\n";
-  const int64_t largest =
-      split.lengths.empty() ? 0 : *std::max_element(split.lengths.begin(), split.lengths.end());
-  for (size_t i = 0; i < split.lengths.size(); ++i) {
-    if (split.lengths[i] == 0) continue;
-    *out << Format("  %9lld+ %8lld ", 1LL << i, static_cast<long long>(split.lengths[i]))
-         << Bar(split.lengths[i], largest) << "\n";
-  }
-}
-
-json SplitJson(const SplitStatistics& split) {
-  json roles = json::object();
-  for (int i = 0; i < kRoles; ++i) {
-    const RoleStatistics& role = split.roles[static_cast<size_t>(i)];
-    roles[Name(static_cast<Role>(i))] = {{"segments", role.segments},
-                                         {"tokens", role.tokens},
-                                         {"weighted_tokens", role.weighted_tokens},
-                                         {"bytes", role.bytes}};
-  }
-  return {{"interactions", split.interactions},
-          {"segments", split.segments},
-          {"tokens", split.tokens},
-          {"bytes", split.bytes},
-          {"bytes_per_token", Ratio(split.bytes, split.tokens)},
-          {"users", split.users},
-          {"without_user", split.without_user},
-          {"roles", roles},
-          {"length_histogram_log2", split.lengths}};
-}
-
 }  // namespace
 
+void WeightCounts::Add(float weight, int64_t count) {
+  if (weight == 0) {
+    zero += count;
+  } else {
+    ranges[std::ilogb(weight)] += count;
+  }
+  if (many) return;
+  values[weight] += count;
+  if (values.size() <= kMostValues) return;
+  many = true;
+  values.clear();
+}
+
+void WeightCounts::Add(const WeightCounts& other) {
+  zero += other.zero;
+  for (const auto& [range, count] : other.ranges) ranges[range] += count;
+  for (const auto& [value, count] : other.values) values[value] += count;
+  many = many || other.many || values.size() > kMostValues;
+  if (many) values.clear();
+}
+
+void SplitStatistics::Add(const SplitStatistics& other) {
+  interactions += other.interactions;
+  segments += other.segments;
+  tokens += other.tokens;
+  bytes += other.bytes;
+  users.Add(other.users);
+  without_user += other.without_user;
+  Widen(other.first_time, &first_time, &last_time);
+  Widen(other.last_time, &first_time, &last_time);
+  alternatives += other.alternatives;
+  fallback_bytes += other.fallback_bytes;
+  for (size_t i = 0; i < roles.size(); ++i) {
+    roles[i].segments += other.roles[i].segments;
+    roles[i].tokens += other.roles[i].tokens;
+    roles[i].weighted_tokens += other.roles[i].weighted_tokens;
+    roles[i].bytes += other.roles[i].bytes;
+  }
+  weights.Add(other.weights);
+  lengths.resize(std::max(lengths.size(), other.lengths.size()));
+  for (size_t i = 0; i < other.lengths.size(); ++i) lengths[i] += other.lengths[i];
+}
+
 Statistics Measure(const Dataset& dataset, bool with_baselines) {
-  Index index = ReadIndex(dataset.directory());
+  const Index index = ReadIndex(dataset.directory());
   Statistics statistics;
   statistics.vocab_size = dataset.vocab_size();
   statistics.content_digest = dataset.content_digest();
   statistics.tokenizer_digest = dataset.tokenizer_digest();
   statistics.split_rule = index.provenance.split_rule;
   statistics.import_counts = index.provenance.counts;
-  const Tokenizer tokenizer = Tokenizer::Load(dataset.tokenizer_path());
-  for (const char* split : {"train", "validation", "test"}) {
-    if (split == std::string("test") && dataset.ShardsOf(split).empty()) continue;
-    statistics.splits[split] = MeasureSplit(dataset, tokenizer, split);
+  const TokenBytes bytes(Tokenizer::Load(dataset.tokenizer_path()));
+  if (static_cast<int64_t>(bytes.length.size()) < dataset.vocab_size()) {
+    throw core::DataError(dataset.tokenizer_path().string() +
+                          ": not the tokenizer that the shards were encoded with");
   }
+  for (const char* split : {"train", "validation"}) statistics.splits[split];
+  std::mutex mutex;
+  const std::vector<ShardEntry>& shards = dataset.shards();
+  ParallelFor(static_cast<int64_t>(shards.size()), AllCores(), [&](int64_t i) {
+    const ShardEntry& entry = shards[static_cast<size_t>(i)];
+    const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
+    const SplitStatistics counted = MeasureShard(reader, bytes);
+    const std::lock_guard lock(mutex);
+    statistics.splits[entry.split].Add(counted);
+  });
   if (with_baselines) statistics.baselines = MeasureBaselines(dataset);
   return statistics;
 }
 
-std::string ToText(const Statistics& statistics) {
-  std::ostringstream out;
-  out << "split " << statistics.split_rule << ", vocabulary of " << statistics.vocab_size
-      << " tokens\ncontent " << statistics.content_digest << "\n";
-  for (const auto& [what, count] : statistics.import_counts) out << count << " " << what << "\n";
-  for (const auto& [name, split] : statistics.splits) SplitText(name, split, &out);
-  if (statistics.baselines) {
-    const Baselines& baselines = *statistics.baselines;
-    out << "\nbaselines on the validation split, bits per byte of "
-        << core::Format(core::Bytes(baselines.scored_bytes)) << " scored text\n"
-        << Format("  bigram %.4f\n  xz     %.4f\n", baselines.bigram_bits_per_byte,
-                  baselines.xz_bits_per_byte);
+UserStatistics MeasureUser(const Dataset& dataset, const std::string& user,
+                           const std::string& user_key) {
+  const uint64_t hash = HashOfUser(ReadUserKey(dataset.directory(), user_key), user);
+  UserStatistics statistics;
+  for (const ShardEntry& entry : dataset.shards()) {
+    const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
+    UserStatistics::Split& split = statistics.splits[entry.split];
+    for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
+      const StoredKeys keys = reader.ReadKeys(window.first, window.count);
+      const InteractionSizes sizes = reader.ReadSizes(window.first, window.count);
+      for (size_t i = 0; i < keys.user.size(); ++i) {
+        if (keys.user[i] != hash) continue;
+        ++split.interactions;
+        split.tokens += sizes.tokens[i];
+        Widen(keys.time[i], &statistics.first_time, &statistics.last_time);
+      }
+    }
   }
-  return out.str();
-}
-
-std::string ToJson(const Statistics& statistics) {
-  json value = {{"vocab_size", statistics.vocab_size},
-                {"split_rule", statistics.split_rule},
-                {"content_digest", statistics.content_digest},
-                {"tokenizer_digest", statistics.tokenizer_digest},
-                {"import_counts", statistics.import_counts}};
-  for (const auto& [name, split] : statistics.splits) value["splits"][name] = SplitJson(split);
-  if (statistics.baselines) {
-    value["baselines"] = {{"bigram_bits_per_byte", statistics.baselines->bigram_bits_per_byte},
-                          {"xz_bits_per_byte", statistics.baselines->xz_bits_per_byte},
-                          {"scored_tokens", statistics.baselines->scored_tokens},
-                          {"scored_bytes", statistics.baselines->scored_bytes},
-                          {"train_bytes", statistics.baselines->train_bytes}};
-  }
-  return value.dump();
+  return statistics;
 }
 
 }  // namespace moat::data

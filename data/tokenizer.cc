@@ -190,4 +190,6 @@ int64_t Tokenizer::ByteLength(int32_t token) const {
   return static_cast<int64_t>(state_->texts.at(static_cast<size_t>(token)).size());
 }
 
+bool Tokenizer::IsByte(int32_t token) const { return state_->processor.IsByte(token); }
+
 }  // namespace moat::data

@@ -39,6 +39,8 @@ class Tokenizer {
   int32_t role_token(Role role) const { return 3 + static_cast<int32_t>(role); }
   // UTF-8 bytes of text that a token stands for; 0 for control tokens.
   int64_t ByteLength(int32_t token) const;
+  // Whether it is a byte piece: one byte of what the vocabulary has no piece for.
+  bool IsByte(int32_t token) const;
 
  private:
   struct State;

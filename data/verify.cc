@@ -1,20 +1,17 @@
 // Verification. HDF5 opens a shard only after its bytes match their CRCs where CRCs cover them.
 #include "data/verify.h"
 
-#include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
 
-#include "core/clock.h"
 #include "core/error.h"
-#include "core/logging.h"
-#include "core/units.h"
 #include "data/chat_template.h"
 #include "data/dataset.h"
 #include "data/hdf5_shard.h"
 #include "data/isolation.h"
 #include "data/parallel_for.h"
+#include "data/progress.h"
 #include "data/shard_format.h"
 #include "data/shard_reader.h"
 #include "data/tokenizer.h"
@@ -92,30 +89,6 @@ bool VerifyShard(const Dataset& dataset, const ShardEntry& entry, const Tokenize
   return reader.rewritten();
 }
 
-// Says every few seconds how far it is.
-class Progress {
- public:
-  explicit Progress(const Dataset& dataset) {
-    for (const ShardEntry& entry : dataset.shards()) bytes_ += entry.bytes;
-  }
-
-  void Add(int64_t bytes) {
-    constexpr double kEvery = 5;  // seconds
-    const std::lock_guard lock(mutex_);
-    done_ += bytes;
-    const double now = core::MonotonicSeconds();
-    if (now < next_ || done_ == bytes_) return;
-    next_ = now + kEvery;
-    core::Log() << "verified " << core::Format(core::Bytes(done_)) << " of "
-                << core::Format(core::Bytes(bytes_));
-  }
-
- private:
-  std::mutex mutex_;
-  int64_t bytes_ = 0, done_ = 0;
-  double next_ = core::MonotonicSeconds() + 5;
-};
-
 void VerifyDigests(const Dataset& dataset, const Tokenizer& tokenizer) {
   if (tokenizer.digest() != dataset.tokenizer_digest() ||
       tokenizer.vocab_size() != dataset.vocab_size()) {
@@ -135,23 +108,25 @@ VerifyReport Verify(const std::filesystem::path& directory, int threads) {
   const Dataset dataset = Dataset::Open(directory);
   const Tokenizer tokenizer = Tokenizer::Load(dataset.tokenizer_path());
   VerifyDigests(dataset, tokenizer);
-  Progress progress(dataset);
-  std::atomic<int64_t> rewritten{0};
   const std::vector<ShardEntry>& shards = dataset.shards();
-  ParallelFor(static_cast<int64_t>(shards.size()), threads > 0 ? threads : AllCores(),
-              [&](int64_t i) {
-                const ShardEntry& entry = shards[static_cast<size_t>(i)];
-                if (VerifyShard(dataset, entry, tokenizer)) ++rewritten;
-                progress.Add(entry.bytes);
-              });
   VerifyReport report;
-  report.rewritten = rewritten;
   for (const ShardEntry& entry : shards) {
     ++report.shards;
     report.interactions += entry.interactions;
     report.tokens += entry.tokens;
     report.bytes += entry.bytes;
   }
+  std::mutex mutex;  // guards what follows, and report.rewritten
+  Progress progress("verified", report.bytes, report.interactions);
+  int64_t interactions = 0, bytes = 0;
+  ParallelFor(static_cast<int64_t>(shards.size()), threads > 0 ? threads : AllCores(),
+              [&](int64_t i) {
+                const ShardEntry& entry = shards[static_cast<size_t>(i)];
+                const bool rewritten = VerifyShard(dataset, entry, tokenizer);
+                const std::lock_guard lock(mutex);
+                if (rewritten) ++report.rewritten;
+                progress.Report(interactions += entry.interactions, bytes += entry.bytes);
+              });
   return report;
 }
 

@@ -117,6 +117,12 @@ int RunSynth(const CommandLine& line) {
 
 int RunStat(const CommandLine& line) {
   const data::Dataset dataset = data::Dataset::Open(line.positional()[0]);
+  if (!line.value("user").empty()) {
+    const data::UserStatistics user =
+        data::MeasureUser(dataset, line.value("user"), line.value("user_key"));
+    std::cout << (line.Bool("json") ? data::ToJson(user) + "\n" : data::ToText(user));
+    return 0;
+  }
   const data::Statistics statistics = data::Measure(dataset, line.Bool("baselines"));
   std::cout << (line.Bool("json") ? data::ToJson(statistics) + "\n" : data::ToText(statistics));
   return 0;
@@ -130,7 +136,8 @@ int RunVerify(const CommandLine& line) {
                       {"shards", report.shards},
                       {"interactions", report.interactions},
                       {"tokens", report.tokens},
-                      {"bytes", report.bytes}}
+                      {"bytes", report.bytes},
+                      {"rewritten", report.rewritten}}
               << "\n";
   } else {
     std::cout << directory << " is intact: " << report.shards << " shards, " << report.interactions
