@@ -14,6 +14,15 @@ int JsonElements::SkipBlanks() {
   return stream_.Peek();
 }
 
+// Of an element that is too long the rest is read over.
+void JsonElements::Keep(int c, std::string* text, std::string* problem) const {
+  if (text->size() < kMaxRecordBytes) {
+    text->push_back(static_cast<char>(c));
+  } else if (problem->empty()) {
+    *problem = "longer than 64 MiB";
+  }
+}
+
 bool JsonElements::ReportAfterEnd(std::string* text, std::string* problem) {
   ended_ = true;
   if (SkipBlanks() < 0) return false;
@@ -49,13 +58,9 @@ bool JsonElements::Next(std::string* text, std::string* problem) {
     }
     if (!in_string && depth == 0 && (c == ',' || c == ']')) break;
     stream_.Get();
-    if (text->size() < kMaxRecordBytes) {
-      text->push_back(static_cast<char>(c));
-    } else {
-      *problem = "longer than 64 MiB";
-    }
+    Keep(c, text, problem);
     if (in_string && c == '\\') {
-      if (stream_.Peek() >= 0) text->push_back(static_cast<char>(stream_.Get()));
+      if (stream_.Peek() >= 0) Keep(stream_.Get(), text, problem);
     } else if (c == '"') {
       in_string = !in_string;
     } else if (!in_string) {

@@ -21,6 +21,7 @@ class JsonElements {
 
  private:
   int SkipBlanks();  // and returns what comes next, not taken
+  void Keep(int c, std::string* text, std::string* problem) const;
   bool ReportAfterEnd(std::string* text, std::string* problem);
 
   TextStream& stream_;

@@ -2,27 +2,39 @@
 #include "data/formats/table_reader.h"
 
 #include <set>
+#include <utility>
 
 #include "core/error.h"
 
 namespace moat::data::formats {
+namespace {
+
+constexpr size_t kMaxColumns = 100'000;
+
+}  // namespace
 
 TableReader::TableReader(TextStream* stream, char separator, const std::string& name)
     : stream_(*stream), separator_(separator) {
   std::string problem;
-  if (!ReadRow(&columns_, &problem)) {
+  std::vector<std::string> header;
+  if (!ReadRow(&header, &problem)) {
     throw core::DataError(name + ": expected a header that names the columns, found nothing");
   }
   const std::string where = name + ":" + std::to_string(line_) + ": ";
   if (!problem.empty()) throw core::DataError(where + "the header cannot be read: " + problem);
+  if (header.size() > kMaxColumns) {
+    throw core::DataError(where + "the header has more than " + std::to_string(kMaxColumns) +
+                          " columns: is this a table?");
+  }
   std::set<std::string> seen;
-  for (const std::string& column : columns_) {
+  for (const std::string& column : header) {
     if (column.empty()) throw core::DataError(where + "the header has a column without a name");
     if (!seen.insert(column).second) {
       throw core::DataError(where + "the header names the column \"" + column.substr(0, 40) +
                             "\" twice");
     }
   }
+  columns_ = std::move(header);
 }
 
 bool TableReader::AtFieldEnd() {
@@ -63,11 +75,12 @@ bool TableReader::ReadRow(std::vector<std::string>* row, std::string* problem) {
   while (stream_.Peek() == '\n' || stream_.Peek() == '\r') stream_.Get();
   if (stream_.Peek() < 0) return false;
   line_ = stream_.line();
+  // The rest of a row that is too wide need not be kept.
+  const size_t width = columns_.empty() ? kMaxColumns : columns_.size();
   while (true) {
     std::string field;
     ReadField(&field, problem);
-    // A header's width bounds a good row; the rest of a wider one need not be kept.
-    if (columns_.empty() || row->size() <= columns_.size()) row->push_back(std::move(field));
+    if (row->size() <= width) row->push_back(std::move(field));
     if (stream_.Peek() != separator_) break;
     stream_.Get();
   }

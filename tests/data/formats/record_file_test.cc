@@ -69,6 +69,15 @@ TEST(RecordFile, ACutArrayAndWhatFollowsOneAreMalformed) {
   EXPECT_TRUE(Contains(Imported("a.jsonl", "[garbage\n").bad.at(0), "1: not JSON"));
 }
 
+TEST(RecordFile, WhatIsTooLongIsReadOver) {
+  std::string text = "[{\"text\": \"";
+  text.append(size_t{66} << 20, '\\');  // escaped ones: every second is taken by the one before
+  text += "\"}, {\"text\": \"b\"}]";
+  const KeepingSink sink = Imported("a.json", text);
+  EXPECT_EQ(Shorts(sink.interactions), (Strings{"text: b"}));
+  EXPECT_EQ(sink.bad, (Strings{"1: longer than 64 MiB"}));
+}
+
 TEST(RecordFile, AShapeIsThatOfTheFirstGoodRecord) {
   const std::string text = R"({"prompt": "q"})"
                            "\n"
@@ -143,6 +152,7 @@ TEST(RecordFile, TablesMustHaveAHeaderThatNamesEveryColumnOnce) {
   EXPECT_TRUE(Contains(error("\n\n"), "a.csv: expected a header"));
   EXPECT_TRUE(Contains(error("\na,b,a\n"), "a.csv:2: the header names the column \"a\" twice"));
   EXPECT_TRUE(Contains(error("a,,b\n"), "a column without a name"));
+  EXPECT_TRUE(Contains(error(std::string(200'000, ',')), "more than 100000 columns"));
   EXPECT_TRUE(Contains(error("a,\"b\n"), "the header cannot be read: a quoted field"));
 }
 
