@@ -107,9 +107,11 @@ MOAT_FLAG(double, dropout, model.dropout, kRun, "share of activations dropped, i
 MOAT_FLAG(int64, global_batch, train.global_batch, kRun, "sequences in one update, over all ranks");
 MOAT_FLAG(int64, micro_batch, train.micro_batch, kRun,
           "sequences in one forward pass of one rank; divides global_batch");
+MOAT_FLAG(string, pack, train.pack, kRun,
+          "separate: interactions that share a sequence do not see each other; concat: they do");
 MOAT_LIST_FLAG(loss_roles, Joined(train.loss_roles), kRun,
                "roles whose tokens are learned, with commas or repeated: system, user, assistant, "
-               "tool, text; or all");
+               "tool, text; or all; user=0.1 counts a tenth");
 MOAT_FLAG(double, lr, train.lr, kRun, "learning rate after warm-up");
 MOAT_FLAG(double, min_lr, train.min_lr, kRun, "learning rate at the end, as a share of --lr");
 MOAT_FLAG(int64, warmup, train.warmup, kRun, "steps over which the learning rate rises from 0");

@@ -119,6 +119,7 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.steps = line.Int("steps");
   train.global_batch = line.Int("global_batch");
   train.micro_batch = line.Int("micro_batch");
+  train.pack = line.value("pack");
   train.loss_roles = SplitAtCommas(line.values("loss_roles"));
   train.check_replicas_every = line.Int("check_replicas_every");
   train.eval_every = line.Int("eval_every");

@@ -5,11 +5,11 @@ namespace moat::configs {
 
 const std::vector<std::string>& IdentityFlags() {
   static const std::vector<std::string> flags = {
-      "data",         "seed",  "seq_len",        "global_batch", "loss_roles",  "vocab_size",
-      "layers",       "width", "heads",          "kv_heads",     "ffn",         "norm",
-      "position",     "mlp",   "tie_embeddings", "bias",         "rotary_base", "norm_epsilon",
-      "dropout",      "dtype", "init_from",      "lr",           "min_lr",      "warmup",
-      "weight_decay", "beta1", "beta2",          "adam_epsilon", "clip"};
+      "data",         "seed",         "seq_len", "global_batch",   "pack",         "loss_roles",
+      "vocab_size",   "layers",       "width",   "heads",          "kv_heads",     "ffn",
+      "norm",         "position",     "mlp",     "tie_embeddings", "bias",         "rotary_base",
+      "norm_epsilon", "dropout",      "dtype",   "init_from",      "lr",           "min_lr",
+      "warmup",       "weight_decay", "beta1",   "beta2",          "adam_epsilon", "clip"};
   return flags;
 }
 

@@ -5,25 +5,13 @@
 #include <string>
 
 #include "configs/bounds.h"
+#include "configs/loss_roles.h"
 #include "configs/not_offered.h"
-#include "core/nearest.h"
 
 namespace moat::configs {
 namespace {
 
 std::string N(int64_t value) { return std::to_string(value); }
-
-void ValidateRoles(const std::vector<std::string>& roles) {
-  const std::vector<std::string> known = {"system", "user", "assistant", "tool", "text", "all"};
-  if (roles.empty()) Expected("loss_roles", "", "at least one role, or all");
-  for (const std::string& role : roles) {
-    if (std::find(known.begin(), known.end(), role) != known.end()) continue;
-    const std::string nearest = core::NearestName(role, known);
-    Expected("loss_roles", role,
-             "system, user, assistant, tool, text or all" +
-                 (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
-  }
-}
 
 void ValidateResume(const std::string& resume) {
   if (resume == "auto" || resume == "never") return;
@@ -100,7 +88,10 @@ void Validate(const TrainConfig& config) {
   RefuseNotOffered(config);
   ValidateBatches(config);
   ValidateOptimizer(config);
-  ValidateRoles(config.loss_roles);
+  ValidateLossRoles(config.loss_roles);
+  if (config.pack != "separate" && config.pack != "concat") {
+    Expected("pack", config.pack, "separate or concat");
+  }
   ValidateResume(config.resume);
   if (config.run_root.empty()) Expected("run_root", "", "a directory");
   AtLeast("steps", config.steps, 1);

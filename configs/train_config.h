@@ -37,7 +37,8 @@ struct TrainConfig {
   int64_t steps = 100;
   int64_t global_batch = 16;                                    // sequences
   int64_t micro_batch = 2;                                      // sequences in one forward pass
-  std::vector<std::string> loss_roles = {"assistant", "text"};  // or {"all"}
+  std::string pack = "separate";                                // or concat: data/packing.h
+  std::vector<std::string> loss_roles = {"assistant", "text"};  // configs/loss_roles.h
 
   double lr = 3e-4;
   double min_lr = 0.1;  // as a share of lr, at the end of the cosine

@@ -25,16 +25,19 @@ constexpr std::array<uint32_t, 256> MakeTable() {
 constexpr auto kTable = MakeTable();
 
 #if defined(__x86_64__)
-constexpr size_t kStream = 4096;  // bytes per interleaved stream
+// Bytes per interleaved stream: for large inputs, and for those of a few KB, where the longer joins
+// still pay.
+constexpr size_t kLongStream = 4096;
+constexpr size_t kShortStream = 256;
 
-// Four tables that advance a CRC register over kStream zero bytes, one per byte of the register.
+// Four tables that advance a CRC register over `stream` zero bytes, one per byte of the register.
 struct ShiftTables {
   uint32_t at[4][256];
-  ShiftTables() {
+  explicit ShiftTables(size_t stream) {
     for (int byte = 0; byte < 4; ++byte) {
       for (uint32_t value = 0; value < 256; ++value) {
         uint32_t crc = value << (8 * byte);
-        for (size_t i = 0; i < kStream; ++i) crc = kTable[crc & 0xff] ^ (crc >> 8);
+        for (size_t i = 0; i < stream; ++i) crc = kTable[crc & 0xff] ^ (crc >> 8);
         at[byte][value] = crc;
       }
     }
@@ -50,11 +53,12 @@ uint64_t Load(const uint8_t* p) {
   return word;
 }
 
-__attribute__((target("sse4.2"))) uint32_t Crc32cHardware(const uint8_t* p, size_t size,
-                                                          uint32_t crc) {
-  static const ShiftTables shift;
-  uint64_t a = ~crc;
-  while (size >= 3 * kStream) {
+// Takes three streams of kStream bytes at a time, as long as there are that many.
+template <size_t kStream>
+__attribute__((target("sse4.2"))) uint64_t ThreeStreams(const ShiftTables& shift, uint64_t a,
+                                                        const uint8_t** at, size_t* left) {
+  const uint8_t* p = *at;
+  for (; *left >= 3 * kStream; p += 3 * kStream, *left -= 3 * kStream) {
     uint64_t b = 0, c = 0;
     for (size_t i = 0; i < kStream; i += 8) {
       a = _mm_crc32_u64(a, Load(p + i));
@@ -62,9 +66,17 @@ __attribute__((target("sse4.2"))) uint32_t Crc32cHardware(const uint8_t* p, size
       c = _mm_crc32_u64(c, Load(p + 2 * kStream + i));
     }
     a = shift(static_cast<uint32_t>(shift(static_cast<uint32_t>(a)) ^ b)) ^ c;
-    p += 3 * kStream;
-    size -= 3 * kStream;
   }
+  *at = p;
+  return a;
+}
+
+__attribute__((target("sse4.2"))) uint32_t Crc32cHardware(const uint8_t* p, size_t size,
+                                                          uint32_t crc) {
+  static const ShiftTables long_shift(kLongStream), short_shift(kShortStream);
+  uint64_t a = ~crc;
+  a = ThreeStreams<kLongStream>(long_shift, a, &p, &size);
+  a = ThreeStreams<kShortStream>(short_shift, a, &p, &size);
   for (; size >= 8; p += 8, size -= 8) a = _mm_crc32_u64(a, Load(p));
   for (; size > 0; ++p, --size) a = _mm_crc32_u8(static_cast<uint32_t>(a), *p);
   return ~static_cast<uint32_t>(a);

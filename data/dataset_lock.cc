@@ -33,4 +33,12 @@ DatasetLock::DatasetLock(const std::filesystem::path& directory)
 
 DatasetLock::~DatasetLock() { close(fd_); }
 
+bool DatasetLock::IsFree(const std::filesystem::path& directory) {
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool free = flock(fd, LOCK_EX | LOCK_NB) == 0;
+  close(fd);
+  return free;
+}
+
 }  // namespace moat::data

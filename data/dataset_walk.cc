@@ -1,21 +1,19 @@
 // Walking a data set.
 #include "data/dataset_walk.h"
 
-#include <algorithm>
-
 #include "core/error.h"
 #include "data/chat_template.h"
+#include "data/windows.h"
 
 namespace moat::data {
 
 void WalkSplit(const Dataset& dataset, const std::string& split,
                const std::function<void(const StoredInteractions&, const StoredKeys&)>& visit) {
-  constexpr int64_t kRun = 256;
   for (const ShardEntry& entry : dataset.ShardsOf(split)) {
     const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
-    for (int64_t first = 0; first < entry.interactions; first += kRun) {
-      const int64_t count = std::min(kRun, entry.interactions - first);
-      visit(reader.ReadInteractions(first, count), reader.ReadKeys(first, count));
+    for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
+      visit(reader.ReadInteractions(window.first, window.count),
+            reader.ReadKeys(window.first, window.count));
     }
   }
 }

@@ -3,9 +3,11 @@
 
 #include <hdf5.h>
 
+#include <mutex>
 #include <string>
 #include <utility>
 
+#include "core/dtype.h"
 #include "core/error.h"
 
 namespace moat::data {
@@ -36,6 +38,31 @@ class Hid {
   hid_t id_;
   Close close_;
 };
+
+// The library is one state for the whole process, and may have been built without locks of its own:
+// whoever calls it where other threads may do so holds this.
+inline std::mutex& Hdf5Lock() {
+  static std::mutex lock;
+  return lock;
+}
+
+// How a dtype lies in a file.
+inline hid_t Hdf5Type(core::DType dtype) {
+  switch (dtype) {
+    case core::DType::kU8:
+      return H5T_STD_U8LE;
+    case core::DType::kU16:
+      return H5T_STD_U16LE;
+    case core::DType::kU32:
+      return H5T_STD_U32LE;
+    case core::DType::kI64:
+      return H5T_STD_I64LE;
+    case core::DType::kF32:
+      return H5T_IEEE_F32LE;
+    default:
+      return H5T_STD_U64LE;
+  }
+}
 
 // HDF5 prints its error stack to stderr unless told not to, per thread.
 inline void SilenceHdf5() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }

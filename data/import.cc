@@ -11,13 +11,15 @@
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/fault.h"
 #include "core/logging.h"
 #include "core/rng.h"
-#include "core/units.h"
 #include "data/build_directory.h"
 #include "data/hygiene.h"
 #include "data/import_plan.h"
+#include "data/import_state.h"
 #include "data/index.h"
+#include "data/progress.h"
 #include "data/shard_set.h"
 #include "data/splitting.h"
 #include "data/spool.h"
@@ -29,29 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Says how far the work is, every few seconds.
-class Progress {
- public:
-  void Report(const char* verb, int64_t done, int64_t bytes, int64_t total_bytes) {
-    const double now = core::MonotonicSeconds();
-    if (now - last_ < 2.0) return;
-    last_ = now;
-    const double seconds = now - start_;
-    core::Log log;
-    log << verb << " " << done << " interactions, "
-        << core::FormatCount(static_cast<double>(done) / seconds) << " a second, "
-        << core::Format(core::Bytes(bytes));
-    if (total_bytes > 0 && bytes > 0) {
-      const double share = static_cast<double>(bytes) / static_cast<double>(total_bytes);
-      log << " of " << core::Format(core::Bytes(total_bytes)) << ", "
-          << core::FormatSeconds(seconds * (1 - share) / share) << " to go";
-    }
-  }
-
- private:
-  double start_ = core::MonotonicSeconds();
-  double last_ = start_;
-};
+constexpr const char* kTokenizerFile = "tokenizer.model";
 
 // The first pass: everything readable goes to the spool and the splitter.
 class FirstPass : public ImportSink {
@@ -59,7 +39,7 @@ class FirstPass : public ImportSink {
   FirstPass(const fs::path& directory, const configs::HygieneConfig& hygiene)
       : directory_(directory), hygiene_(hygiene), spool_(SpoolPath()) {}
 
-  fs::path SpoolPath() const { return directory_ / "spool"; }
+  fs::path SpoolPath() const { return directory_ / kSpoolFile; }
 
   void Add(Interaction interaction) override {
     ++read;
@@ -67,7 +47,7 @@ class FirstPass : public ImportSink {
     bytes += interaction.TextBytes();
     splitter.Add(interaction);
     spool_.Add(interaction);
-    progress_.Report("read", ++interactions, bytes, 0);
+    progress_.Report(++interactions, bytes);
   }
 
   void Quarantine(const std::string& file, int64_t line, const std::string& reason,
@@ -102,7 +82,7 @@ class FirstPass : public ImportSink {
   Hygiene hygiene_;
   SpoolWriter spool_;
   std::optional<core::FileWriter> quarantine_;
-  Progress progress_;
+  Progress progress_{"read", 0};
 };
 
 // Whether OUT is free, or came from this very import. Anything else is refused.
@@ -117,23 +97,23 @@ bool AlreadyDone(const fs::path& out, const std::string& digest) {
 }
 
 void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, FirstPass* pass,
-                 ImportReport* report) {
+                 ImportState* state) {
   for (const ImportSource& source : plan.sources) {
     const int64_t before = pass->read;
     ReadSource(source, config, pass);
     if (source.kind == ImportSource::Kind::kRecords) {
-      report->records += pass->read - before;
+      state->records += pass->read - before;
     }
   }
   pass->Close();
-  report->records += pass->quarantined;
-  report->quarantined = pass->quarantined;
-  report->counts = pass->counts;
-  report->text_bytes = pass->bytes;
+  state->records += pass->quarantined;
+  state->quarantined = pass->quarantined;
+  state->counts = pass->counts;
+  state->text_bytes = pass->bytes;
   const double bad = static_cast<double>(pass->quarantined);
-  if (bad > config.max_bad_fraction * static_cast<double>(report->records)) {
+  if (bad > config.max_bad_fraction * static_cast<double>(state->records)) {
     throw core::DataError(std::to_string(pass->quarantined) + " of " +
-                          std::to_string(report->records) +
+                          std::to_string(state->records) +
                           " records cannot be read, more than --max_bad_fraction=" +
                           nlohmann::json(config.max_bad_fraction).dump() +
                           " allows:" + pass->examples + "\nmend them, or raise --max_bad_fraction");
@@ -149,59 +129,89 @@ void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, Fi
   }
 }
 
-// Writes DIR/tokenizer.model and loads it. Trained on training text only, so that validation stays
-// unseen; with more text than the sample holds, on interactions drawn by number.
-Tokenizer MakeTokenizer(const configs::ImportConfig& config, const FirstPass& pass,
-                        const Split& split, const fs::path& directory) {
-  const fs::path path = directory / "tokenizer.model";
+// Writes DIR/tokenizer.model. Trained on training text only, so that validation stays unseen; with
+// more text than the sample holds, on interactions drawn by number.
+void MakeTokenizer(const configs::ImportConfig& config, const ImportState& state,
+                   const fs::path& directory) {
+  const fs::path path = directory / kTokenizerFile;
   if (!config.tokenizer.empty()) {
     Tokenizer::Load(config.tokenizer);  // refuses it under its own name
     core::WriteFileAtomically(path, core::ReadWholeFile(config.tokenizer));
-    return Tokenizer::Load(path);
+    return;
   }
   TokenizerTraining training(config.vocab_size);
   const double share = static_cast<double>(TokenizerTraining::kSampleBytes) /
-                       static_cast<double>(std::max<int64_t>(pass.bytes, 1));
+                       static_cast<double>(std::max<int64_t>(state.text_bytes, 1));
   const uint64_t key = core::KeyFromName(config.seed, "tokenizer sample");
-  SpoolReader spool(pass.SpoolPath());
+  SpoolReader spool(directory / kSpoolFile);
   Interaction interaction;
   for (size_t i = 0; spool.Next(&interaction); ++i) {
-    if (split.validation[i] || core::RandomUniform(key, i) >= share) continue;
+    if (state.split[i] != kTrain || core::RandomUniform(key, i) >= share) continue;
     for (const Segment& segment : interaction.segments) training.Add(segment.text);
   }
   core::Log() << "training a tokenizer of at most " << config.vocab_size << " tokens";
   core::WriteFileAtomically(path, training.Train());
-  return Tokenizer::Load(path);
 }
 
-std::string UserKey(const configs::ImportConfig& config, const fs::path& directory) {
-  if (!config.user_key.empty()) return ReadUserKey(directory, config.user_key);
-  std::string key = core::RandomKey(kUserKeyBytes);
-  core::WriteFileAtomically(directory / kUserKeyFile, key, 0600);
-  return key;
+void MakeUserKey(const configs::ImportConfig& config, const fs::path& directory) {
+  if (config.user_key.empty()) {
+    core::WriteFileAtomically(directory / kUserKeyFile, core::RandomKey(kUserKeyBytes), 0600);
+  } else {
+    ReadUserKey(directory, config.user_key);  // refuses it before anything is read
+  }
 }
 
-std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const FirstPass& pass,
-                                    const Split& split, const Tokenizer& tokenizer,
-                                    const fs::path& directory) {
+// Reads the inputs, settles the split, makes key and tokenizer.
+ImportState RunFirstPass(const ImportPlan& plan, const configs::ImportConfig& config,
+                         const fs::path& directory) {
+  ImportState state;
+  MakeUserKey(config, directory);
+  FirstPass pass(directory, config.hygiene);
+  ReadSources(plan, config, &pass, &state);
+  const Split split = pass.splitter.Decide(config.validation_fraction, config.seed);
+  core::Log() << "split " << split.rule;
+  if (split.groups < 2) {
+    core::Log(core::Log::kWarning) << "one group only: the validation split is empty";
+  }
+  state.split_rule = split.rule;
+  for (const bool validation : split.validation) {
+    state.split.push_back(static_cast<uint8_t>(validation ? kValidation : kTrain));
+  }
+  MakeTokenizer(config, state, directory);
+  core::FaultPoint("import.before_state");
+  WriteImportState(directory, state);
+  core::FaultPoint("import.after_state");
+  return state;
+}
+
+std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const ImportState& state,
+                                    const Tokenizer& tokenizer, const fs::path& directory) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  ShardSet shards(directory, tokenizer, UserKey(config, directory), config.shard_tokens,
-                  config.threads > 0 ? config.threads : cores);
-  Progress progress;
-  SpoolReader spool(pass.SpoolPath());
+  ShardSet::Resume resume = {ReadSealed(directory), [&](const std::vector<ShardEntry>& sealed) {
+                               WriteSealed(directory, sealed);
+                             }};
+  if (!resume.sealed.empty()) {
+    core::Log() << resume.sealed.size() << " shards are there already";
+  }
+  ShardSet shards(directory, tokenizer, ReadUserKey(directory, config.user_key),
+                  config.shard_tokens, config.threads > 0 ? config.threads : cores,
+                  std::move(resume));
+  Progress progress("encoded", state.text_bytes);
+  SpoolReader spool(directory / kSpoolFile);
   Interaction interaction;
   int64_t bytes = 0;
   for (size_t i = 0; spool.Next(&interaction); ++i) {
     bytes += interaction.TextBytes();
-    shards.Add(std::move(interaction), split.validation[i]);
-    progress.Report("encoded", static_cast<int64_t>(i), bytes, pass.bytes);
+    if (state.split[i] != ImportState::kLeftOut) {
+      shards.Add(std::move(interaction), state.split[i]);
+    }
+    progress.Report(static_cast<int64_t>(i), bytes);
   }
   return shards.Finish();
 }
 
-void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const Split& split,
-                       std::vector<ShardEntry> shards, const fs::path& directory,
-                       ImportReport* report) {
+void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const ImportState& state,
+                       std::vector<ShardEntry> shards, const fs::path& directory) {
   Index index;
   index.vocab_size = tokenizer.vocab_size();
   index.tokenizer_digest = tokenizer.digest();
@@ -214,12 +224,32 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
   for (const ImportSource& source : plan.sources) {
     index.provenance.inputs.push_back(source.path.string());
   }
-  index.provenance.split_rule = split.rule;
+  index.provenance.split_rule = state.split_rule;
   index.provenance.created_micros = core::WallMicroseconds();
-  index.provenance.counts = report->counts;
-  index.provenance.counts["records quarantined"] = report->quarantined;
-  index.provenance.counts["text bytes"] = report->text_bytes;
+  index.provenance.counts = state.counts;
+  index.provenance.counts["records quarantined"] = state.quarantined;
+  index.provenance.counts["text bytes"] = state.text_bytes;
   WriteIndex(directory, index);
+}
+
+// Both passes, or what an interrupted import left of them to do.
+ImportState Build(const ImportPlan& plan, const configs::ImportConfig& config,
+                  const fs::path& out) {
+  BuildDirectory build(out, plan.digest);
+  std::optional<ImportState> state = ReadImportState(build.path());
+  if (state) {
+    core::Log() << "going on with an import that was interrupted after reading its inputs";
+  } else {
+    build.Clear();
+    state = RunFirstPass(plan, config, build.path());
+  }
+  const Tokenizer tokenizer = Tokenizer::Load(build.path() / kTokenizerFile);
+  WriteDatasetIndex(plan, tokenizer, *state, WriteShards(config, *state, tokenizer, build.path()),
+                    build.path());
+  core::FaultPoint("import.before_commit");
+  RemoveImportState(build.path());
+  build.Commit();
+  return std::move(*state);
 }
 
 void FillReport(const Index& index, ImportReport* report) {
@@ -244,20 +274,11 @@ ImportReport Import(const configs::ImportConfig& config) {
   if (AlreadyDone(out, plan.digest)) {
     report.already_done = true;
   } else {
-    BuildDirectory build(out);
-    FirstPass pass(build.path(), config.hygiene);
-    ReadSources(plan, config, &pass, &report);
-    const Split split = pass.splitter.Decide(config.validation_fraction, config.seed);
-    core::Log() << "split " << split.rule;
-    if (split.groups < 2) {
-      core::Log(core::Log::kWarning) << "one group only: the validation split is empty";
-    }
-    const Tokenizer tokenizer = MakeTokenizer(config, pass, split, build.path());
-    WriteDatasetIndex(plan, tokenizer, split,
-                      WriteShards(config, pass, split, tokenizer, build.path()), build.path(),
-                      &report);
-    fs::remove(pass.SpoolPath());
-    build.Commit();
+    const ImportState state = Build(plan, config, out);
+    report.records = state.records;
+    report.quarantined = state.quarantined;
+    report.counts = state.counts;
+    report.text_bytes = state.text_bytes;
   }
   FillReport(ReadIndex(out), &report);
   report.seconds = core::MonotonicSeconds() - start;

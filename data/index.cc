@@ -231,6 +231,22 @@ void AddVersion(Index* index, const std::string& kind, int64_t interactions) {
   index->history.push_back(std::move(version));
 }
 
+std::string ShardsToText(const std::vector<ShardEntry>& shards) {
+  json list = json::array();
+  for (const ShardEntry& shard : shards) list.push_back(ToJson(shard));
+  return list.dump();
+}
+
+std::vector<ShardEntry> ShardsFromText(const std::string& text) {
+  std::vector<ShardEntry> shards;
+  try {
+    for (const json& shard : json::parse(text)) shards.push_back(ShardFromJson(shard));
+  } catch (const json::exception& error) {
+    throw core::DataError(std::string("not a list of shards: ") + error.what());
+  }
+  return shards;
+}
+
 void WriteIndex(const std::filesystem::path& directory, const Index& index) {
   json value = ToJson(index);
   value["checksum"] = Checksum(value);

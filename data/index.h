@@ -40,6 +40,10 @@ std::string DatasetDigest(const Index& index, int64_t shards);
 // earlier version whose contents changed, and content_digest.
 void AddVersion(Index* index, const std::string& kind, int64_t interactions);
 
+// Shards alone, as the index holds them, for work in progress. Reading throws DataError.
+std::string ShardsToText(const std::vector<ShardEntry>& shards);
+std::vector<ShardEntry> ShardsFromText(const std::string& text);
+
 // Replaces DIR/index.json durably. The file carries a SHA-256 of its own text.
 void WriteIndex(const std::filesystem::path& directory, const Index& index);
 

@@ -6,34 +6,11 @@
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "core/rng.h"
-#include "data/block_store.h"
-#include "data/chat_template.h"
 #include "data/sample_order.h"
+#include "data/window_store.h"
 
 namespace moat::data {
 namespace {
-
-bool CarriesLoss(const LossRoles& roles, Role role) {
-  switch (role) {
-    case Role::kSystem:
-      return roles.system;
-    case Role::kUser:
-      return roles.user;
-    case Role::kAssistant:
-      return roles.assistant;
-    case Role::kTool:
-      return roles.tool;
-    case Role::kText:
-      return roles.text;
-  }
-  return false;
-}
-
-std::vector<int64_t> SamplesOf(const BlockStore& blocks) {
-  std::vector<int64_t> samples;
-  for (int64_t i = 0; i < blocks.blocks(); ++i) samples.push_back(blocks.samples(i));
-  return samples;
-}
 
 uint64_t RowHash(const Batch& batch, int64_t row) {
   const auto begin = static_cast<size_t>(row * batch.seq_len);
@@ -45,58 +22,76 @@ uint64_t RowHash(const Batch& batch, int64_t row) {
   return core::Mix64(core::Mix64(batch.samples[static_cast<size_t>(row)]) + crc);
 }
 
-// Weights of the targets of `piece`, whose first slot goes to `out`.
-void FillWeights(const StoredInteractions& data, const Piece& piece, const LossRoles& roles,
+// Weights of the targets of `piece`, whose first slot goes to `out`, which holds zeros.
+void FillWeights(const LoadedWindow& window, const PlacedPiece& piece, const RoleWeights& roles,
                  float* out) {
-  const auto interaction = static_cast<size_t>(piece.interaction);
-  const int64_t origin = data.TokenStart(piece.interaction);
-  const int64_t first_target = origin + piece.first_slot + 1;
+  const std::vector<int64_t>& starts = window.run.segment_start;
+  const int64_t first_target = piece.first_token + 1;
   const int64_t end_target = first_target + piece.slots;
-  for (int64_t s = data.first_segment[interaction]; s < data.first_segment[interaction + 1]; ++s) {
-    const auto segment = static_cast<size_t>(s);
-    if (!CarriesLoss(roles, data.role[segment])) continue;
-    const bool first = s == data.first_segment[interaction];
-    const int64_t begin = std::max(first_target, data.segment_start[segment] + HeaderTokens(first));
-    const int64_t end = std::min(end_target, data.segment_start[segment + 1]);
-    for (int64_t t = begin; t < end; ++t) out[t - first_target] = data.weight[segment];
+  auto segment = static_cast<size_t>(std::upper_bound(starts.begin(), starts.end(), first_target) -
+                                     starts.begin() - 1);
+  for (; segment < window.run.role.size() && starts[segment] < end_target; ++segment) {
+    const float weight =
+        window.run.weight[segment] * roles[static_cast<size_t>(window.run.role[segment])];
+    if (weight == 0) continue;
+    const int64_t begin = std::max(first_target, starts[segment] + window.header[segment]);
+    const int64_t end = std::min(end_target, starts[segment + 1]);
+    if (begin < end) std::fill_n(out + (begin - first_target), end - begin, weight);
+  }
+}
+
+// Asks memory for what FillRow will read of a row: the rows of a batch lie all over a group, and
+// waiting for the first line of every piece would take half the time.
+void FetchAhead(const LoadedWindow& window, int64_t row) {
+  constexpr int64_t kLine = 64, kLines = 6;  // then the processor has seen the pattern
+  for (const PlacedPiece& piece : window.Row(row)) {
+    const int64_t width = window.run.token_width;
+    const uint8_t* tokens = window.run.token_bytes.get() + piece.first_token * width;
+    const int64_t bytes = std::min(piece.slots * width, kLines * kLine);
+    for (int64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(tokens + at);
+    const auto segment = static_cast<size_t>(piece.segment);
+    __builtin_prefetch(&window.run.segment_start[segment]);
+    __builtin_prefetch(&window.run.role[segment]);
+    __builtin_prefetch(&window.run.weight[segment]);
+    __builtin_prefetch(&window.header[segment]);
   }
 }
 
 }  // namespace
 
 struct SampleStream::State {
-  State(const Dataset& dataset, const std::string& split, const StreamOptions& stream_options)
-      : options(stream_options),
-        blocks(dataset, split, options.seq_len),
-        order(SamplesOf(blocks), options.seed) {}
+  State(const Dataset& dataset, const std::string& split, const StreamOptions& wanted)
+      : options(wanted),
+        windows(dataset, split, wanted.packing),
+        order(windows.RowsPerWindow(), wanted.seed) {}
 
-  void FillRow(const SamplePlace& place, int64_t row, Batch* batch) const;
+  void FillRow(const LoadedWindow& window, int64_t window_row, int64_t row, Batch* batch) const;
   Batch Fill(const std::vector<uint64_t>& numbers, const std::vector<SamplePlace>& places) const;
 
   StreamOptions options;
-  BlockStore blocks;
+  WindowStore windows;
   SampleOrder order;
 };
 
-void SampleStream::State::FillRow(const SamplePlace& place, int64_t row, Batch* batch) const {
-  const std::shared_ptr<const PackedBlock> block = blocks.Get(place.block);
-  const StoredInteractions& data = block->interactions;
-  const auto base = static_cast<size_t>(row * batch->seq_len);
+void SampleStream::State::FillRow(const LoadedWindow& window, int64_t window_row, int64_t row,
+                                  Batch* batch) const {
+  const int64_t base = row * batch->seq_len;
   int64_t at = 0;
-  for (const Piece& piece : block->rows[static_cast<size_t>(place.row)]) {
-    const int32_t* source =
-        data.tokens.data() + data.TokenStart(piece.interaction) + piece.first_slot;
-    const size_t begin = base + static_cast<size_t>(at);
-    std::copy(source, source + piece.slots, batch->tokens.begin() + static_cast<int64_t>(begin));
-    std::copy(source + 1, source + 1 + piece.slots,
-              batch->targets.begin() + static_cast<int64_t>(begin));
-    std::fill_n(batch->span_start.begin() + static_cast<int64_t>(begin), piece.slots,
-                static_cast<int32_t>(at));
-    FillWeights(data, piece, options.roles, batch->weights.data() + begin);
+  for (const PlacedPiece& piece : window.Row(window_row)) {
+    const int64_t begin = base + at;
+    window.run.WithTokens([&](const auto* tokens) {
+      const auto* source = tokens + piece.first_token;
+      int32_t* read = batch->tokens.data() + begin;
+      int32_t* target = batch->targets.data() + begin;
+      for (int64_t i = 0; i < piece.slots; ++i) read[i] = static_cast<int32_t>(source[i]);
+      for (int64_t i = 0; i < piece.slots; ++i) target[i] = static_cast<int32_t>(source[i + 1]);
+    });
+    std::fill_n(batch->span_start.begin() + begin, piece.slots, static_cast<int32_t>(at));
+    FillWeights(window, piece, options.roles, batch->weights.data() + begin);
     at += piece.slots;
   }
   for (; at < batch->seq_len; ++at) {  // padding: each slot is alone
-    batch->span_start[base + static_cast<size_t>(at)] = static_cast<int32_t>(at);
+    batch->span_start[static_cast<size_t>(base + at)] = static_cast<int32_t>(at);
   }
 }
 
@@ -104,16 +99,22 @@ Batch SampleStream::State::Fill(const std::vector<uint64_t>& numbers,
                                 const std::vector<SamplePlace>& places) const {
   Batch batch;
   batch.rows = static_cast<int64_t>(numbers.size());
-  batch.seq_len = options.seq_len;
+  batch.seq_len = options.packing.seq_len;
   batch.samples = numbers;
   const auto size = static_cast<size_t>(batch.rows * batch.seq_len);
   batch.tokens.assign(size, 0);
   batch.targets.assign(size, 0);
   batch.weights.assign(size, 0.0f);
   batch.span_start.assign(size, 0);
-  for (int64_t row = 0; row < batch.rows; ++row) {
-    FillRow(places[static_cast<size_t>(row)], row, &batch);
-    batch.content_hash += RowHash(batch, row);
+  std::shared_ptr<const LoadedWindow> window, next;
+  for (size_t row = 0; row < places.size(); ++row) {
+    window = row == 0 ? windows.Get(places[0].window) : std::move(next);
+    if (row + 1 < places.size()) {
+      next = windows.Get(places[row + 1].window);
+      FetchAhead(*next, places[row + 1].row);
+    }
+    FillRow(*window, places[row].row, static_cast<int64_t>(row), &batch);
+    batch.content_hash += RowHash(batch, static_cast<int64_t>(row));
   }
   return batch;
 }

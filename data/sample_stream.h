@@ -1,17 +1,18 @@
 // SampleStream: the training samples of a data set, as a pure function of (data version, split,
-// seq_len, seed, sample number).
+// packing, seed, sample number).
 //
 // The stream never knows ranks: it is told which samples to give. Step k of a run takes samples [k
 // * global_batch, (k+1) * global_batch); sample number n lies in epoch n / samples_per_epoch(), at
 // place n % samples_per_epoch() of that epoch's order. Its whole state is n.
 //
-// Packing: a fixed block is kBlockInteractions consecutive interactions of one shard of the split.
-// Its interactions (longer ones split into pieces of at most seq_len slots, packing.h) are packed
-// into rows in a way that depends on (data version, block, seq_len) only, not on seed or epoch.
-// Order within an epoch (sample_order.h): blocks are permuted by (seed, epoch), windows of
-// kWindowBlocks permuted blocks have their samples permuted.
+// Packing: a fixed block is kBlockInteractions consecutive interactions of one shard of the split,
+// packed into rows (packing.h) in a way that depends on (data version, block, packing) only, not on
+// seed or epoch. Reading: shards are read in windows of a few MiB (windows.h), of which the last
+// few stay in memory. Order within an epoch: sample_order.h. A process that reads consecutive
+// samples, or every k-th few of them, reads and checks every window it needs once per epoch.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,20 +21,20 @@
 
 #include "data/batch.h"
 #include "data/dataset.h"
+#include "data/packing.h"
+#include "data/tokenizer.h"
 
 namespace moat::data {
 
-// Which roles carry loss; the weight of a target token is its segment's weight if its role is
-// listed, else 0. Role tokens and <s> weigh 0 as targets; the <|end|> of a segment weighs as its
-// text.
-struct LossRoles {
-  bool system = false, user = false, assistant = true, tool = false, text = true;
-};
+// What a target token counts: the weight of its segment times that of its segment's role. Role
+// tokens and <s> weigh 0 as targets; the <|end|> of a segment weighs as its text.
+using RoleWeights = std::array<float, kRoles>;           // by Role
+inline constexpr RoleWeights kScored = {0, 0, 1, 0, 1};  // assistant and text
 
 struct StreamOptions {
-  int64_t seq_len = 256;
+  Packing packing;
   uint64_t seed = 1;
-  LossRoles roles;
+  RoleWeights roles = kScored;
 };
 
 class SampleStream {
@@ -44,7 +45,7 @@ class SampleStream {
   ~SampleStream();
 
   int64_t samples_per_epoch() const;
-  // Rows for the given global sample numbers, in that order. CRCs are checked on every block read.
+  // Rows for the given global sample numbers, in that order. CRCs are checked on every byte read.
   // Thread-safe.
   Batch Read(const std::vector<uint64_t>& sample_numbers) const;
   // As Read, in natural (unshuffled) order of places of one epoch: for evaluation.

@@ -4,21 +4,47 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 
 #include "core/crc32c.h"
 #include "core/error.h"
+#include "core/logging.h"
+#include "data/isolation.h"
 #include "data/shard_writer.h"
 
 namespace moat::data {
 
+namespace {
+
+// A shard that cannot be opened is bad data when it is not there, and the storage's fault else.
+core::FileReader OpenShard(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored) && !ignored) {
+    throw core::DataError(path.string() +
+                          ": expected a shard that index.json names, found no file; import the "
+                          "data again or restore a copy");
+  }
+  return core::FileReader(path);
+}
+
+}  // namespace
+
 ShardReader::ShardReader(const std::filesystem::path& directory, const ShardEntry& entry,
                          int64_t vocab_size)
-    : entry_(entry), vocab_size_(vocab_size), file_(directory / entry.file) {
-  if (file_.size() != entry_.bytes) {
+    : entry_(entry), vocab_size_(vocab_size), file_(OpenShard(directory / entry.file)) {
+  if (file_.size() == entry_.bytes) return;
+  const std::string problem = ProblemInChild([&] { Hdf5Shard(file_.path()).CheckEntry(entry_); });
+  if (!problem.empty()) {
     throw core::DataError(file_.path().string() + ": expected " + std::to_string(entry_.bytes) +
                           " bytes, found " + std::to_string(file_.size()) +
-                          ": the shard was cut or replaced; import it again or restore a copy");
+                          ": the shard was cut or replaced; import it again or restore a copy (" +
+                          problem + ")");
   }
+  rewritten_ = std::make_shared<Hdf5Shard>(file_.path());
+  core::Log(core::Log::kWarning) << file_.path().string()
+                                 << " was rewritten by another program: it is read through HDF5, "
+                                    "which is slower; import the data again to change that";
 }
 
 void ShardReader::Fail(shard::Array array, int64_t row, const std::string& what) const {
@@ -27,28 +53,43 @@ void ShardReader::Fail(shard::Array array, int64_t row, const std::string& what)
                         "; import the data again or restore a copy");
 }
 
-void ShardReader::ReadBlock(shard::Array array, int64_t block, std::vector<uint8_t>* out) const {
+int64_t ShardReader::BlockSize(shard::Array array, int64_t block) const {
   const StoredArray& stored = entry_.arrays[array];
-  const int64_t width = core::SizeOf(core::ParseDType(stored.dtype));
+  const int64_t size = stored.count * core::SizeOf(core::ParseDType(stored.dtype));
+  return std::min(shard::kCrcBlockBytes, size - block * shard::kCrcBlockBytes);
+}
+
+void ShardReader::ReadBlock(shard::Array array, int64_t block, uint8_t* out) const {
+  const StoredArray& stored = entry_.arrays[array];
   const int64_t begin = block * shard::kCrcBlockBytes;
-  const int64_t size = std::min(shard::kCrcBlockBytes, stored.count * width - begin);
-  out->resize(static_cast<size_t>(size));
-  file_.ReadAt(stored.offset + begin, out->data(), out->size());
-  const uint32_t crc = core::Crc32c(out->data(), out->size());
-  if (crc != stored.crc32c[static_cast<size_t>(block)]) {
-    Fail(array, begin / width,
+  const auto size = static_cast<size_t>(BlockSize(array, block));
+  if (rewritten_) {
+    rewritten_->Read(stored, begin, static_cast<int64_t>(size), out);
+  } else {
+    file_.ReadAt(stored.offset + begin, out, size);
+  }
+  if (core::Crc32c(out, size) != stored.crc32c[static_cast<size_t>(block)]) {
+    Fail(array, begin / core::SizeOf(core::ParseDType(stored.dtype)),
          "CRC32C of the 1 MiB block that starts here does not match: bytes changed on the disk");
   }
 }
 
+// Blocks that are wanted whole go where they belong, and are checked while they are in the
+// processor's cache; those at the ends are cut from a copy.
 void ShardReader::ReadBytes(shard::Array array, int64_t first, int64_t size, uint8_t* out) const {
-  std::vector<uint8_t> block;
+  std::unique_ptr<uint8_t[]> copy;
   for (int64_t at = first; at < first + size;) {
     const int64_t number = at / shard::kCrcBlockBytes;
     const int64_t inside = at % shard::kCrcBlockBytes;
-    ReadBlock(array, number, &block);
-    const int64_t take = std::min(first + size - at, static_cast<int64_t>(block.size()) - inside);
-    std::memcpy(out + (at - first), block.data() + inside, static_cast<size_t>(take));
+    const int64_t block = BlockSize(array, number);
+    const int64_t take = std::min(first + size - at, block - inside);
+    if (take == block) {
+      ReadBlock(array, number, out + (at - first));
+    } else {
+      if (!copy) copy = std::make_unique_for_overwrite<uint8_t[]>(shard::kCrcBlockBytes);
+      ReadBlock(array, number, copy.get());
+      std::memcpy(out + (at - first), copy.get() + inside, static_cast<size_t>(take));
+    }
     at += take;
   }
 }
@@ -87,40 +128,60 @@ std::vector<int64_t> ShardReader::ReadStarts(shard::Array array, int64_t first, 
   return starts;
 }
 
-std::vector<int32_t> ShardReader::ReadTokens(int64_t first, int64_t count) const {
-  std::vector<int32_t> tokens(static_cast<size_t>(count));
-  const auto take = [&](const auto& raw) {
-    for (size_t i = 0; i < raw.size(); ++i) {
-      if (raw[i] >= static_cast<uint64_t>(vocab_size_)) {
-        Fail(shard::kTokens, first + static_cast<int64_t>(i),
-             "token " + std::to_string(raw[i]) + " is outside the vocabulary of " +
-                 std::to_string(vocab_size_));
-      }
-      tokens[i] = static_cast<int32_t>(raw[i]);
-    }
-  };
-  if (shard::TokenType(vocab_size_) == core::DType::kU16) {
-    take(Read<uint16_t>(shard::kTokens, first, count));
-  } else {
-    take(Read<uint32_t>(shard::kTokens, first, count));
+template <typename T>
+void ShardReader::CheckTokens(const T* tokens, int64_t first, int64_t count) const {
+  const auto last = static_cast<uint64_t>(vocab_size_ - 1);
+  if (last >= std::numeric_limits<T>::max()) return;
+  // Compared as signed numbers, shifted to keep the order: the one comparison every processor has
+  // for vectors.
+  using Signed = std::make_signed_t<T>;
+  constexpr T kShift = T{1} << (sizeof(T) * 8 - 1);
+  const auto limit = static_cast<Signed>(static_cast<T>(last) ^ kShift);
+  Signed outside = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    outside |= static_cast<Signed>(-(static_cast<Signed>(tokens[i] ^ kShift) > limit));
   }
-  return tokens;
+  if (outside == 0) return;
+  int64_t bad = 0;
+  while (tokens[bad] <= last) ++bad;
+  Fail(shard::kTokens, first + bad,
+       "token " + std::to_string(tokens[bad]) + " is outside the vocabulary of " +
+           std::to_string(vocab_size_));
 }
 
-StoredInteractions ShardReader::ReadInteractions(int64_t first, int64_t count) const {
+// Block by block, so that a block is checked while it is in the processor's cache.
+void ShardReader::ReadTokens(int64_t first, StoredRun* run) const {
+  const int64_t width = token_width(), begin = first * width, size = run->tokens * width;
+  run->token_width = width;
+  run->token_bytes = std::make_unique_for_overwrite<uint8_t[]>(static_cast<size_t>(size));
+  for (int64_t at = 0; at < size;) {
+    const int64_t block_end = (begin + at) / shard::kCrcBlockBytes * shard::kCrcBlockBytes +
+                              shard::kCrcBlockBytes - begin;
+    const int64_t end = std::min(size, block_end);
+    ReadBytes(shard::kTokens, begin + at, end - at, run->token_bytes.get() + at);
+    run->WithTokens([&](const auto* tokens) {
+      CheckTokens(tokens + at / width, first + at / width, (end - at) / width);
+    });
+    at = end;
+  }
+}
+
+StoredRun ShardReader::ReadRun(int64_t first, int64_t count) const {
   MOAT_CHECK(first >= 0 && count > 0 && first + count <= entry_.interactions, "a range of rows");
-  StoredInteractions result;
+  StoredRun result;
   result.first_segment = ReadStarts(shard::kFirstSegment, first, count, entry_.segments, 1);
   const int64_t segment = result.first_segment.front();
   const int64_t segments = result.first_segment.back() - segment;
   result.segment_start = ReadStarts(shard::kSegmentStart, segment, segments, entry_.tokens, 2);
   const int64_t token = result.segment_start.front();
-  result.tokens = ReadTokens(token, result.segment_start.back() - token);
+  result.tokens = result.segment_start.back() - token;
+  ReadTokens(token, &result);
   for (int64_t& start : result.first_segment) start -= segment;
   for (int64_t& start : result.segment_start) start -= token;
 
   const std::vector<uint8_t> roles = Read<uint8_t>(shard::kSegmentRole, segment, segments);
   result.weight = Read<float>(shard::kSegmentWeight, segment, segments);
+  result.role.resize(roles.size());
   for (size_t i = 0; i < roles.size(); ++i) {
     const int64_t row = segment + static_cast<int64_t>(i);
     if (roles[i] >= kRoles) {
@@ -130,22 +191,33 @@ StoredInteractions ShardReader::ReadInteractions(int64_t first, int64_t count) c
       Fail(shard::kSegmentWeight, row,
            "expected a finite weight of at least 0, found " + std::to_string(result.weight[i]));
     }
-    result.role.push_back(static_cast<Role>(roles[i]));
+    result.role[i] = static_cast<Role>(roles[i]);
   }
   return result;
 }
 
-std::vector<int64_t> ShardReader::ReadLengths(int64_t first, int64_t count) const {
+StoredInteractions ShardReader::ReadInteractions(int64_t first, int64_t count) const {
+  StoredRun run = ReadRun(first, count);
+  StoredInteractions result;
+  static_cast<StoredSegments&>(result) = std::move(run);
+  result.tokens.resize(static_cast<size_t>(run.tokens));
+  run.WithTokens(
+      [&](const auto* tokens) { std::copy_n(tokens, run.tokens, result.tokens.begin()); });
+  return result;
+}
+
+InteractionSizes ShardReader::ReadSizes(int64_t first, int64_t count) const {
   const std::vector<int64_t> segments =
       ReadStarts(shard::kFirstSegment, first, count, entry_.segments, 1);
   const std::vector<int64_t> starts = ReadStarts(
       shard::kSegmentStart, segments.front(), segments.back() - segments.front(), entry_.tokens, 2);
-  std::vector<int64_t> lengths(static_cast<size_t>(count));
-  for (size_t i = 0; i < lengths.size(); ++i) {
-    lengths[i] = starts[static_cast<size_t>(segments[i + 1] - segments.front())] -
-                 starts[static_cast<size_t>(segments[i] - segments.front())];
+  InteractionSizes sizes;
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+    sizes.segments.push_back(segments[i + 1] - segments[i]);
+    sizes.tokens.push_back(starts[static_cast<size_t>(segments[i + 1] - segments.front())] -
+                           starts[static_cast<size_t>(segments[i] - segments.front())]);
   }
-  return lengths;
+  return sizes;
 }
 
 StoredKeys ShardReader::ReadKeys(int64_t first, int64_t count) const {
@@ -154,20 +226,20 @@ StoredKeys ShardReader::ReadKeys(int64_t first, int64_t count) const {
 }
 
 void ShardReader::VerifyArray(shard::Array array) const {
-  std::vector<uint8_t> block;
+  const auto block = std::make_unique_for_overwrite<uint8_t[]>(shard::kCrcBlockBytes);
   const auto blocks = static_cast<int64_t>(entry_.arrays[array].crc32c.size());
-  for (int64_t i = 0; i < blocks; ++i) ReadBlock(array, i, &block);
+  for (int64_t i = 0; i < blocks; ++i) ReadBlock(array, i, block.get());
 }
 
 std::string ShardReader::ComputeContentDigest() const {
   ContentDigest digest;
-  std::vector<uint8_t> block;
+  const auto block = std::make_unique_for_overwrite<uint8_t[]>(shard::kCrcBlockBytes);
   for (const shard::Array array : shard::kContent) {
     const StoredArray& stored = entry_.arrays[array];
     digest.Start(array, core::ParseDType(stored.dtype), stored.count);
-    for (size_t i = 0; i < stored.crc32c.size(); ++i) {
-      ReadBlock(array, static_cast<int64_t>(i), &block);
-      digest.Update(block.data(), block.size());
+    for (int64_t i = 0; i < static_cast<int64_t>(stored.crc32c.size()); ++i) {
+      ReadBlock(array, i, block.get());
+      digest.Update(block.get(), static_cast<size_t>(BlockSize(array, i)));
     }
   }
   return digest.Finish();

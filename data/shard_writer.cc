@@ -13,23 +13,6 @@
 namespace moat::data {
 namespace {
 
-hid_t FileType(core::DType dtype) {
-  switch (dtype) {
-    case core::DType::kU8:
-      return H5T_STD_U8LE;
-    case core::DType::kU16:
-      return H5T_STD_U16LE;
-    case core::DType::kU32:
-      return H5T_STD_U32LE;
-    case core::DType::kI64:
-      return H5T_STD_I64LE;
-    case core::DType::kF32:
-      return H5T_IEEE_F32LE;
-    default:
-      return H5T_STD_U64LE;
-  }
-}
-
 // One HDF5 file being written. Every call that fails throws StorageError with HDF5's own words.
 class Hdf5File {
  public:
@@ -44,11 +27,11 @@ class Hdf5File {
     H5Pset_layout(properties, H5D_CONTIGUOUS);
     H5Pset_obj_track_times(properties, false);  // equal content, equal bytes
     H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER);
-    Hid dataset(H5Dcreate2(file_, name.c_str(), FileType(dtype), space, H5P_DEFAULT, properties,
+    Hid dataset(H5Dcreate2(file_, name.c_str(), Hdf5Type(dtype), space, H5P_DEFAULT, properties,
                            H5P_DEFAULT),
                 H5Dclose);
     Check(dataset.valid(), name);
-    Check(H5Dwrite(dataset, FileType(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, name);
+    Check(H5Dwrite(dataset, Hdf5Type(dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0, name);
     const haddr_t offset = H5Dget_offset(dataset);
     Check(offset != HADDR_UNDEF && dataset.Reset() >= 0, name);
     return static_cast<int64_t>(offset);

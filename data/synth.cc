@@ -16,9 +16,8 @@
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
-#include "core/logging.h"
 #include "core/rng.h"
-#include "core/units.h"
+#include "data/progress.h"
 
 namespace moat::data {
 namespace {
@@ -252,6 +251,7 @@ class Output {
     }
     return written_;
   }
+  int64_t written() const { return written_; }
   ~Output() {
     std::error_code ignored;
     if (!partial_.empty()) fs::remove(partial_, ignored);
@@ -289,20 +289,12 @@ int64_t WriteSynth(const configs::SynthConfig& config) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = config.threads > 0 ? config.threads : cores;
   Output output(config.out);
-  const double start = core::MonotonicSeconds();
-  double last = start;
+  Progress progress("made", 0, config.interactions);
   for (int64_t done = 0; done < config.interactions;) {
     const int64_t end = std::min(config.interactions, done + kBatch);
     for (const std::string& part : MakeLines(config, done, end, threads)) output.Write(part);
     done = end;
-    const double now = core::MonotonicSeconds();
-    if (now - last < 2.0) continue;
-    last = now;
-    const double rate = static_cast<double>(done) / (now - start);
-    core::Log() << "made " << done << " of " << config.interactions << " interactions, "
-                << core::FormatCount(rate) << " a second, "
-                << core::FormatSeconds(static_cast<double>(config.interactions - done) / rate)
-                << " to go";
+    progress.Report(done, output.written());
   }
   return output.Commit();
 }

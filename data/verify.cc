@@ -1,92 +1,27 @@
 // Verification. HDF5 opens a shard only after its bytes match their CRCs where CRCs cover them.
 #include "data/verify.h"
 
-#include <algorithm>
+#include <atomic>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/error.h"
+#include "core/logging.h"
+#include "core/units.h"
 #include "data/chat_template.h"
 #include "data/dataset.h"
-#include "data/hdf5_handle.h"
+#include "data/hdf5_shard.h"
+#include "data/isolation.h"
+#include "data/parallel_for.h"
 #include "data/shard_format.h"
 #include "data/shard_reader.h"
 #include "data/tokenizer.h"
+#include "data/windows.h"
 
 namespace moat::data {
 namespace {
-
-class Hdf5Shard {
- public:
-  explicit Hdf5Shard(const std::filesystem::path& path)
-      : path_(path), access_(H5Pcreate(H5P_FILE_ACCESS), H5Pclose), file_(Open(), H5Fclose) {}
-
-  void CheckNumber(const char* name, uint64_t expected) const {
-    uint64_t found = 0;
-    Hid attribute(H5Aopen(file_, name, H5P_DEFAULT), H5Aclose);
-    Check(attribute.valid() && H5Aread(attribute, H5T_NATIVE_UINT64, &found) >= 0,
-          std::string("attribute ") + name + " cannot be read");
-    Check(found == expected, std::string("attribute ") + name + ": expected " +
-                                 std::to_string(expected) + ", found " + std::to_string(found));
-  }
-
-  void CheckText(const char* name, const std::string& expected) const {
-    Hid attribute(H5Aopen(file_, name, H5P_DEFAULT), H5Aclose);
-    Check(attribute.valid(), std::string("no attribute ") + name);
-    Hid type(H5Aget_type(attribute), H5Tclose);
-    const bool fits = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
-                      H5Tget_size(type) == expected.size();
-    std::string found(expected.size(), '\0');
-    Check(fits && H5Aread(attribute, type, found.data()) >= 0 && found == expected,
-          std::string("attribute ") + name + ": expected " + expected);
-  }
-
-  void CheckArray(const StoredArray& array) const {
-    const Hid dataset = OpenDataset(array.name, array.count);
-    Check(H5Dget_offset(dataset) == static_cast<haddr_t>(array.offset),
-          "dataset " + array.name + " is not at its address in the index");
-    const std::string crc_name = std::string(shard::kCrcGroup) + "/" + array.name;
-    const auto blocks = static_cast<int64_t>(array.crc32c.size());
-    const Hid crcs = OpenDataset(crc_name, blocks);
-    std::vector<uint32_t> stored(array.crc32c.size());
-    Check(H5Dread(crcs, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, stored.data()) >= 0,
-          "dataset " + crc_name + " cannot be read");
-    const auto [found, expected] =
-        std::mismatch(stored.begin(), stored.end(), array.crc32c.begin());
-    Check(found == stored.end(), "dataset " + crc_name + ", row " +
-                                     std::to_string(found - stored.begin()) +
-                                     ": not the CRC in the index");
-  }
-
- private:
-  hid_t Open() {
-    SilenceHdf5();
-#if H5_VERSION_GE(1, 10, 7)
-    H5Pset_file_locking(access_, false, true);  // network file systems refuse locks
-#endif
-    const hid_t id = H5Fopen(path_.c_str(), H5F_ACC_RDONLY, access_);
-    Check(id >= 0, "HDF5 cannot open it: " + Hdf5Problem());
-    return id;
-  }
-
-  Hid OpenDataset(const std::string& name, int64_t count) const {
-    Hid dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
-    Check(dataset.valid(), "no dataset " + name);
-    Hid space(H5Dget_space(dataset), H5Sclose);
-    Check(H5Sget_simple_extent_ndims(space) == 1 &&
-              H5Sget_simple_extent_npoints(space) == static_cast<hssize_t>(count),
-          "dataset " + name + " has another shape than the index says");
-    return dataset;
-  }
-
-  void Check(bool good, const std::string& what) const {
-    if (!good) throw core::DataError(path_.string() + ": " + what);
-  }
-
-  std::filesystem::path path_;
-  Hid access_;
-  Hid file_;
-};
 
 // <s> opens an interaction, a role token each segment, <|end|> closes it, and neither <s>, <pad>
 // nor a role token lies inside. (An <|end|> inside would be a control token in text.)
@@ -117,36 +52,71 @@ void CheckTemplate(const std::string& file, const StoredInteractions& run,
   }
 }
 
-void VerifyShard(const Dataset& dataset, const ShardEntry& entry, const Tokenizer& tokenizer) {
-  const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
-  const std::filesystem::path path = dataset.directory() / entry.file;
-  for (int i = 0; i < shard::kArrays; ++i) reader.VerifyArray(static_cast<shard::Array>(i));
-  if (reader.ComputeContentDigest() != entry.content_digest) {
-    throw core::DataError(path.string() + ": its content digest is not the one in the index");
-  }
-  const Hdf5Shard file(path);
+// HDF5's view of the file, which no CRC covers. Numbers and digests first: they say best what is
+// wrong.
+void VerifyContainer(const Dataset& dataset, const ShardReader& reader) {
+  const ShardEntry& entry = reader.entry();
+  const Hdf5Shard file(dataset.directory() / entry.file);
   file.CheckText("format", shard::kFormat);
   file.CheckNumber("version", shard::kVersion);
   file.CheckNumber("vocab_size", static_cast<uint64_t>(dataset.vocab_size()));
-  file.CheckNumber("interactions", static_cast<uint64_t>(entry.interactions));
-  file.CheckNumber("segments", static_cast<uint64_t>(entry.segments));
-  file.CheckNumber("tokens", static_cast<uint64_t>(entry.tokens));
   file.CheckText("tokenizer_digest", dataset.tokenizer_digest());
   file.CheckText("template_digest", dataset.template_digest());
-  file.CheckText("content_digest", entry.content_digest);
-  for (const StoredArray& array : entry.arrays) file.CheckArray(array);
-  constexpr int64_t kRun = 256;
-  for (int64_t first = 0; first < entry.interactions; first += kRun) {
-    const int64_t count = std::min(kRun, entry.interactions - first);
-    CheckTemplate(path.string(), reader.ReadInteractions(first, count), tokenizer, first);
+  file.CheckEntry(entry);
+  for (const StoredArray& array : entry.arrays) {
+    file.CheckCrcs(array);
+    if (!reader.rewritten()) file.CheckAddress(array);
   }
 }
 
-}  // namespace
+// A problem as a message that begins with the file.
+std::string Named(const std::string& problem, const std::string& path) {
+  return problem.rfind(path, 0) == 0 ? problem : path + ": " + problem;
+}
 
-VerifyReport Verify(const std::filesystem::path& directory) {
-  const Dataset dataset = Dataset::Open(directory);
-  const Tokenizer tokenizer = Tokenizer::Load(dataset.tokenizer_path());
+// Returns whether another program rewrote the shard.
+bool VerifyShard(const Dataset& dataset, const ShardEntry& entry, const Tokenizer& tokenizer) {
+  const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
+  const std::filesystem::path path = dataset.directory() / entry.file;
+  const std::string digest = reader.ComputeContentDigest();  // checks the CRCs of what it covers
+  for (const shard::Array array : {shard::kId, shard::kUser}) reader.VerifyArray(array);
+  if (digest != entry.content_digest) {
+    throw core::DataError(path.string() + ": its content digest is not the one in the index");
+  }
+  const std::string problem = ProblemInChild([&] { VerifyContainer(dataset, reader); });
+  if (!problem.empty()) throw core::DataError(Named(problem, path.string()));
+  for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
+    CheckTemplate(path.string(), reader.ReadInteractions(window.first, window.count), tokenizer,
+                  window.first);
+  }
+  return reader.rewritten();
+}
+
+// Says every few seconds how far it is.
+class Progress {
+ public:
+  explicit Progress(const Dataset& dataset) {
+    for (const ShardEntry& entry : dataset.shards()) bytes_ += entry.bytes;
+  }
+
+  void Add(int64_t bytes) {
+    constexpr double kEvery = 5;  // seconds
+    const std::lock_guard lock(mutex_);
+    done_ += bytes;
+    const double now = core::MonotonicSeconds();
+    if (now < next_ || done_ == bytes_) return;
+    next_ = now + kEvery;
+    core::Log() << "verified " << core::Format(core::Bytes(done_)) << " of "
+                << core::Format(core::Bytes(bytes_));
+  }
+
+ private:
+  std::mutex mutex_;
+  int64_t bytes_ = 0, done_ = 0;
+  double next_ = core::MonotonicSeconds() + 5;
+};
+
+void VerifyDigests(const Dataset& dataset, const Tokenizer& tokenizer) {
   if (tokenizer.digest() != dataset.tokenizer_digest() ||
       tokenizer.vocab_size() != dataset.vocab_size()) {
     throw core::DataError(dataset.tokenizer_path().string() +
@@ -154,12 +124,29 @@ VerifyReport Verify(const std::filesystem::path& directory) {
                           tokenizer.digest() + ", expected " + dataset.tokenizer_digest() + ")");
   }
   if (Tokenizer::template_digest() != dataset.template_digest()) {
-    throw core::DataError(directory.string() +
+    throw core::DataError(dataset.directory().string() +
                           ": encoded with another chat template; import the data again");
   }
+}
+
+}  // namespace
+
+VerifyReport Verify(const std::filesystem::path& directory, int threads) {
+  const Dataset dataset = Dataset::Open(directory);
+  const Tokenizer tokenizer = Tokenizer::Load(dataset.tokenizer_path());
+  VerifyDigests(dataset, tokenizer);
+  Progress progress(dataset);
+  std::atomic<int64_t> rewritten{0};
+  const std::vector<ShardEntry>& shards = dataset.shards();
+  ParallelFor(static_cast<int64_t>(shards.size()), threads > 0 ? threads : AllCores(),
+              [&](int64_t i) {
+                const ShardEntry& entry = shards[static_cast<size_t>(i)];
+                if (VerifyShard(dataset, entry, tokenizer)) ++rewritten;
+                progress.Add(entry.bytes);
+              });
   VerifyReport report;
-  for (const ShardEntry& entry : dataset.shards()) {
-    VerifyShard(dataset, entry, tokenizer);
+  report.rewritten = rewritten;
+  for (const ShardEntry& entry : shards) {
     ++report.shards;
     report.interactions += entry.interactions;
     report.tokens += entry.tokens;

@@ -1,22 +1,21 @@
 // What a run reads.
 #include "trainer/run_data.h"
 
+#include "configs/loss_roles.h"
 #include "core/error.h"
 
 namespace moat::trainer {
 
 data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config) {
   data::StreamOptions options;
-  options.seq_len = config.model.seq_len;
+  options.packing.seq_len = config.model.seq_len;
   options.seed = config.seed;
-  const auto carries = [&](const char* role) {
-    for (const std::string& listed : config.loss_roles) {
-      if (listed == role || listed == "all") return true;
-    }
-    return false;
-  };
-  options.roles = {carries("system"), carries("user"), carries("assistant"), carries("tool"),
-                   carries("text")};
+  options.packing.mode =
+      config.pack == "concat" ? data::PackMode::kConcat : data::PackMode::kSeparate;
+  for (size_t role = 0; role < options.roles.size(); ++role) {
+    options.roles[role] = static_cast<float>(
+        configs::LossWeightOf(config.loss_roles, data::Name(static_cast<data::Role>(role))));
+  }
   return options;
 }
 

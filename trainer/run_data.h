@@ -8,7 +8,7 @@
 
 namespace moat::trainer {
 
-// Sequence length, seed and the roles that carry loss.
+// Packing, seed and what each role counts in the loss.
 data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config);
 
 // The data set's tokenizer; throws DataError when it is not the one its shards were written with.

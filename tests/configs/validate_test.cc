@@ -53,6 +53,17 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.keep_checkpoints = 1; }, "--keep_checkpoints=1"},
       {[](C& c) { c.loss_roles = {"asistant"}; }, "did you mean assistant?"},
       {[](C& c) { c.loss_roles = {}; }, "at least one role"},
+      {[](C& c) { c.loss_roles = {"user=x"}; }, "--loss_roles=user=x: expected a weight from 0"},
+      {[](C& c) { c.loss_roles = {"user="}; }, "a weight from 0"},
+      {[](C& c) { c.loss_roles = {"user=-1"}; }, "a weight from 0"},
+      {[](C& c) { c.loss_roles = {"user=nan"}; }, "a weight from 0"},
+      {[](C& c) { c.loss_roles = {"user=inf"}; }, "a weight from 0"},
+      {[](C& c) { c.loss_roles = {"usr=1"}; }, "did you mean user?"},
+      {[](C& c) {
+         c.loss_roles = {"all", "all=0"};
+       },
+       "a role that weighs more than 0"},
+      {[](C& c) { c.pack = "dense"; }, "--pack=dense: expected separate or concat"},
       {[](C& c) { c.resume = "latest"; }, "--resume=latest: expected auto, never or the number"},
       {[](C& c) { c.device = "tpu"; }, "--device=tpu: expected auto, cpu or cuda"},
       {[](C& c) { c.device = "cuda"; }, "this version trains on CPUs"},

@@ -75,7 +75,7 @@ std::set<std::string> FilesIn(const fs::path& directory) {
 
 Batch Samples(const fs::path& path, int version) {
   const Dataset dataset = Dataset::Open(path, version);
-  const SampleStream stream(dataset, "train", StreamOptions{64, 3, {}});
+  const SampleStream stream(dataset, "train", StreamOptions{{64}, 3});
   std::vector<uint64_t> numbers(static_cast<size_t>(stream.samples_per_epoch()));
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;
   return stream.Read(numbers);
@@ -180,7 +180,7 @@ TEST(Forget, AKillBeforeTheIndexChangesNothingAndTheNextOneCleansUp) {
 TEST(Forget, ReadersThatHaveTheOldFilesOpenGoOn) {
   const UserSet set;
   const Dataset dataset = Dataset::Open(set.path());
-  const SampleStream stream(dataset, "train", StreamOptions{64, 3, {}});
+  const SampleStream stream(dataset, "train", StreamOptions{{64}, 3});
   Forget(set.path(), "user7", "");
   std::vector<uint64_t> numbers(static_cast<size_t>(stream.samples_per_epoch()));
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;

@@ -109,6 +109,7 @@ TEST(Import, TakesATokenizerAndAKey) {
   config.out = (first.root() / "third").string();
   WriteText(first.root() / "key", "short");
   EXPECT_TRUE(Contains(ErrorOf(core::ExitCode::kConfig, [&] { Import(config); }), "32 bytes"));
+  config.user_key.clear();
   config.tokenizer = (first.root() / "key").string();
   ErrorOf(core::ExitCode::kData, [&] { Import(config); });
 }

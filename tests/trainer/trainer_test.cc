@@ -2,6 +2,7 @@
 #include "trainer/trainer.h"
 
 #include <cmath>
+#include <functional>
 
 #include "checkpoint/manifest/line.h"
 #include "comm/grid.h"
@@ -240,15 +241,20 @@ TEST_F(TrainerTest, ADivergingRunEndsWith79AndCommitsNothingNew) {
   EXPECT_TRUE(checkpoint::ListCheckpoints(options.layout.checkpoints()).empty());
 }
 
-// One rank has 1 weighted token, another 500: the loss is the mean over all 501, not a mean of
-// means.
-TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
-  configs::TrainConfig config = Options("unused").config;
+// Steps over two rows whose slots weigh `weight_of(row, slot)`, on one rank and on two, have one
+// loss: sum(w * l) / sum(w) of the plain f64 model. Returns it and the two rows' sums of w * l.
+struct WeightedLoss {
+  double loss = 0;
+  double sums[2] = {};
+};
+WeightedLoss CompareWithReference(configs::TrainConfig config,
+                                  const std::function<float(int, int)>& weight_of) {
   config.model.vocab_size = 90;
   config.model.seq_len = 500;
   config.model.dropout = 0;
   config.global_batch = 2;
   config.clip = 0;
+  double weight = 0;
   const auto batch_of = [&](int rank) {
     data::Batch batch;
     batch.rows = 1;
@@ -258,10 +264,13 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
       batch.tokens.push_back((t * 7 + rank) % 90);
       batch.targets.push_back((t * 11 + 3 + rank) % 90);
       batch.span_start.push_back(0);
-      batch.weights.push_back(rank == 1 || t == 250 ? 1.0f : 0.0f);
+      batch.weights.push_back(weight_of(rank, t));
     }
     return batch;
   };
+  for (const int rank : {0, 1}) {
+    for (const float w : batch_of(rank).weights) weight += static_cast<double>(w);
+  }
   std::vector<double> losses(2), norms(2);
   for (const int dp : {1, 2}) {
     comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
@@ -278,7 +287,7 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
       if (data.rank() == 0) {
         losses[static_cast<size_t>(dp - 1)] = result.loss;
         norms[static_cast<size_t>(dp - 1)] = result.grad_norm;
-        EXPECT_EQ(result.weight, 501);
+        EXPECT_DOUBLE_EQ(result.weight, weight);
       }
     });
   }
@@ -290,19 +299,40 @@ TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
   model.InitializeWeights(1);
   testing::ReferenceTransformer reference(config.model);
   for (size_t p = 0; p < model.parameters().size(); ++p) {
-    const tensor::View weight = model.weight(static_cast<int>(p));
-    reference.parameters[model.parameters()[p].name] = {weight.as<float>(),
-                                                        weight.as<float>() + weight.count};
+    const tensor::View weights = model.weight(static_cast<int>(p));
+    reference.parameters[model.parameters()[p].name] = {weights.as<float>(),
+                                                        weights.as<float>() + weights.count};
   }
-  double one = 0, many = 0;
+  WeightedLoss result;
+  result.loss = losses[0];
   for (const int rank : {0, 1}) {
     const data::Batch batch = batch_of(rank);
-    (rank == 0 ? one : many) =
+    result.sums[rank] =
         reference.Loss({1, batch.tokens, batch.targets, batch.span_start, batch.weights});
   }
-  EXPECT_NEAR(losses[0], (one + many) / 501, 1e-6);
-  EXPECT_GT(std::abs(losses[0] - (one + many / 500) / 2),
+  EXPECT_NEAR(result.loss, (result.sums[0] + result.sums[1]) / weight, 1e-6);
+  return result;
+}
+
+// One rank has 1 weighted token, another 500: the loss is the mean over all 501, not a mean of
+// means.
+TEST_F(TrainerTest, UnevenMasksOnDifferentRanksGiveTheMeanOverAllTokens) {
+  const WeightedLoss result = CompareWithReference(Options("unused").config, [](int rank, int t) {
+    return rank == 1 || t == 250 ? 1.0f : 0.0f;
+  });
+  EXPECT_GT(std::abs(result.loss - (result.sums[0] + result.sums[1] / 500) / 2),
             1e-4);  // a mean of means is another number
+}
+
+TEST_F(TrainerTest, WeightsMayBeFractions) {
+  const auto weight_of = [](int rank, int t) {
+    return rank == 0 ? 0.1f * static_cast<float>(t % 5) : (t % 3 == 0 ? 2.5f : 0.75f);
+  };
+  const WeightedLoss result = CompareWithReference(Options("unused").config, weight_of);
+  const WeightedLoss masked = CompareWithReference(Options("unused").config, [&](int rank, int t) {
+    return weight_of(rank, t) > 0 ? 1.0f : 0.0f;
+  });
+  EXPECT_GT(std::abs(result.loss - masked.loss), 1e-4);  // weights are not only on or off
 }
 
 }  // namespace

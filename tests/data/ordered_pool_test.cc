@@ -1,0 +1,85 @@
+// The pool: order, bounds, and what happens to exceptions.
+#include "data/ordered_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+
+namespace moat::data {
+namespace {
+
+struct Item {
+  int64_t in = 0, out = 0;
+};
+
+TEST(OrderedPool, WorksOnEverythingOnceAndKeepsTheOrder) {
+  for (const int threads : {1, 2, 5}) {
+    std::vector<int64_t> got;
+    OrderedPool<Item> pool(
+        threads, [](Item& item) { item.out += 2 * item.in + 1; },
+        [&](Item& item) { got.push_back(item.out); });
+    for (int64_t i = 0; i < 100'000; ++i) pool.Add({i, 0}, i % 97);
+    pool.Finish();
+    ASSERT_EQ(got.size(), 100'000u);
+    for (int64_t i = 0; i < 100'000; ++i) ASSERT_EQ(got[static_cast<size_t>(i)], 2 * i + 1);
+  }
+}
+
+TEST(OrderedPool, NothingAddedIsNothingConsumed) {
+  int consumed = 0;
+  OrderedPool<Item> pool(
+      2, [](Item&) {}, [&](Item&) { ++consumed; });
+  pool.Finish();
+  EXPECT_EQ(consumed, 0);
+}
+
+TEST(OrderedPool, HoldsFewBatchesHoweverSlowTheConsumerIs) {
+  std::atomic<int64_t> worked{0};
+  int64_t consumed = 0, most = 0;
+  OrderedPool<Item> pool(
+      2, [&](Item&) { ++worked; },
+      [&](Item&) {
+        ++consumed;
+        most = std::max(most, worked - consumed);
+      });
+  for (int64_t i = 0; i < 300; ++i) pool.Add({i, 0}, 1 << 20);  // a batch each
+  pool.Finish();
+  EXPECT_EQ(consumed, 300);
+  EXPECT_LE(most, 4 * 2 + 4 + 1);
+}
+
+// Whether it fails in the worker or the consumer, Add or Finish throws it and nothing hangs.
+TEST(OrderedPool, ThrowsWhatAThreadThrew) {
+  for (const bool in_worker : {true, false}) {
+    const auto fail_at = [](int64_t i) {
+      if (i == 5000) throw std::runtime_error("number 5000");
+    };
+    int64_t consumed = 0;
+    OrderedPool<Item> pool(
+        2,
+        [&](Item& item) {
+          if (in_worker) fail_at(item.in);
+        },
+        [&](Item& item) {
+          if (!in_worker) fail_at(item.in);
+          EXPECT_EQ(item.in, consumed++);
+        });
+    EXPECT_THROW(
+        {
+          for (int64_t i = 0; i < 1'000'000; ++i) pool.Add({i, 0}, 100);
+          pool.Finish();
+        },
+        std::runtime_error);
+    EXPECT_LE(consumed, 5000);
+  }
+}
+
+TEST(OrderedPool, CanBeLeftUnfinished) {
+  OrderedPool<Item> pool(
+      2, [](Item&) {}, [](Item&) {});
+  for (int64_t i = 0; i < 10'000; ++i) pool.Add({i, 0}, 100);
+}
+
+}  // namespace
+}  // namespace moat::data
