@@ -28,6 +28,8 @@ moat_dependency(gflags HEADER gflags/gflags.h LIBRARIES gflags)
 moat_dependency(glog HEADER glog/logging.h LIBRARIES glog gflags)
 moat_dependency(dnnl HEADER dnnl.hpp LIBRARIES dnnl)
 moat_dependency(sentencepiece HEADER sentencepiece_processor.h LIBRARIES sentencepiece sentencepiece_train)
+moat_dependency(zstd HEADER zstd.h LIBRARIES zstd)
+moat_dependency(zlib HEADER zlib.h LIBRARIES z)
 moat_dependency(re2 HEADER re2/re2.h LIBRARIES re2)
 moat_dependency(hdf5 HEADER hdf5.h LIBRARIES hdf5 HINTS hdf5/serial)
 

@@ -157,8 +157,8 @@ MOAT_FLAG(double, top_p, generate.top_p, kGenerate,
 
 // Data.
 MOAT_LIST_FLAG(in, "", kDataImport,
-               "chat JSONL file, file or directory to read; may be repeated; a directory with .git "
-               "gives its history and files");
+               "file, glob or directory to read, or - for standard input; may be repeated; a "
+               "directory with .git gives its history and files");
 MOAT_FLAG(string, out, import_defaults.out, kDataImport | kDataSynth,
           "data set directory to make; for synth, a chat JSONL file, empty: standard output");
 MOAT_FLAG(string, tokenizer, import_defaults.tokenizer, kDataImport,
@@ -197,6 +197,35 @@ MOAT_FLAG(int64, max_text_bytes, import_defaults.hygiene.max_text_bytes, kDataIm
 MOAT_FLAG(double, max_repetition, import_defaults.hygiene.max_repetition, kDataImport,
           "share of an interaction that repeats itself above which it is left out, in (0, 1]; 1: "
           "off");
+MOAT_FLAG(string, format, import_defaults.records.format, kDataImport,
+          "auto, chat, sharegpt, alpaca, prompt, preference, text, csv, tsv, hdf5, tree or lines");
+MOAT_FLAG(string, field_messages, import_defaults.records.field_messages, kDataImport,
+          "field of a record with the list of its messages; a.b: field b of a, here and below");
+MOAT_FLAG(string, field_prompt, import_defaults.records.field_prompt, kDataImport,
+          "field with what was asked");
+MOAT_FLAG(string, field_completion, import_defaults.records.field_completion, kDataImport,
+          "field with what was answered");
+MOAT_FLAG(string, field_system, import_defaults.records.field_system, kDataImport,
+          "field with a system text that goes before");
+MOAT_FLAG(string, field_text, import_defaults.records.field_text, kDataImport,
+          "field with a plain text");
+MOAT_FLAG(string, field_id, import_defaults.records.field_id, kDataImport,
+          "field that identifies the record");
+MOAT_FLAG(string, field_user, import_defaults.records.field_user, kDataImport,
+          "field with the user");
+MOAT_FLAG(string, field_time, import_defaults.records.field_time, kDataImport,
+          "field with the time: Unix seconds or ISO 8601");
+MOAT_FLAG(string, field_request, import_defaults.records.field_request, kDataImport,
+          "field that alternatives which answer one request share");
+MOAT_FLAG(string, field_weight, import_defaults.records.field_weight, kDataImport,
+          "field with the record's weight");
+MOAT_FLAG(string, field_outcome, import_defaults.records.field_outcome, kDataImport,
+          "field with a label that --outcomes turns into a weight");
+MOAT_LIST_FLAG(outcomes, "", kDataImport,
+               "weights of outcomes, as accepted=1,edited=0.5,rejected=0; empty: outcomes are not "
+               "looked at");
+MOAT_FLAG(string, weight_on, import_defaults.records.weight_on, kDataImport,
+          "a record's weight is for its last assistant message (last) or for all of them (all)");
 MOAT_FLAG(bool, baselines, false, kDataStat,
           "measure a bigram model and xz on the validation split, in bits per byte");
 MOAT_FLAG(int64, start, 0, kDataShow, "number of the first interaction shown");

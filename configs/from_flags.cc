@@ -176,6 +176,29 @@ SynthConfig SynthConfigFromFlags(const CommandLine& line) {
   });
 }
 
+namespace {
+
+RecordConfig RecordsOf(const CommandLine& line) {
+  RecordConfig records;
+  records.format = line.value("format");
+  records.field_messages = line.value("field_messages");
+  records.field_prompt = line.value("field_prompt");
+  records.field_completion = line.value("field_completion");
+  records.field_system = line.value("field_system");
+  records.field_text = line.value("field_text");
+  records.field_id = line.value("field_id");
+  records.field_user = line.value("field_user");
+  records.field_time = line.value("field_time");
+  records.field_request = line.value("field_request");
+  records.field_weight = line.value("field_weight");
+  records.field_outcome = line.value("field_outcome");
+  records.outcomes = ParseOutcomes(SplitAtCommas(line.values("outcomes")));
+  records.weight_on = line.value("weight_on");
+  return records;
+}
+
+}  // namespace
+
 ImportConfig ImportConfigFromFlags(const CommandLine& line) {
   return Filled<ImportConfig>(line, [&] {
     ImportConfig import_config;
@@ -195,6 +218,7 @@ ImportConfig ImportConfigFromFlags(const CommandLine& line) {
     if (!line.value("split").empty()) import_config.split = line.value("split");
     import_config.test_fraction = line.Double("test_fraction");
     import_config.history = line.Bool("history");
+    import_config.records = RecordsOf(line);
     import_config.hygiene.redact = line.value("redact");
     import_config.hygiene.min_text_bytes = line.Int("min_text_bytes");
     import_config.hygiene.max_text_bytes = line.Int("max_text_bytes");

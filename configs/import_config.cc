@@ -2,6 +2,9 @@
 #include "configs/import_config.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <utility>
 
 #include "configs/bounds.h"
 
@@ -18,12 +21,51 @@ void OneOf(const std::string& flag, const std::string& found,
   Expected(flag, found, listed);
 }
 
+void Validate(const RecordConfig& records) {
+  OneOf("format", records.format,
+        {"auto", "chat", "sharegpt", "alpaca", "prompt", "preference", "text", "csv", "tsv", "hdf5",
+         "tree", "lines"});
+  OneOf("weight_on", records.weight_on, {"last", "all"});
+  const std::pair<const char*, const std::string&> fields[] = {
+      {"field_messages", records.field_messages},
+      {"field_prompt", records.field_prompt},
+      {"field_completion", records.field_completion},
+      {"field_system", records.field_system},
+      {"field_text", records.field_text},
+      {"field_id", records.field_id},
+      {"field_user", records.field_user},
+      {"field_time", records.field_time},
+      {"field_request", records.field_request},
+      {"field_weight", records.field_weight},
+      {"field_outcome", records.field_outcome}};
+  for (const auto& [flag, name] : fields) {
+    if (name.empty()) Expected(flag, name, "the name of a field");
+  }
+}
+
 }  // namespace
+
+std::map<std::string, double> ParseOutcomes(const std::vector<std::string>& labels) {
+  std::map<std::string, double> outcomes;
+  for (const std::string& label : labels) {
+    const size_t equals = label.rfind('=');
+    const std::string number = equals == std::string::npos ? "" : label.substr(equals + 1);
+    char* end = nullptr;
+    const double weight = std::strtod(number.c_str(), &end);
+    if (equals == 0 || number.empty() || *end != '\0' || !std::isfinite(weight) || weight < 0) {
+      Expected("outcomes", label, "LABEL=WEIGHT with a weight of at least 0, as accepted=1");
+    }
+    if (!outcomes.emplace(label.substr(0, equals), weight).second) {
+      Expected("outcomes", label, "each label once");
+    }
+  }
+  return outcomes;
+}
 
 void Validate(const ImportConfig& config) {
   if (config.in.empty() || std::any_of(config.in.begin(), config.in.end(),
                                        [](const std::string& path) { return path.empty(); })) {
-    throw core::ConfigError("--in=PATH is missing: name a chat JSONL file or a directory");
+    throw core::ConfigError("--in=PATH is missing: name a file of records or a directory");
   }
   if (config.out.empty() && !config.dry_run) {
     throw core::ConfigError("--out=DIR is missing: name the data set directory to make");
@@ -45,6 +87,7 @@ void Validate(const ImportConfig& config) {
   Number("test_fraction", config.test_fraction,
          config.test_fraction >= 0 && config.validation_fraction + config.test_fraction < 1,
          "a number of at least 0 that leaves something to train on beside --validation_fraction");
+  Validate(config.records);
   const HygieneConfig& hygiene = config.hygiene;
   AtLeast("min_text_bytes", hygiene.min_text_bytes, 0);
   AtLeast("max_text_bytes", hygiene.max_text_bytes, 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,31 @@ struct HygieneConfig {
   double max_repetition = 1;   // share of an interaction's text that repeats what came before in it
 };
 
+// How records are read: the names of their fields ("meta.user" looks into meta), and what judges
+// them. docs/data-formats.md says more.
+struct RecordConfig {
+  std::string format = "auto";
+  std::string field_messages = "messages";
+  std::string field_prompt = "prompt";
+  std::string field_completion = "completion";
+  std::string field_system = "system";
+  std::string field_text = "text";
+  std::string field_id = "id";
+  std::string field_user = "user";
+  std::string field_time = "time";
+  std::string field_request = "request";
+  std::string field_weight = "weight";
+  std::string field_outcome = "outcome";
+  std::map<std::string, double> outcomes;  // label to weight; empty: outcomes are not looked at
+  std::string weight_on = "last";  // or "all": the assistant messages a record's weight is for
+};
+
+// "accepted=1" and so on. Throws ConfigError.
+std::map<std::string, double> ParseOutcomes(const std::vector<std::string>& labels);
+
 struct ImportConfig {
   std::vector<std::string>
-      in;  // files or directories; a directory with .git gives history and files
+      in;  // files, globs, directories, "-"; a directory with .git gives history and files
   std::string out;
   std::string tokenizer;              // a model to take instead of training one
   int64_t vocab_size = 4096;          // of the tokenizer to train (an upper bound)
@@ -33,6 +56,7 @@ struct ImportConfig {
   double near_threshold = 0.8;  // share of shingles in common from which on --dedup=near leaves out
   std::string split = "auto";   // auto | user | time | path | id
   double test_fraction = 0;     // of the test split; 0: none
+  RecordConfig records;
   HygieneConfig hygiene;
   bool dry_run = false;  // say what would be read, changed and left out; write nothing
   bool history = true;   // a git repository's history, beside its files

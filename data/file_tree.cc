@@ -7,11 +7,14 @@
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "data/child_process.h"
+#include "data/formats/byte_source.h"
 
 namespace moat::data {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kTooLarge = "files skipped: larger than --max_file_bytes";
 
 bool Inside(const fs::path& path, const std::vector<fs::path>& excluded) {
   return std::any_of(excluded.begin(), excluded.end(), [&](const fs::path& directory) {
@@ -53,24 +56,26 @@ std::vector<std::string> WalkedFiles(const fs::path& directory,
   return paths;
 }
 
-void ImportFile(const fs::path& file, const TreeFile& listed, int64_t max_bytes, ImportSink* sink) {
-  if (listed.bytes == 0) return sink->Count("empty files skipped");
-  if (listed.bytes > max_bytes) {
-    return sink->Count("files skipped: larger than --max_file_bytes");
-  }
+void AddText(const std::string& path, std::string content, int64_t max_bytes, ImportSink* sink) {
+  if (content.empty()) return sink->Count("empty files skipped");
+  if (static_cast<int64_t>(content.size()) > max_bytes) return sink->Count(kTooLarge);
   Interaction interaction;
-  interaction.id = "file:" + listed.path;
-  interaction.path = listed.path;
+  interaction.id = "file:" + path;
+  interaction.path = path;
+  if (content.find('\0') != std::string::npos) return sink->Count("binary files skipped");
+  interaction.segments = {{Role::kSystem, 1.0f, path}, {Role::kText, 1.0f, std::move(content)}};
+  sink->Add(std::move(interaction));
+}
+
+void ImportFile(const fs::path& file, const TreeFile& listed, int64_t max_bytes, ImportSink* sink) {
+  if (listed.bytes > max_bytes) return sink->Count(kTooLarge);
   std::string content;
   try {
     content = core::ReadWholeFile(file);
   } catch (const core::StorageError&) {
     return sink->Count("files skipped: not readable");
   }
-  if (content.find('\0') != std::string::npos) return sink->Count("binary files skipped");
-  interaction.segments = {{Role::kSystem, 1.0f, listed.path},
-                          {Role::kText, 1.0f, std::move(content)}};
-  sink->Add(std::move(interaction));
+  AddText(listed.path, std::move(content), max_bytes, sink);
 }
 
 }  // namespace
@@ -100,8 +105,15 @@ void ImportTree(const fs::path& directory, const std::vector<TreeFile>& files, i
 }
 
 void ImportTextFile(const fs::path& file, int64_t max_bytes, ImportSink* sink) {
-  ImportFile(file, {file.filename().string(), static_cast<int64_t>(fs::file_size(file)), 0},
-             max_bytes, sink);
+  const auto source = formats::OpenBytes(file.string());
+  std::string content;
+  std::string buffer(64 << 10, '\0');
+  while (static_cast<int64_t>(content.size()) <= max_bytes) {
+    const size_t got = source->Read(buffer.data(), buffer.size());
+    if (got == 0) break;
+    content.append(buffer, 0, got);
+  }
+  AddText(file.filename().string(), std::move(content), max_bytes, sink);
 }
 
 }  // namespace moat::data

@@ -27,7 +27,7 @@ std::vector<TreeFile> ListTree(const std::filesystem::path& directory, bool git_
 void ImportTree(const std::filesystem::path& directory, const std::vector<TreeFile>& files,
                 int64_t max_bytes, ImportSink* sink);
 
-// One file by itself, under the same rules; its path is its name.
+// One file by itself, decompressed, under the same rules; its path is its name.
 void ImportTextFile(const std::filesystem::path& file, int64_t max_bytes, ImportSink* sink);
 
 }  // namespace moat::data

@@ -111,7 +111,7 @@ void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, Fi
   for (const ImportSource& source : plan.sources) {
     const int64_t before = pass->read;
     ReadSource(source, config, pass);
-    if (source.kind == ImportSource::Kind::kChatRecords) {
+    if (source.kind == ImportSource::Kind::kRecords) {
       state->records += pass->read - before;
     }
   }
@@ -136,7 +136,7 @@ void ReadSources(const ImportPlan& plan, const configs::ImportConfig& config, Fi
     }
     throw core::DataError("no interactions in " + config.in[0] +
                           (config.in.size() > 1 ? " and the others" : "") + skipped +
-                          ": expected chat records (*.jsonl), text files or git history");
+                          ": expected records (as *.jsonl), text files or git history");
   }
 }
 

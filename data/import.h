@@ -27,7 +27,7 @@ struct ImportReport {
   SplitReport train, validation, test;
   int64_t vocab_size = 0;
   int64_t text_bytes = 0;
-  int64_t records = 0;                    // of JSONL files, good and bad
+  int64_t records = 0;                    // of files of records, good and bad
   int64_t quarantined = 0;                // of them, bad: listed in OUT/quarantine.jsonl
   std::map<std::string, int64_t> counts;  // what was skipped, and why
   std::string content_digest;

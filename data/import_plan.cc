@@ -1,13 +1,17 @@
 // Looking at the inputs of an import.
 #include "data/import_plan.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/logging.h"
-#include "data/chat_records.h"
+#include "data/formats/byte_source.h"
+#include "data/formats/input_paths.h"
+#include "data/formats/record_file.h"
+#include "data/formats/token_file.h"
 
 namespace moat::data {
 namespace {
@@ -34,24 +38,54 @@ ImportSource LookAtTree(const fs::path& path, const std::vector<fs::path>& exclu
   if (records > 0) {
     core::Log(core::Log::kWarning)
         << path.string() << " holds " << records
-        << " .jsonl files, which are read as text; name one with --in to read it as chats";
+        << " .jsonl files, which are read as text; name them with --in to read them as records";
   }
   return source;
 }
 
-ImportSource LookAt(const fs::path& path, const std::vector<fs::path>& excluded) {
-  if (!fs::exists(path)) {
-    throw core::ConfigError("--in=" + path.string() + ": there is no such file or directory");
+ImportSource LookAtFile(const fs::path& path, const configs::ImportConfig& config) {
+  ImportSource source;
+  source.path = path;
+  source.file = formats::KindOf(path.string(), config.records.format);
+  if (formats::HoldsRecords(source.file)) source.kind = ImportSource::Kind::kRecords;
+  if (source.file == formats::FileKind::kTokens && config.tokenizer.empty()) {
+    throw core::ConfigError("--in=" + path.string() +
+                            " holds tokens: name the tokenizer that made them with --tokenizer");
   }
-  if (fs::is_directory(path)) return LookAtTree(fs::canonical(path), excluded);
+  if (path == formats::kStandardInput) return source;
   if (!fs::is_regular_file(path)) {
     throw core::ConfigError("--in=" + path.string() + ": expected a file or a directory");
   }
-  ImportSource source;
   source.path = fs::canonical(path);
   source.bytes = static_cast<int64_t>(fs::file_size(path));
-  if (path.extension() == ".jsonl") source.kind = ImportSource::Kind::kChatRecords;
   return source;
+}
+
+void LookAt(const fs::path& path, const configs::ImportConfig& config,
+            const std::vector<fs::path>& excluded, std::vector<ImportSource>* sources) {
+  if (!fs::is_directory(path)) {
+    sources->push_back(LookAtFile(path, config));
+    return;
+  }
+  const fs::path directory = fs::canonical(path);
+  const auto files = formats::RecordFilesOf(directory, config.records.format, excluded);
+  if (!files) {
+    sources->push_back(LookAtTree(directory, excluded));
+    return;
+  }
+  for (const fs::path& file : *files) sources->push_back(LookAtFile(file, config));
+}
+
+// What of the flags decides how records are read.
+void DigestRecordFlags(const configs::RecordConfig& records, std::ostream& text) {
+  for (const std::string* name :
+       {&records.format, &records.field_messages, &records.field_prompt, &records.field_completion,
+        &records.field_system, &records.field_text, &records.field_id, &records.field_user,
+        &records.field_time, &records.field_request, &records.field_weight, &records.field_outcome,
+        &records.weight_on}) {
+    text << *name << '\n';
+  }
+  for (const auto& [label, weight] : records.outcomes) text << label << '=' << weight << '\n';
 }
 
 std::string DigestOf(const configs::ImportConfig& config,
@@ -66,6 +100,7 @@ std::string DigestOf(const configs::ImportConfig& config,
        << config.user_key << '\n'
        << config.hygiene.min_text_bytes << ' ' << config.hygiene.max_text_bytes << ' '
        << config.hygiene.max_repetition << '\n';
+  DigestRecordFlags(config.records, text);
   if (!config.hygiene.redact.empty()) {
     text << core::Hex(core::Sha256Of(core::ReadWholeFile(config.hygiene.redact))) << '\n';
   }
@@ -74,7 +109,9 @@ std::string DigestOf(const configs::ImportConfig& config,
   }
   for (const ImportSource& source : sources) {
     text << source.path << ' ' << source.bytes << ' ' << source.git.head << '\n';
-    if (source.kind != ImportSource::Kind::kTree) {
+    if (source.path == formats::kStandardInput) {
+      text << core::RandomKey(32) << '\n';
+    } else if (source.kind != ImportSource::Kind::kTree) {
       text << fs::last_write_time(source.path).time_since_epoch().count() << '\n';
     }
     for (const TreeFile& file : source.files) {
@@ -104,15 +141,25 @@ ImportPlan PlanImport(const configs::ImportConfig& config, const std::vector<fs:
     throw core::ConfigError("--redact=" + config.hygiene.redact + ": there is no such file");
   }
   ImportPlan plan;
-  for (const std::string& path : config.in) plan.sources.push_back(LookAt(path, excluded));
+  for (const std::string& in : config.in) {
+    for (const std::string& path : formats::ExpandGlob(in)) {
+      LookAt(path, config, excluded, &plan.sources);
+    }
+  }
+  if (std::count(config.in.begin(), config.in.end(), formats::kStandardInput) > 1) {
+    throw core::ConfigError("--in=- is there more than once: standard input can be read once");
+  }
   plan.digest = DigestOf(config, plan.sources);
   return plan;
 }
 
 void ReadSource(const ImportSource& source, const configs::ImportConfig& config, ImportSink* sink) {
   switch (source.kind) {
-    case ImportSource::Kind::kChatRecords:
-      return ImportChatRecords(source.path, sink);
+    case ImportSource::Kind::kRecords:
+      if (source.file == formats::FileKind::kTokens) {
+        return formats::ImportTokens(source.path, Tokenizer::Load(config.tokenizer), sink);
+      }
+      return formats::ImportRecords(source.path.string(), source.file, config.records, sink);
     case ImportSource::Kind::kTextFile:
       return ImportTextFile(source.path, config.max_file_bytes, sink);
     case ImportSource::Kind::kTree:

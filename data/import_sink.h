@@ -15,8 +15,8 @@ class ImportSink {
   // One good interaction. REQUIRES: it has segments.
   virtual void Add(Interaction interaction) = 0;
 
-  // A record of a JSONL file that could not be read: counted, and written to the quarantine file.
-  // `text` is the line, of which the start is kept.
+  // A record that could not be read: counted, and written to the quarantine file.
+  // `text` is the record, of which the start is kept.
   virtual void Quarantine(const std::string& file, int64_t line, const std::string& reason,
                           const std::string& text) = 0;
 

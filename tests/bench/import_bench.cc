@@ -19,7 +19,7 @@
 #include "core/error.h"
 #include "core/host.h"
 #include "core/logging.h"
-#include "data/chat_records.h"
+#include "data/formats/record_file.h"
 #include "data/import.h"
 #include "data/synth.h"
 #include "data/tokenizer.h"
@@ -84,7 +84,8 @@ double TokenizerRate(const fs::path& model, const fs::path& input) {
   int64_t bytes = 0;
   std::ifstream stream(input);
   for (std::string line; bytes < kSample && std::getline(stream, line);) {
-    for (data::Segment& segment : data::ParseChatRecord(line, "").segments) {
+    data::Interaction interaction = data::formats::ParseRecord(line, {}, "").at(0);
+    for (data::Segment& segment : interaction.segments) {
       bytes += static_cast<int64_t>(segment.text.size());
       texts.push_back(std::move(segment.text));
     }

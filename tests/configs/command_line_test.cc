@@ -130,6 +130,33 @@ TEST(CommandLine, DefaultsOfTheFlagsAreThoseOfTheStructs) {
   EXPECT_EQ(generate.temperature, GenerateConfig{}.temperature);
 }
 
+TEST(CommandLine, EveryFlagOfRecordsFillsItsField) {
+  const auto records = [](const std::string& flag) {
+    return ImportConfigFromFlags(CommandLine::Parse("data import", {"--in=i", "--out=o", flag}))
+        .records;
+  };
+  EXPECT_EQ(records("--format=chat").format, "chat");
+  EXPECT_EQ(records("--weight_on=all").weight_on, "all");
+  EXPECT_EQ(records("--field_messages=x.y").field_messages, "x.y");
+  EXPECT_EQ(records("--field_prompt=x").field_prompt, "x");
+  EXPECT_EQ(records("--field_completion=x").field_completion, "x");
+  EXPECT_EQ(records("--field_system=x").field_system, "x");
+  EXPECT_EQ(records("--field_text=x").field_text, "x");
+  EXPECT_EQ(records("--field_id=x").field_id, "x");
+  EXPECT_EQ(records("--field_user=x").field_user, "x");
+  EXPECT_EQ(records("--field_time=x").field_time, "x");
+  EXPECT_EQ(records("--field_request=x").field_request, "x");
+  EXPECT_EQ(records("--field_weight=x").field_weight, "x");
+  EXPECT_EQ(records("--field_outcome=x").field_outcome, "x");
+  EXPECT_EQ(records("--outcomes=a=b=0.5,c=1").outcomes,
+            (std::map<std::string, double>{{"a=b", 0.5}, {"c", 1}}));
+  for (const char* wrong : {"--format=parquet", "--weight_on=first", "--field_id=", "--outcomes=a",
+                            "--outcomes==1", "--outcomes=a=", "--outcomes=a=-1", "--outcomes=a=nan",
+                            "--outcomes=a=1x", "--outcomes=a=1,a=2"}) {
+    EXPECT_THROW(records(wrong), core::ConfigError) << wrong;
+  }
+}
+
 TEST(CommandLine, AValueThatNoLineCanHoldIsRefusedWhenItWouldBeWritten) {
   for (const std::string data : {"a\nb", "a ", "a #b"}) {
     const auto line = CommandLine::Parse("train", {"--data=" + data});

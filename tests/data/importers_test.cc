@@ -1,9 +1,8 @@
-// The importers: chat records, git history and file trees.
+// The importers of git history and file trees; tests/data/formats has those of records.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "data/chat_records.h"
 #include "data/child_process.h"
 #include "data/file_tree.h"
 #include "data/git_history.h"
@@ -14,80 +13,6 @@ namespace moat::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string ReasonOf(const std::string& line) {
-  return ErrorOf(core::ExitCode::kData, [&] { ParseChatRecord(line, "f:1"); });
-}
-
-std::vector<float> WeightsOf(const std::string& line) {
-  std::vector<float> weights;
-  for (const Segment& segment : ParseChatRecord(line, "f:1").segments) {
-    weights.push_back(segment.weight);
-  }
-  return weights;
-}
-
-TEST(ChatRecords, FieldsAreTaken) {
-  const Interaction record = ParseChatRecord(
-      R"({"id": 7, "user": "ada", "time": "2026-03-01T12:00:00.5+01:00",
-          "messages": [{"role": "user", "content": "hi", "name": "Ada"}]})",
-      "f:1");
-  EXPECT_EQ(record.id, "7");
-  EXPECT_EQ(record.user, "ada");
-  EXPECT_EQ(record.time_micros, 1772362800500000);
-  EXPECT_EQ(record.segments, (std::vector<Segment>{{Role::kUser, 1, "hi"}}));
-  EXPECT_EQ(ParseChatRecord(R"({"messages": [{"role": "text", "content": "x"}]})", "f:1").id,
-            "f:1");
-}
-
-TEST(ChatRecords, WeightsFallWhereTheyShould) {
-  const std::string messages = R"("messages": [{"role": "assistant", "content": "a"},
-    {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"},
-    {"role": "tool", "content": "d"}])";
-  EXPECT_EQ(WeightsOf("{" + messages + "}"), (std::vector<float>{1, 1, 1, 1}));
-  EXPECT_EQ(WeightsOf("{" + messages + R"(, "weight": 0.5})"), (std::vector<float>{0, 1, 0.5, 1}));
-  EXPECT_EQ(WeightsOf("{" + messages + R"(, "weight": 0})"), (std::vector<float>{0, 1, 0, 1}));
-  EXPECT_EQ(WeightsOf(R"({"weight": 1, "messages": [
-    {"role": "assistant", "content": "a", "weight": 2}, {"role": "assistant", "content": "b"}]})"),
-            (std::vector<float>{2, 1}));
-}
-
-TEST(ChatRecords, MalformedOnesSayWhy) {
-  EXPECT_TRUE(Contains(ReasonOf("{"), "not JSON"));
-  EXPECT_TRUE(Contains(ReasonOf("[]"), "not a JSON object"));
-  EXPECT_TRUE(Contains(ReasonOf("{}"), "no messages"));
-  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": []})"), "messages is empty"));
-  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "bot", "content": "x"}]})"),
-                       "unknown role \"bot\""));
-  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "user", "content": ["x"]}]})"),
-                       "message 1: content is not a string"));
-  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "user", "content": ""}]})"),
-                       "every message is empty"));
-  for (const char* weight : {"-1", "\"1\"", "1e39", "1e999", "NaN", "true"}) {
-    ReasonOf(R"({"messages": [{"role": "assistant", "content": "x"}], "weight": )" +
-             std::string(weight) + "}");
-    ReasonOf(R"({"messages": [{"role": "assistant", "content": "x", "weight": )" +
-             std::string(weight) + "}]}");
-  }
-  EXPECT_TRUE(Contains(ReasonOf(R"({"messages": [{"role": "user", "content": "x"}], "weight": 1})"),
-                       "weight"));
-  EXPECT_TRUE(Contains(
-      ReasonOf(R"({"messages": [{"role": "user", "content": "x"}], "time": "soon"})"), "ISO 8601"));
-  ReasonOf("{\"messages\": [{\"role\": \"user\", \"content\": \"\xff\"}]}");
-  ReasonOf(std::string(100000, '['));
-}
-
-TEST(ChatRecords, FilesMayHaveMarksBlankLinesAndNoLastLineFeed) {
-  const testing::TemporaryDirectory directory;
-  const std::string line = R"({"messages": [{"role": "user", "content": "x"}]})";
-  WriteText(directory / "a.jsonl", "\xef\xbb\xbf" + line + "\r\n\n  \nnoise\n" + line);
-  KeepingSink sink;
-  ImportChatRecords(directory / "a.jsonl", &sink);
-  EXPECT_EQ(sink.interactions.size(), 2u);
-  EXPECT_EQ(sink.interactions[1].id, "a.jsonl:5");
-  ASSERT_EQ(sink.bad.size(), 1u);
-  EXPECT_TRUE(sink.bad[0].starts_with("4: not JSON")) << sink.bad[0];
-}
 
 void Git(const fs::path& root, const std::vector<std::string>& arguments) {
   std::vector<std::string> argv = {"git",

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/chat_records.h"
+#include "data/formats/record_file.h"
 #include "tests/data/fixture.h"
 
 namespace moat::data {
@@ -44,7 +44,7 @@ TEST(Synth, RecordsAreReadableAndMixed) {
   int64_t bytes = 0;
   for (int64_t n = 0; n < config.interactions; ++n) {
     const std::string line = SynthLine(config, n);
-    const Interaction interaction = ParseChatRecord(line, "name");
+    const Interaction interaction = formats::ParseRecord(line, {}, "name").at(0);
     const json record = json::parse(line);
     EXPECT_EQ(interaction.id, "syn-" + std::to_string(n));
     EXPECT_GT(interaction.time_micros, 0);
@@ -80,7 +80,7 @@ TEST(Synth, BadRecordsAreAsManyAsAskedForAndUnreadable) {
   int bad = 0;
   for (int64_t n = 0; n < config.interactions; ++n) {
     try {
-      ParseChatRecord(SynthLine(config, n), "name");
+      formats::ParseRecord(SynthLine(config, n), {}, "name");
     } catch (const core::DataError&) {
       ++bad;
     }
