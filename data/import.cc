@@ -249,9 +249,11 @@ ImportState Build(const ImportPlan& plan, const configs::ImportConfig& config,
     build.Clear();
     state = RunFirstPass(plan, config, build.path());
   }
-  const Tokenizer tokenizer = Tokenizer::Load(build.path() / kTokenizerFile);
-  WriteDatasetIndex(plan, tokenizer, *state, WriteShards(config, *state, tokenizer, build.path()),
-                    build.path());
+  if (!fs::exists(build.path() / kIndexFile)) {  // the last thing written: else only to commit
+    const Tokenizer tokenizer = Tokenizer::Load(build.path() / kTokenizerFile);
+    WriteDatasetIndex(plan, tokenizer, *state, WriteShards(config, *state, tokenizer, build.path()),
+                      build.path());
+  }
   core::FaultPoint("import.before_commit");
   RemoveImportState(build.path());
   build.Commit();

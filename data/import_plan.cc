@@ -12,6 +12,7 @@
 #include "data/formats/input_paths.h"
 #include "data/formats/record_file.h"
 #include "data/formats/token_file.h"
+#include "data/user_key.h"
 
 namespace moat::data {
 namespace {
@@ -103,6 +104,9 @@ std::string DigestOf(const configs::ImportConfig& config,
   DigestRecordFlags(config.records, text);
   if (!config.hygiene.redact.empty()) {
     text << core::Hex(core::Sha256Of(core::ReadWholeFile(config.hygiene.redact))) << '\n';
+  }
+  if (!config.user_key.empty()) {  // with another key, sealed shards would not match later ones
+    text << core::Hex(core::Sha256Of(ReadUserKey({}, config.user_key))) << '\n';
   }
   if (!config.tokenizer.empty()) {
     text << core::Hex(core::Sha256Of(core::ReadWholeFile(config.tokenizer))) << '\n';

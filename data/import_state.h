@@ -26,7 +26,9 @@ struct ImportState {
 
 // Durable; the last thing of the first pass. The spool is DIRECTORY/spool.
 void WriteImportState(const std::filesystem::path& directory, const ImportState& state);
-// nullopt where the first pass did not get to its end, or the spool is not the one it wrote.
+// nullopt where the first pass did not get to its end, or the spool is not the one it wrote, or
+// another version of moat wrote it. Beside a finished index `split` is empty: nothing needs it or
+// the spool.
 std::optional<ImportState> ReadImportState(const std::filesystem::path& directory);
 
 // The shards sealed so far. Durable.
@@ -34,7 +36,8 @@ void WriteSealed(const std::filesystem::path& directory, const std::vector<Shard
 // Empty unless all of them are there and as long as they were.
 std::vector<ShardEntry> ReadSealed(const std::filesystem::path& directory);
 
-// Removes what only an import needs, its temporary files included.
+// Removes what only an import needs, its temporary files included. Killed while it does, the next
+// import can still read the state.
 void RemoveImportState(const std::filesystem::path& directory);
 
 inline constexpr const char* kSpoolFile = "spool";

@@ -28,10 +28,15 @@ class OrderedPool {
         consume_(std::move(consume)),
         most_in_line_(4 * static_cast<size_t>(threads) + 4),
         filling_(std::make_shared<Batch>()) {
-    for (int i = 0; i < threads; ++i) {
-      threads_.emplace_back([this] { Guarded([this] { WorkOnBatches(); }); });
+    try {
+      for (int i = 0; i < threads; ++i) {
+        threads_.emplace_back([this] { Guarded([this] { WorkOnBatches(); }); });
+      }
+      threads_.emplace_back([this] { Guarded([this] { ConsumeBatches(); }); });
+    } catch (...) {  // no more threads to be had: those there are would wait for ever
+      GiveUp(nullptr);
+      throw;
     }
-    threads_.emplace_back([this] { Guarded([this] { ConsumeBatches(); }); });
   }
 
   ~OrderedPool() {  // gives up what is not consumed

@@ -47,7 +47,9 @@ class ImportResumeTest : public ::testing::Test {
           core::Hex(core::Sha256Of(core::ReadWholeFile(entry.path())));
     }
     contents["content digest"] = ReadIndex(directory_ / out).content_digest;
-    contents["counts"] = std::to_string(ReadIndex(directory_ / out).provenance.counts.size());
+    for (const auto& [what, count] : ReadIndex(directory_ / out).provenance.counts) {
+      contents["count of " + what] = std::to_string(count);
+    }
     return contents;
   }
 
@@ -89,6 +91,12 @@ class ImportResumeTest : public ::testing::Test {
   testing::TemporaryDirectory directory_;
 };
 
+ino_t InodeOf(const fs::path& file) {
+  struct stat status {};
+  EXPECT_EQ(stat(file.c_str(), &status), 0) << file;
+  return status.st_ino;
+}
+
 int StatusOf(pid_t child) {
   int status = 0;
   waitpid(child, &status, 0);
@@ -112,7 +120,7 @@ TEST_F(ImportResumeTest, KilledAtAnyPointOfTheProtocolItGoesOnWhereItWas) {
   const auto expected = Contents("whole");
   for (const char* fault :
        {"import.before_state:kill", "import.after_state:kill", "import.sealed:kill",
-        "import.journalled:kill", "import.before_commit:kill"}) {
+        "import.journalled:kill", "import.before_commit:kill", "import.cleaned:kill"}) {
     ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", fault)))) << fault;
     EXPECT_FALSE(fs::exists(directory_ / "set")) << fault;
     ASSERT_TRUE(Building("set")) << fault;
@@ -151,21 +159,55 @@ TEST_F(ImportResumeTest, KilledAtTenMomentsItEndsWithTheBytesOfAnUndisturbedImpo
 }
 
 TEST_F(ImportResumeTest, SealedShardsAreNotWrittenAgainUnlessSomebodyTouchedThem) {
-  const auto inode_of = [](const fs::path& file) {
-    struct stat status {};
-    EXPECT_EQ(stat(file.c_str(), &status), 0) << file;
-    return status.st_ino;
-  };
   for (const bool touched : {false, true}) {
     ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", "import.journalled:kill"))));
     const fs::path shard = *Building("set") / "shards/train-00000.h5";
-    const auto inode = inode_of(shard);
+    const auto inode = InodeOf(shard);
     if (touched) fs::resize_file(shard, fs::file_size(shard) - 1);
     Import(ConfigFor("set"));
-    EXPECT_EQ(inode_of(directory_ / "set/shards/train-00000.h5") == inode, !touched);
+    EXPECT_EQ(InodeOf(directory_ / "set/shards/train-00000.h5") == inode, !touched);
     EXPECT_EQ(Verify(directory_ / "set").interactions, 1500);
     fs::remove_all(directory_ / "set");
   }
+}
+
+TEST_F(ImportResumeTest, KilledWithEverythingWrittenItWritesNothingAgain) {
+  for (const char* fault : {"import.before_commit:kill", "import.cleaned:kill"}) {
+    ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", fault)))) << fault;
+    const fs::path building = *Building("set");
+    const ino_t shard = InodeOf(building / "shards/train-00000.h5");
+    const ino_t index = InodeOf(building / kIndexFile);
+    const ImportReport report = Import(ConfigFor("set"));
+    EXPECT_EQ(InodeOf(directory_ / "set/shards/train-00000.h5"), shard) << fault;
+    EXPECT_EQ(InodeOf(directory_ / "set" / kIndexFile), index) << fault;
+    EXPECT_EQ(report.records, 1501) << fault;
+    EXPECT_EQ(report.quarantined, 1) << fault;
+    fs::remove_all(directory_ / "set");
+  }
+}
+
+TEST_F(ImportResumeTest, WhatAnotherVersionLeftIsNotRead) {
+  ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", "import.journalled:kill"))));
+  const fs::path state = *Building("set") / "import.json";
+  std::string text = core::ReadWholeFile(state);
+  const std::string layout = "\"layout\":1";
+  ASSERT_NE(text.find(layout), std::string::npos) << text;
+  WriteText(state, text.replace(text.find(layout), layout.size(), "\"layout\":0"));
+  const ino_t shard = InodeOf(*Building("set") / "shards/train-00000.h5");
+  const ino_t spool = InodeOf(*Building("set") / "spool");
+  ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", "import.after_state:kill"))));
+  EXPECT_NE(InodeOf(*Building("set") / "spool"), spool);
+  Import(ConfigFor("set"));
+  EXPECT_NE(InodeOf(directory_ / "set/shards/train-00000.h5"), shard);
+  EXPECT_EQ(Verify(directory_ / "set").interactions, 1500);
+}
+
+TEST_F(ImportResumeTest, AnotherKeyUnderTheSameNameStartsAnew) {
+  ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", "import.journalled:kill"))));
+  WriteText(directory_ / "key", std::string(32, 'l'));
+  Import(ConfigFor("set"));
+  Import(ConfigFor("undisturbed"));
+  EXPECT_EQ(Contents("set"), Contents("undisturbed"));
 }
 
 TEST_F(ImportResumeTest, OtherFlagsStartAnewAndRemoveWhatIsLeft) {

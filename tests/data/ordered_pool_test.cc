@@ -2,9 +2,12 @@
 #include "data/ordered_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <stdexcept>
+#include <system_error>
 
 namespace moat::data {
 namespace {
@@ -74,6 +77,26 @@ TEST(OrderedPool, ThrowsWhatAThreadThrew) {
     EXPECT_LE(consumed, 5000);
   }
 }
+
+// A limit on addresses stands in for a system that has no threads left; sanitizers need more of
+// them than any limit leaves.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(OrderedPool, TooManyThreadsAreAnErrorAndNotAHang) {
+  const auto ask_for_too_many = [] {
+    alarm(20);  // a hang is a death by SIGALRM
+    const rlimit limit{1 << 30, 1 << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      OrderedPool<Item> pool(
+          4096, [](Item&) {}, [](Item&) {});
+    } catch (const std::system_error&) {
+      _exit(3);
+    }
+    _exit(0);
+  };
+  EXPECT_EXIT(ask_for_too_many(), ::testing::ExitedWithCode(3), "");
+}
+#endif
 
 TEST(OrderedPool, CanBeLeftUnfinished) {
   OrderedPool<Item> pool(
