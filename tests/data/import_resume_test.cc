@@ -23,6 +23,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+ino_t InodeOf(const fs::path& file) {
+  struct stat status {};
+  EXPECT_EQ(stat(file.c_str(), &status), 0) << file;
+  return status.st_ino;
+}
+
 class ImportResumeTest : public ::testing::Test {
  protected:
   ImportResumeTest() {
@@ -88,14 +94,15 @@ class ImportResumeTest : public ::testing::Test {
     _exit(0);
   }
 
-  testing::TemporaryDirectory directory_;
-};
+  // A second name keeps the inode from being given to another file when this one is removed.
+  ino_t PinnedInodeOf(const fs::path& file) {
+    fs::create_hard_link(file, directory_ / ("pin" + std::to_string(pins_++)).c_str());
+    return InodeOf(file);
+  }
 
-ino_t InodeOf(const fs::path& file) {
-  struct stat status {};
-  EXPECT_EQ(stat(file.c_str(), &status), 0) << file;
-  return status.st_ino;
-}
+  testing::TemporaryDirectory directory_;
+  int pins_ = 0;
+};
 
 int StatusOf(pid_t child) {
   int status = 0;
@@ -175,8 +182,8 @@ TEST_F(ImportResumeTest, KilledWithEverythingWrittenItWritesNothingAgain) {
   for (const char* fault : {"import.before_commit:kill", "import.cleaned:kill"}) {
     ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", fault)))) << fault;
     const fs::path building = *Building("set");
-    const ino_t shard = InodeOf(building / "shards/train-00000.h5");
-    const ino_t index = InodeOf(building / kIndexFile);
+    const ino_t shard = PinnedInodeOf(building / "shards/train-00000.h5");
+    const ino_t index = PinnedInodeOf(building / kIndexFile);
     const ImportReport report = Import(ConfigFor("set"));
     EXPECT_EQ(InodeOf(directory_ / "set/shards/train-00000.h5"), shard) << fault;
     EXPECT_EQ(InodeOf(directory_ / "set" / kIndexFile), index) << fault;
@@ -193,8 +200,8 @@ TEST_F(ImportResumeTest, WhatAnotherVersionLeftIsNotRead) {
   const std::string layout = "\"layout\":1";
   ASSERT_NE(text.find(layout), std::string::npos) << text;
   WriteText(state, text.replace(text.find(layout), layout.size(), "\"layout\":0"));
-  const ino_t shard = InodeOf(*Building("set") / "shards/train-00000.h5");
-  const ino_t spool = InodeOf(*Building("set") / "spool");
+  const ino_t shard = PinnedInodeOf(*Building("set") / "shards/train-00000.h5");
+  const ino_t spool = PinnedInodeOf(*Building("set") / "spool");
   ASSERT_TRUE(WIFSIGNALED(StatusOf(StartImport("set", "import.after_state:kill"))));
   EXPECT_NE(InodeOf(*Building("set") / "spool"), spool);
   Import(ConfigFor("set"));
