@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <thread>
 
 #include "core/clock.h"
 #include "core/digest.h"
@@ -19,6 +18,7 @@
 #include "data/import_plan.h"
 #include "data/import_state.h"
 #include "data/index.h"
+#include "data/parallel_for.h"
 #include "data/progress.h"
 #include "data/selection.h"
 #include "data/shard_set.h"
@@ -193,7 +193,6 @@ ImportState RunFirstPass(const ImportPlan& plan, const configs::ImportConfig& co
 
 std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const ImportState& state,
                                     const Tokenizer& tokenizer, const fs::path& directory) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   ShardSet::Resume resume = {ReadSealed(directory), [&](const std::vector<ShardEntry>& sealed) {
                                WriteSealed(directory, sealed);
                              }};
@@ -201,8 +200,7 @@ std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const I
     core::Log() << resume.sealed.size() << " shards are there already";
   }
   ShardSet shards(directory, tokenizer, ReadUserKey(directory, config.user_key),
-                  config.shard_tokens, config.threads > 0 ? config.threads : cores,
-                  std::move(resume));
+                  config.shard_tokens, ThreadsOf(config.threads), std::move(resume));
   Progress progress("encoded", state.text_bytes);
   SpoolReader spool(directory / kSpoolFile);
   Interaction interaction;

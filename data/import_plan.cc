@@ -12,6 +12,7 @@
 #include "data/formats/input_paths.h"
 #include "data/formats/record_file.h"
 #include "data/formats/token_file.h"
+#include "data/parallel_for.h"
 #include "data/user_key.h"
 
 namespace moat::data {
@@ -163,7 +164,8 @@ void ReadSource(const ImportSource& source, const configs::ImportConfig& config,
       if (source.file == formats::FileKind::kTokens) {
         return formats::ImportTokens(source.path, Tokenizer::Load(config.tokenizer), sink);
       }
-      return formats::ImportRecords(source.path.string(), source.file, config.records, sink);
+      return formats::ImportRecords(source.path.string(), source.file, config.records,
+                                    ThreadsOf(config.threads), sink);
     case ImportSource::Kind::kTextFile:
       return ImportTextFile(source.path, config.max_file_bytes, sink);
     case ImportSource::Kind::kTree:

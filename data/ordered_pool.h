@@ -1,9 +1,9 @@
 // OrderedPool: items are worked on by all cores and come out in the order they went in.
 //
 // Batches of items wait in one line. Workers take whichever is next; one consumer takes them from
-// the front as they are done. The line is short, so memory stays bounded and whoever adds is slowed
-// to the pace of the workers. Which thread works on a batch, and where batches end, changes nothing
-// in what comes out.
+// the front as they are done. The line is short in batches and in bytes, so memory stays bounded
+// and whoever adds is slowed to the pace of the workers. Which thread works on a batch, and where
+// batches end, changes nothing in what comes out.
 #pragma once
 
 #include <condition_variable>
@@ -69,8 +69,10 @@ class OrderedPool {
  private:
   static constexpr int64_t kBatchBytes = 256 << 10;
   static constexpr size_t kBatchItems = 2048;
+  static constexpr int64_t kMostBytesInLine = 64 << 20;  // and one batch more; for giant items
   struct Batch {
     std::vector<Item> items;
+    int64_t bytes = 0;
     bool done = false;
   };
 
@@ -95,9 +97,13 @@ class OrderedPool {
   }
 
   void Submit() {
+    filling_->bytes = filling_bytes_;
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return error_ || line_.size() < most_in_line_; });
+    changed_.wait(lock, [this] {
+      return error_ || (line_.size() < most_in_line_ && bytes_in_line_ < kMostBytesInLine);
+    });
     if (error_) std::rethrow_exception(error_);
+    bytes_in_line_ += filling_->bytes;
     line_.push_back(filling_);
     to_do_.push_back(filling_);
     lock.unlock();
@@ -129,6 +135,7 @@ class OrderedPool {
       if (line_.empty()) return;
       const std::shared_ptr<Batch> batch = line_.front();
       line_.pop_front();
+      bytes_in_line_ -= batch->bytes;
       lock.unlock();
       changed_.notify_all();
       for (Item& item : batch->items) consume_(item);
@@ -144,7 +151,8 @@ class OrderedPool {
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Batch>> line_;   // not consumed yet, oldest first
   std::deque<std::shared_ptr<Batch>> to_do_;  // of them, those no worker has taken
-  bool closed_ = false;                       // nothing will be added
+  int64_t bytes_in_line_ = 0;
+  bool closed_ = false;  // nothing will be added
   std::exception_ptr error_;
 
   std::vector<std::jthread> threads_;  // last: they use all of the above

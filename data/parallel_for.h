@@ -13,5 +13,7 @@ void ParallelFor(int64_t count, int threads, const std::function<void(int64_t)>&
 
 // Cores of this machine, at least 1.
 int AllCores();
+// What was asked for; 0: all cores.
+int ThreadsOf(int asked);
 
 }  // namespace moat::data

@@ -3,24 +3,15 @@
 
 #include <algorithm>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "core/logging.h"
 #include "data/exact_duplicates.h"
 #include "data/near_duplicates.h"
+#include "data/parallel_for.h"
 #include "data/splitting.h"
 
 namespace moat::data {
-namespace {
-
-int ThreadsOf(const configs::ImportConfig& config) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return config.threads > 0 ? config.threads : cores;
-}
-
-}  // namespace
-
 struct Selection::State {
   State(const std::filesystem::path& files, const configs::ImportConfig& import_config)
       : directory(files),
@@ -61,7 +52,7 @@ Split Selection::Settle(const std::filesystem::path& spool,
     core::Log() << "looking for near duplicates";
     NearDuplicates near(state_->directory, config.near_threshold);
     SpoolReader reader(spool);
-    near.AddAll(&reader, left_out, ThreadsOf(config));
+    near.AddAll(&reader, left_out, ThreadsOf(config.threads));
     (*counts)["near duplicates left out"] = near.Mark(&left_out);
   }
   Split split = state_->splitter.Decide(left_out);

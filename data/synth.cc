@@ -17,6 +17,7 @@
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/rng.h"
+#include "data/parallel_for.h"
 #include "data/progress.h"
 
 namespace moat::data {
@@ -286,8 +287,7 @@ std::vector<std::string> MakeLines(const configs::SynthConfig& config, int64_t b
 
 int64_t WriteSynth(const configs::SynthConfig& config) {
   constexpr int64_t kBatch = 32 << 10;
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const int threads = config.threads > 0 ? config.threads : cores;
+  const int threads = ThreadsOf(config.threads);
   Output output(config.out);
   Progress progress("made", 0, config.interactions);
   for (int64_t done = 0; done < config.interactions;) {

@@ -2,6 +2,7 @@
 #include "data/formats/record_file.h"
 
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "core/error.h"
@@ -9,6 +10,7 @@
 #include "data/formats/record_shapes.h"
 #include "data/formats/table_reader.h"
 #include "data/formats/text_stream.h"
+#include "data/ordered_pool.h"
 
 namespace moat::data::formats {
 namespace {
@@ -32,69 +34,97 @@ json ParseJson(const std::string& text) {
             config.field_completion + ", instruction and output, or " + config.field_text);
 }
 
-// One file's records on their way into the sink.
+// One file's records on their way into the sink: the first ones one by one, until their shape is
+// known; the others are parsed with all threads and reach the sink in the file's order.
 class RecordImport {
  public:
-  RecordImport(const std::string& path, const RecordConfig& config, ImportSink* sink)
+  RecordImport(const std::string& path, const RecordConfig& config, int threads, ImportSink* sink)
       : path_(path),
         name_(path == kStandardInput ? "stdin" : std::filesystem::path(path).filename().string()),
         config_(config),
         sink_(*sink),
         shape_(ShapeNamed(config.format)),
-        forced_(shape_.has_value()) {}
+        forced_(shape_.has_value()),
+        pool_(
+            threads, [](Record& record) { Parse(&record); },
+            [this](Record& record) { Give(&record); }) {}
 
-  void TakeJson(const std::string& text, int64_t line, const std::string& problem) {
-    Take(text, line, [&] {
-      if (!problem.empty()) Malformed(problem);
-      return Read(ParseJson(text), {NameOf(line), false});
+  void TakeJson(std::string text, int64_t line, std::string problem) {
+    Take(std::move(text), line, std::move(problem), [this, line](const std::string& json) {
+      return Read(ParseJson(json), {NameOf(line), false});
     });
   }
 
-  void TakeRow(const std::vector<std::string>& columns, const std::vector<std::string>& row,
-               int64_t line, const std::string& problem) {
+  // `columns` must outlive Finish.
+  void TakeRow(const std::vector<std::string>& columns, std::vector<std::string> row, int64_t line,
+               std::string problem) {
     std::string text;
     for (const std::string& field : row) text += (text.empty() ? "" : ",") + field;
-    Take(text, line, [&] {
-      if (!problem.empty()) Malformed(problem);
-      json record = json::object();
-      for (size_t i = 0; i < row.size(); ++i) {
-        if (!row[i].empty()) record[columns[i]] = row[i];
-      }
-      return Read(record, {NameOf(line), true});
-    });
+    Take(std::move(text), line, std::move(problem),
+         [this, line, &columns, row = std::move(row)](const std::string& /*text*/) {
+           json record = json::object();
+           for (size_t i = 0; i < row.size(); ++i) {
+             if (!row[i].empty()) record[columns[i]] = row[i];
+           }
+           return Read(record, {NameOf(line), true});
+         });
   }
 
-  void TakeLine(const std::string& text, int64_t line, const std::string& problem) {
-    Take(text, line, [&] {
-      if (!problem.empty()) Malformed(problem);
+  void TakeLine(std::string text, int64_t line, std::string problem) {
+    Take(std::move(text), line, std::move(problem), [this, line](const std::string& whole) {
       Interaction interaction;
       interaction.id = NameOf(line);
-      interaction.segments = {{Role::kText, 1.0f, text}};
+      interaction.segments = {{Role::kText, 1.0f, whole}};
       return std::vector<Interaction>{std::move(interaction)};
     });
   }
 
+  // Waits until the sink has everything. Throws what it threw.
+  void Finish() { pool_.Finish(); }
+
  private:
+  using Reader = std::function<std::vector<Interaction>(const std::string& text)>;
+  struct Record {
+    std::string text;
+    int64_t line = 0;
+    std::string problem;  // why it is malformed; "": it is not, as far as one knows
+    Reader read;
+    std::vector<Interaction> interactions;
+  };
+
   std::string NameOf(int64_t line) const { return name_ + ":" + std::to_string(line); }
 
-  template <typename Parse>
-  void Take(const std::string& text, int64_t line, const Parse& parse) {
-    std::vector<Interaction> interactions;
-    try {
-      interactions = parse();
-    } catch (const core::DataError& error) {
-      sink_.Quarantine(path_, line, error.what(), text);
-      return;
-    }
-    for (Interaction& interaction : interactions) sink_.Add(std::move(interaction));
+  void Take(std::string text, int64_t line, std::string problem, Reader read) {
+    const auto bytes = static_cast<int64_t>(text.size());
+    Record record = {std::move(text), line, std::move(problem), std::move(read), {}};
+    if (shape_) return pool_.Add(std::move(record), bytes);
+    Parse(&record);
+    Give(&record);
   }
 
+  static void Parse(Record* record) {
+    if (!record->problem.empty()) return;
+    try {
+      record->interactions = record->read(record->text);
+    } catch (const core::DataError& error) {
+      record->problem = error.what();
+    }
+  }
+
+  void Give(Record* record) {
+    if (!record->problem.empty()) {
+      return sink_.Quarantine(path_, record->line, record->problem, record->text);
+    }
+    for (Interaction& interaction : record->interactions) sink_.Add(std::move(interaction));
+  }
+
+  // Called by many threads once shape_ is known, and changes nothing then.
   std::vector<Interaction> Read(const json& record, const RecordOrigin& origin) {
     const std::optional<Shape> shape = shape_ ? shape_ : DetectShape(record, config_);
     if (!shape) UnknownShape(record, config_);
     try {
       std::vector<Interaction> interactions = InteractionsOf(record, *shape, config_, origin);
-      shape_ = shape;
+      if (!shape_) shape_ = shape;
       return interactions;
     } catch (const core::DataError& error) {
       const std::optional<Shape> other = forced_ ? shape : DetectShape(record, config_);
@@ -109,6 +139,7 @@ class RecordImport {
   ImportSink& sink_;
   std::optional<Shape> shape_;
   bool forced_;
+  OrderedPool<Record> pool_;  // last: its threads use all of the above
 };
 
 bool IsBlank(const std::string& line) {
@@ -137,12 +168,14 @@ void ImportLines(TextStream* stream, FileKind kind, RecordImport* records) {
       records->TakeJson(line, number, problem);
     }
   }
+  records->Finish();
 }
 
 void ImportArray(TextStream* stream, RecordImport* records) {
   JsonElements elements(stream);
   std::string text, problem;
   while (elements.Next(&text, &problem)) records->TakeJson(text, elements.line(), problem);
+  records->Finish();
 }
 
 void ImportTable(TextStream* stream, char separator, const std::string& path,
@@ -153,6 +186,7 @@ void ImportTable(TextStream* stream, char separator, const std::string& path,
   while (table.Next(&row, &problem)) {
     records->TakeRow(table.columns(), row, table.line(), problem);
   }
+  records->Finish();
 }
 
 // Nobody named what comes from standard input.
@@ -175,10 +209,10 @@ std::vector<Interaction> ParseRecord(const std::string& text, const RecordConfig
   return InteractionsOf(record, *shape, config, {name, false});
 }
 
-void ImportRecords(const std::string& path, FileKind kind, const RecordConfig& config,
+void ImportRecords(const std::string& path, FileKind kind, const RecordConfig& config, int threads,
                    ImportSink* sink) {
   TextStream stream(OpenBytes(path));
-  RecordImport records(path, config, sink);
+  RecordImport records(path, config, threads, sink);
   if (kind == FileKind::kCsv || kind == FileKind::kTsv) {
     return ImportTable(&stream, kind == FileKind::kCsv ? ',' : '\t', path, &records);
   }

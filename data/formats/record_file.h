@@ -18,8 +18,10 @@ std::vector<Interaction> ParseRecord(const std::string& text, const configs::Rec
 // Reads `path` (or standard input) to its end; memory does not depend on its length. The shape of
 // its first good record is that of the file. Malformed records go to the sink's quarantine. Throws
 // DataError for a file that cannot be decompressed or a table without a header.
-// REQUIRES: HoldsRecords(kind), and kind is not kTokens.
+// Records are parsed with all `threads`; the sink gets them in the file's order, one call at a
+// time, from a thread of its own for the most part. REQUIRES: HoldsRecords(kind), and kind is not
+// kTokens.
 void ImportRecords(const std::string& path, FileKind kind, const configs::RecordConfig& config,
-                   ImportSink* sink);
+                   int threads, ImportSink* sink);
 
 }  // namespace moat::data::formats

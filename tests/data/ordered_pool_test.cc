@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "core/clock.h"
+
 namespace moat::data {
 namespace {
 
@@ -50,6 +52,25 @@ TEST(OrderedPool, HoldsFewBatchesHoweverSlowTheConsumerIs) {
   pool.Finish();
   EXPECT_EQ(consumed, 300);
   EXPECT_LE(most, 4 * 2 + 4 + 1);
+}
+
+// The line is short in bytes too: batches of 40 MB, and a consumer that is the slowest of all.
+TEST(OrderedPool, HoldsFewGiantItems) {
+  std::atomic<int64_t> worked{0};
+  int64_t consumed = 0, most = 0;
+  OrderedPool<Item> pool(
+      2, [&](Item&) { ++worked; },
+      [&](Item&) {
+        const double until = core::MonotonicSeconds() + 2e-3;
+        while (core::MonotonicSeconds() < until) {
+        }
+        ++consumed;
+        most = std::max(most, worked - consumed);
+      });
+  for (int64_t i = 0; i < 40; ++i) pool.Add({i, 0}, 40 << 20);
+  pool.Finish();
+  EXPECT_EQ(consumed, 40);
+  EXPECT_LE(most, 2);
 }
 
 // Whether it fails in the worker or the consumer, Add or Finish throws it and nothing hangs.

@@ -44,7 +44,7 @@ inline KeepingSink Imported(const std::string& name, const std::string& content,
   WriteText(directory / name, content);
   KeepingSink sink;
   const std::string path = (directory / name).string();
-  ImportRecords(path, KindOf(path, config.format), config, &sink);
+  ImportRecords(path, KindOf(path, config.format), config, 2, &sink);
   return sink;
 }
 

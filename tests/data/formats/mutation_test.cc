@@ -73,7 +73,7 @@ KeepingSink Read(const std::filesystem::path& file, const std::string& text,
                  const configs::RecordConfig& config) {
   std::ofstream(file, std::ios::binary) << text;
   KeepingSink sink;
-  ImportRecords(file.string(), KindByName(file.string()), config, &sink);
+  ImportRecords(file.string(), KindByName(file.string()), config, 2, &sink);
   return sink;
 }
 
