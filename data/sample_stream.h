@@ -39,8 +39,8 @@ struct StreamOptions {
 
 class SampleStream {
  public:
-  // `split` is "train", "validation" or "test". Throws DataError when the split is empty or a shard does
-  // not hold what the index says.
+  // `split` is "train", "validation" or "test". Throws DataError when the split is empty or a shard
+  // does not hold what the index says.
   SampleStream(const Dataset& dataset, const std::string& split, const StreamOptions& options);
   ~SampleStream();
 
