@@ -125,6 +125,8 @@ TEST(CommandLine, DefaultsOfTheFlagsAreThoseOfTheStructs) {
       ImportConfigFromFlags(CommandLine::Parse("data import", {"--in=i", "--out=o"}));
   EXPECT_EQ(import_config.vocab_size, ImportConfig{}.vocab_size);
   EXPECT_EQ(import_config.max_bad_fraction, ImportConfig{}.max_bad_fraction);
+  EXPECT_EQ(import_config.dedup, "off");
+  EXPECT_EQ(import_config.split, "auto");
   const auto generate =
       GenerateConfigFromFlags(CommandLine::Parse("generate", {"--run=r", "--prompt=p"}));
   EXPECT_EQ(generate.temperature, GenerateConfig{}.temperature);

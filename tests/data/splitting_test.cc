@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "data/dataset_walk.h"
 #include "data/index.h"
 #include "data/statistics.h"
 #include "tests/data/fixture.h"
@@ -211,6 +212,32 @@ TEST(Splitting, AWrongYesOfTheFilterOnlyMakesGroupsLarger) {
   for (uint64_t hash = 0; hash < 100; ++hash) EXPECT_TRUE(filter.MayContain(hash * 77));
   EXPECT_GT(wrong, 0);
   EXPECT_LT(wrong, 150);
+}
+
+TEST(Import, SplitsByTimeWhenAsked) {
+  const testing::TemporaryDirectory directory;
+  std::string lines;
+  for (int i = 0; i < 50; ++i) {
+    std::string line = CoffeeLine(i);
+    const int tick = i * 7 % 50;
+    lines += line.replace(1, 0, "\"time\": " + std::to_string(1000 + tick) + ", ");
+  }
+  WriteText(directory / "in.jsonl", lines);
+  configs::ImportConfig config = ImportOf(directory / "in.jsonl", directory / "set");
+  config.split = "time";
+  const ImportReport report = Import(config);
+  EXPECT_TRUE(report.split_rule.starts_with("by time, groups by id (50 dialogs"))
+      << report.split_rule;
+  const auto times_of = [&](const std::string& split) {
+    std::set<int64_t> times;
+    WalkSplit(Dataset::Open(directory / "set"), split,
+              [&](const StoredInteractions&, const StoredKeys& keys) {
+                times.insert(keys.time.begin(), keys.time.end());
+              });
+    return times;
+  };
+  EXPECT_EQ(times_of("train").size() + times_of("validation").size(), 50u);
+  EXPECT_LT(*times_of("train").rbegin(), *times_of("validation").begin());
 }
 
 TEST(Import, WritesATestSplitThatIsSeparate) {
