@@ -23,10 +23,11 @@ endforeach()
 set(MOAT_SANITIZE "" CACHE STRING "Comma-separated sanitizers, as in -fsanitize=")
 if(MOAT_SANITIZE)
   # What a sanitizer finds ends the program. -O1: checks multiply both compile and run time. GCC warns of
-  # uninitialised memory in code that only its own checks made hard to follow.
+  # uninitialised memory in code that only its own checks made hard to follow. Checks of null and alignment at every
+  # access double the time to compile code that reads JSON; AddressSanitizer finds what is read through null.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
   foreach(option -fsanitize=${MOAT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
-                 -Wno-maybe-uninitialized)
+                 -fno-sanitize=null,alignment -Wno-maybe-uninitialized)
     add_compile_options($<$<COMPILE_LANGUAGE:CXX>:${option}>)
   endforeach()
   add_link_options(-fsanitize=${MOAT_SANITIZE})
