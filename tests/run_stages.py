@@ -252,10 +252,14 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="long sweeps too")
     parser.add_argument("--filter", default="", metavar="TEXT", help="only binaries and scripts whose path contains TEXT")
-    parser.add_argument("--stages", default=",".join(stage.__name__ for stage in STAGES), metavar="A,B",
-                        help="only these, in their order: %(default)s")
+    parser.add_argument("--sanitizers", action="store_true",
+                        help="asan and tsan too, as .ci/run does: the same tests in builds that watch memory and threads")
+    parser.add_argument("--stages", default="", metavar="A,B",
+                        help="only these, in their order: " + ",".join(stage.__name__ for stage in STAGES))
     options = parser.parse_args()
-    wanted = options.stages.split(",")
+    everything = options.sanitizers or options.all
+    usual = [stage.__name__ for stage in STAGES if everything or stage not in (asan, tsan)]
+    wanted = options.stages.split(",") if options.stages else usual
     if unknown := set(wanted) - {stage.__name__ for stage in STAGES}:
         parser.error(f"no stage is called {', '.join(sorted(unknown))}")
     total = Tally()
