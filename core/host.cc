@@ -2,6 +2,7 @@
 #include "core/host.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,14 @@ int Cores() {
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return std::max(1, CPU_COUNT(&set));
+}
+
+int ThreadsOf(int asked) { return asked > 0 ? asked : Cores(); }
+
+Bytes PeakMemory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return Bytes(int64_t{usage.ru_maxrss} * 1024);
 }
 
 namespace {

@@ -7,12 +7,20 @@
 #include <filesystem>
 #include <string>
 
+#include "core/units.h"
+
 namespace moat::core {
 
 std::string HostName();
 
 // Cores this process may run on, at least 1.
 int Cores();
+
+// What was asked for; 0: all cores.
+int ThreadsOf(int asked);
+
+// The largest resident size of this process so far.
+Bytes PeakMemory();
 
 // "AMD EPYC 9B14"; "" where the kernel does not say.
 std::string CpuModel();

@@ -11,6 +11,7 @@
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/fault.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "core/rng.h"
 #include "data/build_directory.h"
@@ -18,7 +19,6 @@
 #include "data/import_plan.h"
 #include "data/import_state.h"
 #include "data/index.h"
-#include "data/parallel_for.h"
 #include "data/progress.h"
 #include "data/selection.h"
 #include "data/shard_set.h"
@@ -200,7 +200,7 @@ std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const I
     core::Log() << resume.sealed.size() << " shards are there already";
   }
   ShardSet shards(directory, tokenizer, ReadUserKey(directory, config.user_key),
-                  config.shard_tokens, ThreadsOf(config.threads), std::move(resume));
+                  config.shard_tokens, core::ThreadsOf(config.threads), std::move(resume));
   Progress progress("encoded", state.text_bytes);
   SpoolReader spool(directory / kSpoolFile);
   Interaction interaction;

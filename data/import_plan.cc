@@ -7,12 +7,12 @@
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "data/formats/byte_source.h"
 #include "data/formats/input_paths.h"
 #include "data/formats/record_file.h"
 #include "data/formats/token_file.h"
-#include "data/parallel_for.h"
 #include "data/user_key.h"
 
 namespace moat::data {
@@ -165,7 +165,7 @@ void ReadSource(const ImportSource& source, const configs::ImportConfig& config,
         return formats::ImportTokens(source.path, Tokenizer::Load(config.tokenizer), sink);
       }
       return formats::ImportRecords(source.path.string(), source.file, config.records,
-                                    ThreadsOf(config.threads), sink);
+                                    core::ThreadsOf(config.threads), sink);
     case ImportSource::Kind::kTextFile:
       return ImportTextFile(source.path, config.max_file_bytes, sink);
     case ImportSource::Kind::kTree:

@@ -9,6 +9,7 @@
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "data/parallel_for.h"
 
@@ -101,7 +102,7 @@ std::optional<PackingTable> Kept(const std::filesystem::path& path, const std::s
 
 PackingTable Compute(const std::vector<ShardReader>& shards, const Packing& packing) {
   std::vector<std::vector<ShardWindow>> windows(shards.size());
-  ParallelFor(static_cast<int64_t>(shards.size()), AllCores(), [&](int64_t i) {
+  ParallelFor(static_cast<int64_t>(shards.size()), core::Cores(), [&](int64_t i) {
     windows[static_cast<size_t>(i)] = WindowsOf(shards[static_cast<size_t>(i)], &packing);
   });
   PackingTable table;

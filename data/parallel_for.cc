@@ -37,8 +37,4 @@ void ParallelFor(int64_t count, int threads, const std::function<void(int64_t)>&
   if (error) std::rethrow_exception(error);
 }
 
-int ThreadsOf(int asked) { return asked > 0 ? asked : AllCores(); }
-
-int AllCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
-
 }  // namespace moat::data

@@ -11,9 +11,4 @@ namespace moat::data {
 // rethrown.
 void ParallelFor(int64_t count, int threads, const std::function<void(int64_t)>& body);
 
-// Cores of this machine, at least 1.
-int AllCores();
-// What was asked for; 0: all cores.
-int ThreadsOf(int asked);
-
 }  // namespace moat::data

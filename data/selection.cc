@@ -5,10 +5,10 @@
 #include <optional>
 #include <vector>
 
+#include "core/host.h"
 #include "core/logging.h"
 #include "data/exact_duplicates.h"
 #include "data/near_duplicates.h"
-#include "data/parallel_for.h"
 #include "data/splitting.h"
 
 namespace moat::data {
@@ -52,7 +52,7 @@ Split Selection::Settle(const std::filesystem::path& spool,
     core::Log() << "looking for near duplicates";
     NearDuplicates near(state_->directory, config.near_threshold);
     SpoolReader reader(spool);
-    near.AddAll(&reader, left_out, ThreadsOf(config.threads));
+    near.AddAll(&reader, left_out, core::ThreadsOf(config.threads));
     (*counts)["near duplicates left out"] = near.Mark(&left_out);
   }
   Split split = state_->splitter.Decide(left_out);

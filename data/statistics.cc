@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "core/error.h"
+#include "core/host.h"
 #include "data/chat_template.h"
 #include "data/index.h"
 #include "data/parallel_for.h"
@@ -152,7 +153,7 @@ Statistics Measure(const Dataset& dataset, bool with_baselines) {
   for (const char* split : {"train", "validation"}) statistics.splits[split];
   std::mutex mutex;
   const std::vector<ShardEntry>& shards = dataset.shards();
-  ParallelFor(static_cast<int64_t>(shards.size()), AllCores(), [&](int64_t i) {
+  ParallelFor(static_cast<int64_t>(shards.size()), core::Cores(), [&](int64_t i) {
     const ShardEntry& entry = shards[static_cast<size_t>(i)];
     const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
     const SplitStatistics counted = MeasureShard(reader, bytes);

@@ -16,8 +16,8 @@
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/rng.h"
-#include "data/parallel_for.h"
 #include "data/progress.h"
 
 namespace moat::data {
@@ -287,7 +287,7 @@ std::vector<std::string> MakeLines(const configs::SynthConfig& config, int64_t b
 
 int64_t WriteSynth(const configs::SynthConfig& config) {
   constexpr int64_t kBatch = 32 << 10;
-  const int threads = ThreadsOf(config.threads);
+  const int threads = core::ThreadsOf(config.threads);
   Output output(config.out);
   Progress progress("made", 0, config.interactions);
   for (int64_t done = 0; done < config.interactions;) {

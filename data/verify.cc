@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/host.h"
 #include "data/chat_template.h"
 #include "data/dataset.h"
 #include "data/hdf5_shard.h"
@@ -119,14 +120,13 @@ VerifyReport Verify(const std::filesystem::path& directory, int threads) {
   std::mutex mutex;  // guards what follows, and report.rewritten
   Progress progress("verified", report.bytes, report.interactions);
   int64_t interactions = 0, bytes = 0;
-  ParallelFor(static_cast<int64_t>(shards.size()), threads > 0 ? threads : AllCores(),
-              [&](int64_t i) {
-                const ShardEntry& entry = shards[static_cast<size_t>(i)];
-                const bool rewritten = VerifyShard(dataset, entry, tokenizer);
-                const std::lock_guard lock(mutex);
-                if (rewritten) ++report.rewritten;
-                progress.Report(interactions += entry.interactions, bytes += entry.bytes);
-              });
+  ParallelFor(static_cast<int64_t>(shards.size()), core::ThreadsOf(threads), [&](int64_t i) {
+    const ShardEntry& entry = shards[static_cast<size_t>(i)];
+    const bool rewritten = VerifyShard(dataset, entry, tokenizer);
+    const std::lock_guard lock(mutex);
+    if (rewritten) ++report.rewritten;
+    progress.Report(interactions += entry.interactions, bytes += entry.bytes);
+  });
   return report;
 }
 

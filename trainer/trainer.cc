@@ -8,11 +8,11 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/durable_file.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "core/rng.h"
 #include "core/units.h"
 #include "trainer/gemm_rate.h"
-#include "trainer/process_memory.h"
 #include "trainer/replica_check.h"
 #include "trainer/run_data.h"
 #include "trainer/run_start.h"
@@ -210,7 +210,7 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   line.ms = seconds * 1e3;
   line.tokens_per_second = static_cast<double>(c.global_batch * c.model.seq_len) / seconds;
   line.gemm_fraction = line.tokens_per_second * model::FlopsPerToken(model_.config()) / gemm_rate_;
-  line.memory_bytes = PeakMemory().value;
+  line.memory_bytes = core::PeakMemory().value;
   line.data_wait = waited / seconds;
   line.exposed_communication = groups_.data.size() > 1 ? result.communication_seconds / seconds : 0;
   line.eta_seconds = training_seconds_ / static_cast<double>(progress_.step - first_step_) *

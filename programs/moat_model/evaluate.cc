@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint.h"
 #include "comm/self.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/units.h"
 #include "data/dataset.h"
 #include "model/transformer.h"
@@ -69,7 +70,7 @@ int Evaluate(const configs::EvalConfig& config) {
 
   configs::ModelConfig model_config = run.train.model;
   model_config.vocab_size = dataset.vocab_size();
-  tensor::Stream stream(ThreadsOf(config.threads));
+  tensor::Stream stream(core::ThreadsOf(config.threads));
   model::Transformer model(
       model_config,
       {.max_rows = run.train.micro_batch, .with_gradients = false, .dtype = run.train.dtype},

@@ -9,6 +9,7 @@
 #include "configs/command_line.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "data/dataset.h"
 #include "data/tokenizer.h"
@@ -102,7 +103,7 @@ int Generate(const configs::GenerateConfig& config) {
   const data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
   configs::ModelConfig model_config = run.train.model;
   model_config.vocab_size = dataset.vocab_size();
-  tensor::Stream stream(ThreadsOf(config.threads));
+  tensor::Stream stream(core::ThreadsOf(config.threads));
   model::Transformer model(
       model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
   trainer::LoadWeights(run.checkpoint, model);

@@ -4,7 +4,6 @@
 #include "comm/self.h"
 #include "configs/command_line.h"
 #include "core/error.h"
-#include "core/host.h"
 #include "rundir/layout.h"
 #include "tensor/cpu_features.h"
 #include "trainer/run_start.h"
@@ -25,7 +24,5 @@ TrainedRun OpenRun(const std::string& run_root, const std::string& run,
   if (!tensor::MissingInstructions(train.dtype).empty()) train.dtype = core::DType::kF32;
   return {train, trainer::ChooseTrained(layout.checkpoints(), run, checkpoint, *comm::MakeSelf())};
 }
-
-int ThreadsOf(int asked) { return asked > 0 ? asked : core::Cores(); }
 
 }  // namespace moat::programs

@@ -18,6 +18,4 @@ struct TrainedRun {
 TrainedRun OpenRun(const std::string& run_root, const std::string& run,
                    const std::string& checkpoint);
 
-int ThreadsOf(int asked);  // 0: all cores
-
 }  // namespace moat::programs

@@ -53,7 +53,7 @@ Options Parse(int argc, char** argv) {
       throw core::ConfigError("unknown option " + word + "; see tests/bench/import_bench.cc");
     }
   }
-  if (options.threads == 0) options.threads = core::Cores();
+  options.threads = core::ThreadsOf(options.threads);
   return options;
 }
 
@@ -101,15 +101,6 @@ double TokenizerRate(const fs::path& model, const fs::path& input) {
   return best;
 }
 
-// VmHWM in bytes; 0 where the system does not tell.
-int64_t PeakMemory() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
-  }
-  return 0;
-}
-
 int Main(int argc, char** argv) {
   const Options options = Parse(argc, argv);
   const Workplace place(options.directory);
@@ -141,13 +132,14 @@ int Main(int argc, char** argv) {
         {"import_mb_s", rate},
         {"tokenizer_mb_s", tokenizer},
         {"fraction", fraction},
-        {"peak_memory_bytes", PeakMemory()}};
+        {"peak_memory_bytes", core::PeakMemory().value}};
     std::printf("%s\n", value.dump().c_str());
   } else {
     std::printf(
         "import %.2f MB/s of text, %d threads; tokenizer alone %.2f MB/s a thread: %.1f%%; "
         "peak memory %.0f MB\n",
-        rate, options.threads, tokenizer, 100 * fraction, static_cast<double>(PeakMemory()) / 1e6);
+        rate, options.threads, tokenizer, 100 * fraction,
+        static_cast<double>(core::PeakMemory().value) / 1e6);
   }
   return 0;
 }

@@ -36,6 +36,7 @@
 #include "core/crc32c.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "data/parallel_for.h"
 #include "data/sample_stream.h"
@@ -230,7 +231,7 @@ int Main(int argc, char** argv) {
   const int64_t wanted = std::stoll(options.at("tokens")),
                 seq_len = std::stoll(options.at("seq_len"));
   const int threads =
-      options.at("threads") == "0" ? data::AllCores() : std::stoi(options.at("threads"));
+      options.at("threads") == "0" ? core::Cores() : std::stoi(options.at("threads"));
   const Meter meter(std::stoi(options.at("rounds")), threads, options.at("clock") == "cpu");
   const testing::TemporaryDirectory temporary;
   const std::filesystem::path directory =
