@@ -15,6 +15,8 @@ namespace {
 constexpr std::array kSignals = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
 
 std::atomic<int> g_first{0};
+std::atomic<uint32_t> g_heard{0};
+std::atomic<std::atomic<uint32_t>*> g_count{nullptr};
 std::atomic<bool> g_installed{false};
 std::array<struct sigaction, kSignals.size()> g_previous;
 static_assert(std::atomic<int>::is_always_lock_free, "a handler may use lock-free atomics only");
@@ -24,7 +26,12 @@ static_assert(std::atomic<int>::is_always_lock_free, "a handler may use lock-fre
 // signals go to its main thread, so one such stack is enough.
 alignas(64) std::array<char, 64 << 10> g_stack;
 
+void Show(uint32_t heard) {
+  if (std::atomic<uint32_t>* const count = g_count.load()) count->store(heard);
+}
+
 void OnSignal(int number) {
+  Show(++g_heard);
   int none = 0;
   if (!g_first.compare_exchange_strong(none, number)) _exit(128 + number);
 }
@@ -34,6 +41,7 @@ void OnSignal(int number) {
 StopRequest::StopRequest() {
   MOAT_CHECK(!g_installed.exchange(true), "one StopRequest at a time");
   g_first = 0;
+  g_heard = 0;
   stack_t stack = {};
   stack.ss_sp = g_stack.data();
   stack.ss_size = g_stack.size();
@@ -48,7 +56,13 @@ StopRequest::StopRequest() {
 StopRequest::~StopRequest() {
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &g_previous[i], nullptr);
   g_first = 0;
+  g_count = nullptr;
   g_installed = false;
+}
+
+void StopRequest::CountIn(std::atomic<uint32_t>* count) {
+  g_count = count;
+  Show(g_heard.load());
 }
 
 int StopRequest::signal() const { return g_first; }

@@ -9,6 +9,9 @@
 // all ranks at a step boundary, never in the handler.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+
 namespace moat::core {
 
 class StopRequest {
@@ -16,6 +19,10 @@ class StopRequest {
   StopRequest();   // installs the handlers. REQUIRES: no other StopRequest lives.
   ~StopRequest();  // puts the previous handlers back, and forgets the request
   StopRequest(const StopRequest&) = delete;
+
+  // Every signal heard, also before this call, is counted in `count` (from 0), which others may
+  // watch. It must stay until this object goes or is given nullptr.
+  void CountIn(std::atomic<uint32_t>* count);
 
   bool requested() const { return signal() != 0; }
   int signal() const;     // the first signal's number, 0 while there was none

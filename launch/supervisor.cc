@@ -291,6 +291,11 @@ Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const Launc
   ending.failures = rundir::ReadFailures(layout, job.attempt);
   ending.result = rundir::ReadResult(layout, job.attempt);
   ending.last_step = LastStep(layout);
+  for (int rank = 0; rank < plan.ranks; ++rank) {
+    const auto board = rundir::ReadBoard(layout.board(job.attempt, rank));
+    ending.requests.push_back(board ? std::optional(board->requests) : std::nullopt);
+  }
+  ending.host = core::HostName();
   return ending;
 }
 

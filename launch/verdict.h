@@ -2,6 +2,7 @@
 // Pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ struct Ending {
   double grace = 0;                       // seconds
   int64_t last_step = 0;                  // by metrics.jsonl
   bool in_start_up = false;  // told before all ranks could listen: they were ended at once
+  std::vector<std::optional<uint32_t>> requests = {};  // to stop, heard by each rank, by its board
+  std::string host = {};                               // of the ranks
 };
 
 struct Verdict {

@@ -30,6 +30,7 @@ struct BoardMemory {
   std::atomic<uint64_t> version;
   std::atomic<uint32_t> phase;
   std::atomic<uint32_t> inside;
+  std::atomic<uint32_t> requests;  // written by a signal handler: outside of `version`
   std::atomic<int64_t> step;
   std::atomic<uint64_t> sequence;
   std::atomic<uint64_t> changed_at;  // bits of a double
@@ -67,6 +68,7 @@ BoardSnapshot Copy(const BoardMemory& memory) {
   snapshot.step = memory.step.load(acquire);
   snapshot.sequence = memory.sequence.load(acquire);
   snapshot.inside_collective = memory.inside.load(acquire) != 0;
+  snapshot.requests = memory.requests.load(acquire);
   snapshot.changed_at = std::bit_cast<double>(memory.changed_at.load(acquire));
   char name[kNameWords * 8];
   for (size_t i = 0; i < kNameWords; ++i) {
@@ -97,15 +99,20 @@ const char* Name(Phase phase) {
   return "unknown";
 }
 
-BoardWriter::BoardWriter(const std::filesystem::path& path) : memory_(Map(path, true)) {
+BoardWriter::BoardWriter(const std::filesystem::path& path, core::StopRequest* stop)
+    : memory_(Map(path, true)), stop_(stop) {
   if (memory_ == nullptr) {
     throw core::StorageError("cannot make " + path.string() + ": " + std::strerror(errno));
   }
   SetPhase(Phase::kStarting);
+  if (stop_ != nullptr) stop_->CountIn(&memory_->requests);
   memory_->magic.store(kMagic, std::memory_order_release);
 }
 
-BoardWriter::~BoardWriter() { munmap(memory_, sizeof(BoardMemory)); }
+BoardWriter::~BoardWriter() {
+  if (stop_ != nullptr) stop_->CountIn(nullptr);
+  munmap(memory_, sizeof(BoardMemory));
+}
 
 template <typename Change>
 void BoardWriter::Update(const Change& change) {

@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 
+#include "core/signals.h"
+
 namespace moat::rundir {
 
 enum class Phase : uint32_t { kStarting, kLoading, kStep, kEvaluating, kSaving, kFinishing };
@@ -20,9 +22,9 @@ struct BoardMemory;  // what lies in the file
 
 class BoardWriter {
  public:
-  // Makes the file, which says that this rank listens for requests to stop from now on. Throws
-  // StorageError.
-  explicit BoardWriter(const std::filesystem::path& path);
+  // Makes the file, which says that this rank listens for requests to stop from now on, and shows
+  // how many `stop` (may be null, else it outlives the writer) has heard. Throws StorageError.
+  explicit BoardWriter(const std::filesystem::path& path, core::StopRequest* stop = nullptr);
   ~BoardWriter();  // the file stays: it tells how the rank ended
   BoardWriter(const BoardWriter&) = delete;
 
@@ -37,6 +39,7 @@ class BoardWriter {
   template <typename Change>
   void Update(const Change& change);
   BoardMemory* memory_;
+  core::StopRequest* stop_;
 };
 
 struct BoardSnapshot {
@@ -45,6 +48,7 @@ struct BoardSnapshot {
   std::string collective;  // "" before the first
   uint64_t sequence = 0;
   bool inside_collective = false;
+  uint32_t requests = 0;     // to stop, heard by the rank
   double changed_at = 0;     // core::MonotonicSeconds() of the node, when anything last changed
   std::string text() const;  // "step 12, in data all-reduce 345"
 };

@@ -70,7 +70,7 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   options.identity = configs::IdentityOf(line);
   const parallel::ProcessGrid grid(session.size(), options.config.dp, options.config.tp);
 
-  const core::StopRequest stop;
+  core::StopRequest stop;
   options.stop_code = [&] { return stop.exit_code(); };
   std::unique_ptr<comm::Communicator> world = session.World();
   options.config.dtype =
@@ -79,7 +79,7 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   options.identity["dtype"] = core::Name(options.config.dtype);
   const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   core::MakeDirectories(self.layout.logs(self.attempt));
-  rundir::BoardWriter board(self.layout.board(self.attempt, self.rank));
+  rundir::BoardWriter board(self.layout.board(self.attempt, self.rank), &stop);
   options.board = &board;
   tensor::Stream stream(ThreadsPerRank(options.config, session));
 

@@ -27,6 +27,26 @@ TEST(StopRequest, TheFirstSignalAsksAndSaysWhichCode) {
   }
 }
 
+TEST(StopRequest, SignalsAreCountedWhereOthersCanSee) {
+  std::atomic<uint32_t> count = 0;
+  {
+    StopRequest stop;
+    raise(SIGUSR1);
+    stop.CountIn(&count);
+    EXPECT_EQ(count, 1u);
+  }
+  {
+    StopRequest stop;
+    stop.CountIn(&count);
+    EXPECT_EQ(count, 0u);
+    raise(SIGTERM);
+    EXPECT_EQ(count, 1u);
+  }
+  const StopRequest stop;
+  raise(SIGTERM);
+  EXPECT_EQ(count, 1u);
+}
+
 TEST(StopRequest, TheSecondSignalEndsTheProcess) {
   EXPECT_EXIT(
       {

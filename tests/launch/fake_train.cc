@@ -57,7 +57,7 @@ int UntilAsked(const Rank& rank, const moat::core::StopRequest& stop) {
   return rank.End(static_cast<ExitCode>(stop.exit_code()), 3);
 }
 
-int Behave(const std::string& how, const Rank& rank, const moat::core::StopRequest& stop) {
+int Behave(const std::string& how, const Rank& rank, moat::core::StopRequest& stop) {
   if (how == "starting") {  // no board yet, and what mpirun passes on early does not arrive
     signal(SIGTERM, SIG_DFL);
     signal(SIGUSR1, SIG_IGN);
@@ -70,7 +70,7 @@ int Behave(const std::string& how, const Rank& rank, const moat::core::StopReque
         {1, moat::core::HostName(), ExitCode::kData, "shard 7 is torn", 2, 1});
     return static_cast<int>(ExitCode::kData);
   }
-  moat::rundir::BoardWriter board(rank.layout.board(rank.attempt, rank.rank));
+  moat::rundir::BoardWriter board(rank.layout.board(rank.attempt, rank.rank), &stop);
   rank.Train();
   std::cout << "rank " << rank.rank << " writes to stdout" << std::endl;
   if (how == "succeed") return rank.End(ExitCode::kOk, 3);
@@ -94,7 +94,7 @@ int Behave(const std::string& how, const Rank& rank, const moat::core::StopReque
 
 int main() {
   moat::core::DieWithParent();
-  const moat::core::StopRequest stop;
+  moat::core::StopRequest stop;
   const auto attempt = moat::rundir::AttemptFromEnvironment();
   if (!attempt) return 70;
   const Rank rank{

@@ -26,7 +26,7 @@ rundir::Failure By(int rank, ExitCode code) { return {rank, "h", code, "w", 4, 1
 Ending End(int wait_status, const std::string& output = "",
            std::vector<rundir::Failure> failures = {}, std::optional<rundir::Result> result = {},
            int first = 0, int second = 0, bool grace_over = false) {
-  return {wait_status, output, std::move(failures), result, first, second, grace_over, 60, 0};
+  return {wait_status, output, std::move(failures), result, first, second, grace_over, 60, 0, false};
 }
 
 rundir::Result Result(ExitCode code) { return {code, 9}; }
@@ -108,6 +108,23 @@ TEST(Judge, NamesTheRankThatMpirunNames) {
   EXPECT_EQ(verdict.first_failure->rank, 3);
   EXPECT_EQ(verdict.first_failure->host, "n7");
   EXPECT_THAT(verdict.first_failure->what, ::testing::HasSubstr("signal 9"));
+}
+
+TEST(Judge, WhereMpirunNamesNobodyTheRankThatWasNotAskedToEndDiedFirst) {
+  using Requests = std::vector<std::optional<uint32_t>>;
+  const std::pair<Requests, int> cases[] = {
+      {{1, 0, 1, 1}, 1}, {{2, 2, 2, 1}, 3},  // killed while all saved
+      {{0}, 0},          {{1, 0, 1, 0}, -1}, {{1, 1}, -1}, {{1, std::nullopt}, -1}, {{}, -1},
+  };
+  for (const auto& [requests, rank] : cases) {
+    Ending ending = End(Exited(137));
+    ending.requests = requests;
+    ending.host = "n2";
+    const Verdict verdict = Judge(ending);
+    EXPECT_EQ(verdict.exit_code, 76);
+    EXPECT_EQ(verdict.first_failure->rank, rank);
+    EXPECT_EQ(verdict.first_failure->host, rank < 0 ? "" : "n2");
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "rundir/board.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <atomic>
 #include <thread>
@@ -33,6 +34,15 @@ TEST(Board, OutlivesItsWriter) {
   testing::TemporaryDirectory directory;
   { BoardWriter(directory / "board").SetStep(7); }
   EXPECT_EQ(ReadBoard(directory / "board")->step, 7);
+}
+
+TEST(Board, ShowsHowOftenTheRankWasAskedToEnd) {
+  testing::TemporaryDirectory directory;
+  core::StopRequest stop;
+  BoardWriter writer(directory / "board", &stop);
+  EXPECT_EQ(ReadBoard(directory / "board")->requests, 0u);
+  raise(SIGTERM);
+  EXPECT_EQ(ReadBoard(directory / "board")->requests, 1u);
 }
 
 TEST(Board, LongNamesAreCut) {
