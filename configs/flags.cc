@@ -68,6 +68,10 @@ MOAT_FLAG(
     int32, dp, train.dp, kRun,
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
+MOAT_FLAG(
+    int32, zero, train.zero, kRun,
+    "1: data ranks share the optimizer's state between them (ZeRO stage 1); 0: each keeps all "
+    "of it; the bits are the same");
 MOAT_FLAG(int32, threads, train.threads,
           kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures,
           "threads per rank; 0: the cores of the node divided by the ranks on it");

@@ -82,6 +82,7 @@ ModelConfig ModelOf(const CommandLine& line) {
 void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.dp = static_cast<int>(line.Int("dp"));
   train.tp = static_cast<int>(line.Int("tp"));
+  train.zero = static_cast<int>(line.Int("zero"));
   train.threads = static_cast<int>(line.Int("threads"));
   train.reduction = Choice(line, "reduction", Reduction::kCanonical, Reduction::kFast);
   train.canonical_ways = static_cast<int>(line.Int("canonical_ways"));

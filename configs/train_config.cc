@@ -34,6 +34,7 @@ void ValidateGrid(const TrainConfig& config) {
   Divides("heads", config.model.heads, config.tp);
   Divides("kv_heads", config.model.kv_heads, config.tp);
   Divides("ffn", config.model.ffn, config.tp);
+  if (config.zero != 0 && config.zero != 1) Expected("zero", N(config.zero), "0 or 1");
   AtLeast("threads", config.threads, 0);
   AtLeast("data_version", config.data_version, 0);
   AtLeast("canonical_ways", config.canonical_ways, 0);

@@ -22,8 +22,7 @@ View Transformer::gradient(int parameter) { return Neighbours(gradients(), layou
 
 View Transformer::PassWeight(int first, int count) {
   if (first == kAbsent) return {};
-  const View flat = rounded_.count() > 0 ? rounded_.view() : weights_.view();
-  return Neighbours(flat, layout_, first, count);
+  return Neighbours(pass_weights(), layout_, first, count);
 }
 
 View Transformer::GradientGroup(int first, int count) {

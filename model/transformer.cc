@@ -21,8 +21,11 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
       axis_(options.tensor, {}) {
   layout_ = FlatLayout(table_, axis_.rank(), axis_.size());
   plan_ = PlanActivations(config, {max_rows_, stream.threads(), dtype_, axis_.size()});
-  const int64_t total = layout_.back().begin + layout_.back().count;
-  weights_ = tensor::Tensor(total, core::DType::kF32);
+  MOAT_CHECK(options.with_master_weights || dtype_ != core::DType::kF32,
+             "in f32 the passes read the master weights");
+  const int64_t multiple = options.flat_multiple;
+  const int64_t total = (layout_.back().end() + multiple - 1) / multiple * multiple;
+  if (options.with_master_weights) weights_ = tensor::Tensor(total, core::DType::kF32);
   if (dtype_ != core::DType::kF32) rounded_ = tensor::Tensor(total, dtype_);
   if (options.with_gradients) gradients_ = tensor::Tensor(total, core::DType::kF32);
   arena_ = tensor::Tensor(plan_.total.value, core::DType::kU8);
@@ -37,12 +40,10 @@ void Transformer::RoundWeights() {
   if (rounded_.count() > 0) tensor::Cast(weights(), rounded_weights(), stream_);
 }
 
-namespace {
-
-// `values` holds the box `slice` of the parameter, row-major; an element's global index is its
-// place in the whole parameter.
-void Initialize(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed,
-                float* values) {
+void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed,
+                   View to) {
+  MOAT_CHECK(to.count == slice.elements(), "room for the slice");
+  auto* const values = to.as<float>();
   const uint64_t key = core::KeyFromName(seed, parameter.name);
   const auto deviation = static_cast<float>(parameter.deviation);
   const size_t last = slice.begin.size() - 1;
@@ -57,12 +58,10 @@ void Initialize(const Parameter& parameter, const parallel::Slice& slice, uint64
   }
 }
 
-}  // namespace
-
 void Transformer::InitializeWeights(uint64_t seed) {
   for (size_t p = 0; p < table_.size(); ++p) {
-    Initialize(table_[p], parallel::LocalSlice(table_[p].split, axis_.rank(), axis_.size()), seed,
-               weight(static_cast<int>(p)).as<float>());
+    InitialValues(table_[p], parallel::LocalSlice(table_[p].split, axis_.rank(), axis_.size()),
+                  seed, weight(static_cast<int>(p)));
   }
   RoundWeights();
 }

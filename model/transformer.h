@@ -41,6 +41,11 @@ struct LossSums {
   double weight = 0;         // sum of w
 };
 
+// The initial values of a box of a parameter, row-major, f32 on the host. Each depends on (seed,
+// parameter name, global index) only.
+void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed,
+                   tensor::View values);
+
 // Told in the backward pass when a parameter's gradient is complete; the index is that of the
 // parameter table.
 using OnGradReady = std::function<void(int parameter)>;
@@ -50,6 +55,10 @@ struct TransformerOptions {
   bool with_gradients = true;             // false: for evaluation and generation only
   core::DType dtype = core::DType::kF32;  // of the passes; master weights and gradients are f32
   comm::Communicator* tensor = nullptr;   // null: alone. Must outlive the model
+  // f32 weights are kept here; false: elsewhere (ZeRO), and only rounded ones here. REQUIRES then:
+  // a dtype other than f32.
+  bool with_master_weights = true;
+  int64_t flat_multiple = 1;  // flat buffers are padded to a multiple of so many elements
 };
 
 class Transformer {
@@ -66,13 +75,16 @@ class Transformer {
   const ActivationPlan& activation_plan() const { return plan_; }
   const TensorAxis& axis() const { return axis_; }
 
-  // This tensor rank's part of everything, flat, f32: the master weights and their gradients.
+  // This tensor rank's part of everything, flat, f32: the master weights (empty where they are kept
+  // elsewhere) and their gradients. Parameters lie at layout(); what follows them is padding.
   tensor::View weights() { return weights_.view(); }
   tensor::View gradients() { return gradients_.view(); }
   tensor::View weight(int parameter);
   tensor::View gradient(int parameter);
   // The bf16 copy that the passes read; empty in f32, where they read weights() themselves.
   tensor::View rounded_weights() { return rounded_.view(); }
+  // What the passes read: one of the two.
+  tensor::View pass_weights() { return rounded_.count() > 0 ? rounded_.view() : weights_.view(); }
   // Whoever writes weights() by other means than AdamW's second output calls this after it.
   void RoundWeights();
 

@@ -6,32 +6,42 @@
 #include "core/error.h"
 
 namespace moat::parallel {
+namespace {
 
-std::vector<OptimizerPart> OptimizerRange(const std::vector<Slice>& local, int dp_index, int dp,
-                                          int64_t block) {
-  MOAT_CHECK(dp >= 1 && dp_index >= 0 && dp_index < dp && block >= 1, "a data rank of the grid");
-  int64_t blocks = 0;
-  for (const Slice& slice : local) blocks += (slice.elements() + block - 1) / block;
-  const int64_t first = blocks * dp_index / dp;
-  const int64_t last = blocks * (dp_index + 1) / dp;
+// Elements [begin, end) of a local slice, as boxes of the global tensor.
+std::vector<Slice> GlobalSlices(const Slice& local, int64_t begin, int64_t end) {
+  std::vector<Slice> boxes = FlatRangeAsSlices(local.shape(), begin, end);
+  for (Slice& box : boxes) {
+    for (size_t d = 0; d < box.begin.size(); ++d) {
+      box.begin[d] += local.begin[d];
+      box.end[d] += local.begin[d];
+    }
+  }
+  return boxes;
+}
+
+}  // namespace
+
+std::vector<OptimizerPart> OptimizerRange(const std::vector<Slice>& local, const BucketPlan& plan,
+                                          int dp_index) {
+  std::vector<int64_t> starts{0};
+  for (const Slice& slice : local) starts.push_back(starts.back() + slice.elements());
+  MOAT_CHECK(starts.back() == plan.elements(), "a bucket plan of other parameters");
 
   std::vector<OptimizerPart> parts;
-  int64_t at = 0;  // the number of the parameter's first block
-  for (size_t p = 0; p < local.size(); ++p) {
-    const int64_t elements = local[p].elements();
-    const int64_t begin = std::clamp<int64_t>((first - at) * block, 0, elements);
-    const int64_t end = std::clamp<int64_t>((last - at) * block, 0, elements);
-    at += (elements + block - 1) / block;
-    if (begin >= end) continue;
-    OptimizerPart part{static_cast<int>(p), begin, end,
-                       FlatRangeAsSlices(local[p].shape(), begin, end)};
-    for (Slice& box : part.slices) {  // from places in the local slice to places in the tensor
-      for (size_t d = 0; d < box.begin.size(); ++d) {
-        box.begin[d] += local[p].begin[d];
-        box.end[d] += local[p].begin[d];
+  size_t p = 0;
+  for (int bucket = 0; bucket < plan.count(); ++bucket) {
+    const FlatRange owned = plan.part(bucket, dp_index);
+    while (p < local.size() && starts[p + 1] <= owned.begin) ++p;
+    for (; p < local.size() && starts[p] < owned.end(); ++p) {
+      const int64_t begin = std::max(owned.begin, starts[p]);
+      const int64_t end = std::min(owned.end(), starts[p + 1]);
+      if (begin < end) {
+        parts.push_back({static_cast<int>(p), begin - starts[p], end - starts[p], begin,
+                         GlobalSlices(local[p], begin - starts[p], end - starts[p])});
       }
+      if (starts[p + 1] > owned.end()) break;
     }
-    parts.push_back(std::move(part));
   }
   return parts;
 }

@@ -82,7 +82,8 @@ struct KernelTable {
   // `rounded` is bf16, or null.
   void (*adamw)(int64_t count, const AdamWStep&, const float* gradient, float* moment1,
                 float* moment2, float* weight, void* rounded, const Stream&);
-  double (*sum_of_squares)(int64_t count, const float* x, const Stream&);
+  void (*sums_of_squares)(int64_t count, const float* x, int64_t block, int64_t phase, double* sums,
+                          const Stream&);
 };
 
 // `dtype`: f32 or bf16, whatever the processor (tensor/cpu_features.h says what it lacks). Throws

@@ -54,7 +54,7 @@ void RefuseMissingKernels(KernelTable* table) {
   Fill<device, "Cast">(table->from_f32);
   Fill<device, "CrossEntropy">(table->cross_entropy);
   Fill<device, "AdamW">(table->adamw);
-  Fill<device, "SumOfSquares">(table->sum_of_squares);
+  Fill<device, "SumsOfSquares">(table->sums_of_squares);
   static_assert(sizeof(KernelTable) == 24 * sizeof(void (*)()),
                 "a new kernel needs its line above, or its call would end the program");
 }

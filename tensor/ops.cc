@@ -271,10 +271,12 @@ void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2
              OrNull(rounded), stream);
 }
 
-double SumOfSquares(ConstView x, Stream& stream) {
+void SumsOfSquares(ConstView x, int64_t block, int64_t phase, View sums, Stream& stream) {
+  MOAT_CHECK(block >= 1 && phase >= 0 && phase < block, "a place inside a block");
   Expect(x, x.count, kF32, "x");
+  Expect(sums, x.empty() ? 0 : (phase + x.count + block - 1) / block, core::DType::kF64, "sums");
   stream.Synchronize();
-  return Kernels(x, stream).sum_of_squares(x.count, Floats(x), stream);
+  Kernels(x, stream).sums_of_squares(x.count, Floats(x), block, phase, sums.as<double>(), stream);
 }
 
 }  // namespace moat::tensor

@@ -1,26 +1,34 @@
 // Gradient sums over micro-batches and ranks.
 #include "trainer/gradient_sync.h"
 
-#include <algorithm>
-
 #include "core/digest.h"
 
 namespace moat::trainer {
 
-GradientSync::GradientSync(tensor::View gradients, int parameters,
-                           const parallel::CanonicalWays& ways, comm::Order order,
+GradientSync::GradientSync(tensor::View gradients, int parameters, const parallel::BucketPlan& plan,
+                           bool sharded, const parallel::CanonicalWays& ways, comm::Order order,
                            comm::Communicator& data)
-    : gradients_(gradients), parameters_(parameters), ways_(ways), order_(order), data_(data) {
-  MOAT_CHECK(ways.dp == data.size(), "ways of another grid");
+    : gradients_(gradients),
+      parameters_(parameters),
+      plan_(plan),
+      sharded_(sharded),
+      ways_(ways),
+      order_(order),
+      data_(data) {
+  MOAT_CHECK(ways.dp == data.size() && plan.dp() == data.size(), "ways of another grid");
+  MOAT_CHECK(gradients.count == plan.padded(), "gradients with room for the plan");
   for (int i = 0; i < ways.partial_sums(); ++i)
     waiting_.emplace_back(gradients.count, core::DType::kF32);
-  const std::string plan = core::Hex(core::Sha256Of(
-      std::to_string(gradients.count) + "/" + std::to_string(kBucketElements) + "/" +
-      std::to_string(parameters) + "/" + std::to_string(ways.ways) + "/" +
-      std::to_string(ways.micro_batches) + "/" + std::to_string(static_cast<int>(order))));
-  const auto plans = data.AllGatherText(plan);
+  std::string text;
+  for (const int64_t number :
+       {plan.elements(), plan.padded(), plan.bucket(0).count, plan.block(), int64_t{parameters},
+        int64_t{ways.ways}, ways.micro_batches, int64_t{sharded}, static_cast<int64_t>(order)}) {
+    text += std::to_string(number) + "/";
+  }
+  const std::string mine = core::Hex(core::Sha256Of(text));
+  const auto plans = data.AllGatherText(mine);
   for (size_t rank = 0; rank < plans.size(); ++rank) {
-    MOAT_CHECK(plans[rank] == plan,
+    MOAT_CHECK(plans[rank] == mine,
                "data rank " + std::to_string(rank) + " has another bucket plan than this one");
   }
 }
@@ -47,9 +55,16 @@ void GradientSync::Finish(tensor::Stream& stream) {
   MOAT_CHECK(micro_batch_ == ways_.micro_batches_per_rank() && waiting_count_ == 0,
              "micro-batches are missing");
   micro_batch_ = 0;
-  for (int64_t end = gradients_.count; end > 0; end -= kBucketElements) {
-    const int64_t begin = std::max<int64_t>(0, end - kBucketElements);
-    data_.AllReduce(gradients_.Range(begin, end - begin), comm::ReduceOp::kSum, order_, stream);
+  for (int i = plan_.count() - 1; i >= 0; --i) {  // as the backward pass completes them
+    const parallel::FlatRange bucket = plan_.bucket(i);
+    const tensor::View whole = gradients_.Range(bucket.begin, bucket.count);
+    if (sharded_) {
+      const parallel::FlatRange part = plan_.part(i, data_.rank());
+      data_.ReduceScatter(whole, gradients_.Range(part.begin, part.count), comm::ReduceOp::kSum,
+                          order_, stream);
+    } else {
+      data_.AllReduce(whole, comm::ReduceOp::kSum, order_, stream);
+    }
   }
 }
 

@@ -6,14 +6,15 @@
 // at most log2(ways of this rank) subtree sums waiting. Finish() goes on up the same tree over the
 // data group. Sums are bitwise equal for every dp that divides the ways.
 //
-// Memory: the subtree sums, each as large as the gradients. Received bytes: at most 2 (dp-1)/dp
-// gradients a step, as a ring.
+// Memory: the subtree sums, each as large as the gradients. Received bytes: (dp-1)/dp gradients a
+// step where every rank wants its own parts (ZeRO), twice that where all want all, as in a ring.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "parallel/bucket_plan.h"
 #include "parallel/canonical_ways.h"
 #include "tensor/ops.h"
 
@@ -22,10 +23,11 @@ namespace moat::trainer {
 class GradientSync {
  public:
   // Collective over `data`: proves that all ranks cut the same buckets in the same order
-  // (BugError).
-  // `order` kTree with canonical ways; kAny with fast ones.
-  GradientSync(tensor::View gradients, int parameters, const parallel::CanonicalWays& ways,
-               comm::Order order, comm::Communicator& data);
+  // (BugError). `gradients` [plan.padded()]. `order` kTree with canonical ways; kAny with fast
+  // ones. `sharded`: a rank gets the sums of its own parts only.
+  GradientSync(tensor::View gradients, int parameters, const parallel::BucketPlan& plan,
+               bool sharded, const parallel::CanonicalWays& ways, comm::Order order,
+               comm::Communicator& data);
 
   // Whether the micro-batch about to run adds to what is in the buffer (or replaces it).
   bool accumulates() const { return micro_batch_ % ways_.micro_batches_per_way() != 0; }
@@ -35,13 +37,15 @@ class GradientSync {
   void OnGradReady(int parameter);
   // The current micro-batch is done. REQUIRES: each parameter was announced once.
   void FinishMicroBatch(tensor::Stream& stream);
-  // Collective: the buffer becomes the sum over all ranks. REQUIRES: all of this rank's
-  // micro-batches are done.
+  // Collective: the buffer becomes the sum over all ranks (sharded: of this rank's parts; the rest
+  // is of no use). REQUIRES: all of this rank's micro-batches are done.
   void Finish(tensor::Stream& stream);
 
  private:
   tensor::View gradients_;
   int parameters_;
+  parallel::BucketPlan plan_;
+  bool sharded_;
   parallel::CanonicalWays ways_;
   comm::Order order_;
   comm::Communicator& data_;
@@ -50,9 +54,5 @@ class GradientSync {
   int64_t micro_batch_ = 0;  // of this rank, in this step
   int announced_ = 0;
 };
-
-// Elements of one bucket; the last may be shorter. Cut from the end of the buffer, where the
-// backward pass finishes first.
-constexpr int64_t kBucketElements = int64_t{4} << 20;
 
 }  // namespace moat::trainer

@@ -1,25 +1,150 @@
 // AdamW over the model's parameters.
 #include "trainer/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "core/error.h"
+
 namespace moat::trainer {
+namespace {
+
+std::vector<parallel::Slice> LocalSlices(const model::Transformer& model) {
+  std::vector<parallel::Slice> slices;
+  for (const model::Parameter& parameter : model.parameters()) {
+    slices.push_back(
+        parallel::LocalSlice(parameter.split, model.axis().rank(), model.axis().size()));
+  }
+  return slices;
+}
+
+// What an unsharded rank holds: one bucket, so that each parameter is one part.
+parallel::BucketPlan WholePlan(int64_t elements) {
+  return {elements, 1, parallel::kOptimizerBlock, elements + parallel::kOptimizerBlock};
+}
+
+// Does each data rank keep a part of the optimizer's state only?
+bool Sharded(const configs::TrainConfig& config, int dp) { return config.zero > 0 && dp > 1; }
+
+}  // namespace
+
+model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int dp,
+                                       comm::Communicator* tensor) {
+  model::TransformerOptions options;
+  options.max_rows = config.micro_batch;
+  options.dtype = config.dtype;
+  options.tensor = tensor;
+  // In f32 the passes read the master weights, so every rank has them.
+  options.with_master_weights = !Sharded(config, dp) || config.dtype == core::DType::kF32;
+  options.flat_multiple = dp * parallel::kOptimizerBlock;
+  return options;
+}
 
 Optimizer::Optimizer(const configs::TrainConfig& config, model::Transformer& model,
-                     tensor::Stream& stream)
+                     comm::Communicator& data, tensor::Stream& stream)
     : config_(config),
       model_(model),
+      data_(data),
       stream_(stream),
-      moment1_(model.weights().count, core::DType::kF32),
-      moment2_(model.weights().count, core::DType::kF32),
-      squares_(model.parameters().size()) {}
+      plan_(model.layout().back().end(), data.size()),
+      sharded_(Sharded(config, data.size())),
+      squares_(model.parameters().size()) {
+  MOAT_CHECK(model.pass_weights().count == plan_.padded(), "flat buffers with room for the plan");
+  int64_t blocks = 0;
+  for (const parallel::FlatRange& range : model.layout()) {
+    first_block_.push_back(blocks);
+    if (range.count == 0) continue;
+    blocks += (range.end() - 1) / plan_.block() - range.begin / plan_.block() + 1;
+  }
+  block_squares_.resize(static_cast<size_t>(blocks));
+
+  const auto ranges =
+      OptimizerRange(LocalSlices(model), sharded_ ? plan_ : WholePlan(plan_.elements()),
+                     sharded_ ? data.rank() : 0);
+  int64_t elements = 0;
+  for (const parallel::OptimizerPart& range : ranges) elements += range.end - range.begin;
+  if (model.weights().empty()) master_ = tensor::Tensor(elements, core::DType::kF32);
+  moment1_ = tensor::Tensor(elements, core::DType::kF32);
+  moment2_ = tensor::Tensor(elements, core::DType::kF32);
+  int64_t at = 0;
+  for (const parallel::OptimizerPart& range : ranges) {
+    held_.push_back(PartAt(range, at));
+    at += range.end - range.begin;
+  }
+}
+
+OptimizedPart Optimizer::PartAt(const parallel::OptimizerPart& range, int64_t kept_at) {
+  const int64_t count = range.end - range.begin;
+  const tensor::View weight = model_.weights().empty() ? master_.view().Range(kept_at, count)
+                                                       : model_.weights().Range(range.flat, count);
+  return {range, weight, moment1_.view().Range(kept_at, count),
+          moment2_.view().Range(kept_at, count)};
+}
+
+std::vector<OptimizedPart> Optimizer::Owned() const {
+  if (sharded_) return held_;
+  std::vector<OptimizedPart> owned;
+  for (const auto& range : OptimizerRange(LocalSlices(model_), plan_, data_.rank())) {
+    // Unsharded, a part of `held_` is a whole parameter (or there is none of it).
+    const auto whole = std::find_if(held_.begin(), held_.end(), [&](const OptimizedPart& part) {
+      return part.range.parameter == range.parameter;
+    });
+    const int64_t count = range.end - range.begin;
+    owned.push_back({range, whole->weight.Range(range.begin, count),
+                     whole->moment1.Range(range.begin, count),
+                     whole->moment2.Range(range.begin, count)});
+  }
+  return owned;
+}
+
+void Optimizer::InitializeWeights(uint64_t seed) {
+  for (const OptimizedPart& part : held_) {
+    int64_t at = 0;
+    for (const parallel::Slice& slice : part.range.slices) {
+      model::InitialValues(model_.parameters()[static_cast<size_t>(part.range.parameter)], slice,
+                           seed, part.weight.Range(at, slice.elements()));
+      at += slice.elements();
+    }
+  }
+  PublishWeights();
+}
+
+void Optimizer::PublishWeights() {
+  const tensor::View rounded = model_.rounded_weights();
+  for (const OptimizedPart& part : held_) {
+    if (rounded.empty()) break;
+    tensor::Cast(part.weight, rounded.Range(part.range.flat, part.weight.count), stream_);
+  }
+  GatherWeights();
+}
 
 double Optimizer::GradientNorm() {
+  std::fill(block_squares_.begin(), block_squares_.end(), 0.0);
+  const auto sums = [&](int64_t first, int64_t count) {
+    return tensor::HostView(block_squares_.data() + first, count);
+  };
+  for (const OptimizedPart& part : held_) {
+    const auto p = static_cast<size_t>(part.range.parameter);
+    const int64_t begin = part.range.flat, end = begin + part.weight.count;
+    const int64_t block = begin / plan_.block();
+    const int64_t first = first_block_[p] + block - model_.layout()[p].begin / plan_.block();
+    tensor::SumsOfSquares(model_.gradients().Range(begin, end - begin), plan_.block(),
+                          begin % plan_.block(), sums(first, (end - 1) / plan_.block() - block + 1),
+                          stream_);
+  }
+  // Every block is of one rank: adding zeros keeps its bits.
+  const auto blocks = static_cast<int64_t>(block_squares_.size());
+  if (sharded_) {
+    data_.AllReduce(sums(0, blocks), comm::ReduceOp::kSum, comm::Order::kTree, stream_);
+  }
   for (size_t p = 0; p < squares_.size(); ++p) {
     // What every tensor rank holds whole counts once.
     const bool counts = !model_.parameters()[p].split.replicated() || model_.axis().rank() == 0;
-    squares_[p] =
-        counts ? tensor::SumOfSquares(model_.gradient(static_cast<int>(p)), stream_) : 0.0;
+    const int64_t end = p + 1 < squares_.size() ? first_block_[p + 1] : blocks;
+    squares_[p] = 0;
+    for (int64_t b = first_block_[p]; counts && b < end; ++b) {
+      squares_[p] += block_squares_[static_cast<size_t>(b)];
+    }
   }
   model_.axis().SumInPlace(tensor::HostView(squares_.data(), static_cast<int64_t>(squares_.size())),
                            stream_);
@@ -40,15 +165,23 @@ void Optimizer::Update(double learning_rate, double gradient_scale) {
   step.correction2 = static_cast<float>(1 - std::pow(config_.beta2, t));
   step.gradient_scale = static_cast<float>(gradient_scale);
   const tensor::View rounded = model_.rounded_weights();
-  for (size_t p = 0; p < model_.parameters().size(); ++p) {
-    const model::FlatRange& range = model_.layout()[p];
+  for (const OptimizedPart& part : held_) {
+    const auto p = static_cast<size_t>(part.range.parameter);
+    const int64_t begin = part.range.flat, count = part.weight.count;
     step.weight_decay =
         model_.parameters()[p].decays ? static_cast<float>(config_.weight_decay) : 0.0f;
-    tensor::AdamW(step, model_.gradients().Range(range.begin, range.count),
-                  moment1_.view().Range(range.begin, range.count),
-                  moment2_.view().Range(range.begin, range.count),
-                  model_.weights().Range(range.begin, range.count),
-                  rounded.empty() ? rounded : rounded.Range(range.begin, range.count), stream_);
+    tensor::AdamW(step, model_.gradients().Range(begin, count), part.moment1, part.moment2,
+                  part.weight, rounded.empty() ? rounded : rounded.Range(begin, count), stream_);
+  }
+}
+
+void Optimizer::GatherWeights() {
+  if (!sharded_) return;
+  const tensor::View weights = model_.pass_weights();
+  for (int i = 0; i < plan_.count(); ++i) {
+    const parallel::FlatRange bucket = plan_.bucket(i), mine = plan_.part(i, data_.rank());
+    data_.AllGather(weights.Range(mine.begin, mine.count),
+                    weights.Range(bucket.begin, bucket.count), stream_);
   }
 }
 

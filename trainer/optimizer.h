@@ -1,36 +1,78 @@
-// AdamW over the model's flat buffers: owns the moments, knows which parameters decay.
+// AdamW over the model's parameters: owns the moments and, under ZeRO, this rank's part of the
+// master weights; knows which parameters decay.
+//
+// --zero=0: every data rank holds all moments and updates all weights. --zero=1: each holds and
+// updates its parts of the buckets (parallel/optimizer_range.h), and the ranks send one another the
+// new weights, in the dtype of the passes. Weights have the same bits either way.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "configs/train_config.h"
 #include "model/transformer.h"
+#include "parallel/bucket_plan.h"
+#include "parallel/optimizer_range.h"
 
 namespace moat::trainer {
 
+// How a model must be made to be trained by `dp` data ranks and, together, the ranks of `tensor`.
+model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int dp,
+                                       comm::Communicator* tensor);
+
+// A piece of a parameter, and where its f32 state is kept; each [range.end - range.begin].
+struct OptimizedPart {
+  parallel::OptimizerPart range;
+  tensor::View weight, moment1, moment2;
+};
+
 class Optimizer {
  public:
-  Optimizer(const configs::TrainConfig& config, model::Transformer& model, tensor::Stream& stream);
+  // `data` are the ranks that hold the same parameters; config, model and data outlive this.
+  // REQUIRES: the model was made with ModelOptions(config, data.size(), ...).
+  Optimizer(const configs::TrainConfig& config, model::Transformer& model, comm::Communicator& data,
+            tensor::Stream& stream);
 
-  tensor::View moment1() { return moment1_.view(); }  // flat, f32, as the model's weights
-  tensor::View moment2() { return moment2_.view(); }
+  const parallel::BucketPlan& plan() const { return plan_; }
+  bool sharded() const { return sharded_; }
+  // What this rank holds and updates: everything, or its parts.
+  const std::vector<OptimizedPart>& held() const { return held_; }
+  // What it answers for among the data ranks, in checkpoints: its parts, sharded or not.
+  std::vector<OptimizedPart> Owned() const;
+
   int64_t updates() const { return updates_; }  // done so far; skipped steps do not count
   void set_updates(int64_t updates) { updates_ = updates; }
 
-  // Norm of the whole model's gradients: sums of squares per fixed block in f64, summed over the
-  // tensor group, then in order of parameters. Collective there; the same bits on every rank.
+  // Each weight depends on (seed, parameter name, global index) only. Collective over data.
+  void InitializeWeights(uint64_t seed);
+  // Whoever wrote the held parts' weights calls this: the passes read them afterwards. Collective
+  // over data.
+  void PublishWeights();
+
+  // Norm of the whole model's gradients, of which the held parts are summed: sums of squares per
+  // fixed block in f64, added up by parameter and over the tensor group, then in order of
+  // parameters. Collective over data and tensor group; the same bits on every rank and for any dp.
   double GradientNorm();
 
-  // One update with every gradient multiplied by `gradient_scale` first.
+  // One update of the held parts with every gradient multiplied by `gradient_scale` first.
   void Update(double learning_rate, double gradient_scale);
+  // Sharded: everybody's updated weights to everybody. Collective over data. To follow Update().
+  void GatherWeights();
 
  private:
+  OptimizedPart PartAt(const parallel::OptimizerPart& range, int64_t kept_at);
+
   const configs::TrainConfig& config_;
   model::Transformer& model_;
+  comm::Communicator& data_;
   tensor::Stream& stream_;
-  tensor::Tensor moment1_, moment2_;
-  std::vector<double> squares_;  // by parameter: planned once
+  parallel::BucketPlan plan_;
+  bool sharded_;
+  tensor::Tensor master_, moment1_, moment2_;  // of the held parts, one after the other
+  std::vector<OptimizedPart> held_;
+  std::vector<int64_t> first_block_;             // by parameter: of its sums in block_squares_
+  std::vector<double> block_squares_, squares_;  // by block and by parameter: planned once
   int64_t updates_ = 0;
 };
 

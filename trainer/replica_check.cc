@@ -33,13 +33,18 @@ void AddOdd(const std::vector<int>& group, const HashOf& hash_of, std::vector<in
 
 ReplicaHashes HashesOf(model::Transformer& model, Optimizer& optimizer) {
   ReplicaHashes hashes;
-  for (const tensor::View view :
-       {model.weights(), model.rounded_weights(), optimizer.moment1(), optimizer.moment2()}) {
-    hashes.all = Crc(view, hashes.all);
+  hashes.all = Crc(model.pass_weights(), 0);
+  for (const OptimizedPart& part : optimizer.held()) {
+    if (optimizer.sharded()) break;  // its state has no replica
+    for (const tensor::View view : {part.weight, part.moment1, part.moment2}) {
+      hashes.all = Crc(view, hashes.all);
+    }
   }
   for (size_t p = 0; p < model.parameters().size(); ++p) {
     if (!model.parameters()[p].split.replicated()) continue;
-    hashes.replicated = Crc(model.weight(static_cast<int>(p)), hashes.replicated);
+    const model::FlatRange& range = model.layout()[p];
+    hashes.replicated =
+        Crc(model.pass_weights().Range(range.begin, range.count), hashes.replicated);
   }
   return hashes;
 }

@@ -1,9 +1,9 @@
 // Silent corruption: what several ranks hold alike must be alike.
 //
 // A flipped bit in one rank's memory would train on for days, and be saved by whichever rank writes
-// that range. Ranks of a data group hold the same weights and moments, ranks of a tensor group the
-// same replicated parameters; every --check_replicas_every steps, and before a save, they compare
-// hashes.
+// that range. Ranks of a data group hold the same weights, and the same moments unless they share
+// them out (--zero=1); ranks of a tensor group hold the same replicated parameters; every
+// --check_replicas_every steps, and before a save, they compare hashes.
 #pragma once
 
 #include <string>

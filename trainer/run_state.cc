@@ -11,35 +11,24 @@ namespace {
 
 using nlohmann::json;
 
-parallel::Slice LocalSliceOf(const model::Parameter& parameter, const model::Transformer& model) {
-  return parallel::LocalSlice(parameter.split, model.axis().rank(), model.axis().size());
-}
-
-std::vector<parallel::Slice> LocalSlices(const model::Transformer& model) {
-  std::vector<parallel::Slice> slices;
-  for (const model::Parameter& p : model.parameters()) slices.push_back(LocalSliceOf(p, model));
-  return slices;
-}
-
-struct Kind {
-  const char* prefix;
-  tensor::View flat;
-};
-
-std::vector<Kind> Kinds(model::Transformer& model, Optimizer& optimizer) {
-  return {{"model.", model.weights()},
-          {"adam_m.", optimizer.moment1()},
-          {"adam_v.", optimizer.moment2()}};
-}
-
-void AddLocalParameters(const Kind& kind, const model::Transformer& model,
-                        std::vector<checkpoint::SliceToLoad>& slices) {
-  for (size_t p = 0; p < model.parameters().size(); ++p) {
-    const model::Parameter& parameter = model.parameters()[p];
-    const model::FlatRange& range = model.layout()[p];
-    slices.push_back({kind.prefix + parameter.name, parameter.split.global,
-                      LocalSliceOf(parameter, model), kind.flat.Range(range.begin, range.count)});
+// Slices of one part, named and typed for saving or loading.
+template <typename Slices>
+void AddPart(const std::string& prefix, const model::Transformer& model,
+             const parallel::OptimizerPart& range, tensor::View data, Slices* slices) {
+  const model::Parameter& parameter = model.parameters()[static_cast<size_t>(range.parameter)];
+  int64_t at = 0;
+  for (const parallel::Slice& slice : range.slices) {
+    slices->push_back(
+        {prefix + parameter.name, parameter.split.global, slice, data.Range(at, slice.elements())});
+    at += slice.elements();
   }
+}
+
+template <typename Slices>
+void AddState(const model::Transformer& model, const OptimizedPart& part, Slices* slices) {
+  AddPart("model.", model, part.range, part.weight, slices);
+  AddPart("adam_m.", model, part.range, part.moment1, slices);
+  AddPart("adam_v.", model, part.range, part.moment2, slices);
 }
 
 void CheckIdentity(const std::filesystem::path& directory, const json& saved, const Identity& now) {
@@ -66,23 +55,21 @@ const std::string& ValueOf(const checkpoint::Manifest& manifest, const std::stri
 
 }  // namespace
 
-std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
-                                const Identity& identity, model::Transformer& model,
-                                Optimizer& optimizer, const RankGroups& groups) {
+std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& model,
+                                                  const Optimizer& optimizer) {
   std::vector<checkpoint::SliceToSave> slices;
-  for (const Kind& kind : Kinds(model, optimizer)) {
-    for (const parallel::OptimizerPart& part :
-         parallel::OptimizerRange(LocalSlices(model), groups.data.rank(), groups.data.size())) {
-      const model::Parameter& parameter = model.parameters()[static_cast<size_t>(part.parameter)];
-      if (parameter.split.replicated() && model.axis().rank() != 0) continue;  // written once
-      int64_t at = model.layout()[static_cast<size_t>(part.parameter)].begin + part.begin;
-      for (const parallel::Slice& slice : part.slices) {
-        slices.push_back({kind.prefix + parameter.name, parameter.split.global, slice,
-                          kind.flat.Range(at, slice.elements())});
-        at += slice.elements();
-      }
-    }
+  for (const OptimizedPart& part : optimizer.Owned()) {
+    const model::Parameter& parameter =
+        model.parameters()[static_cast<size_t>(part.range.parameter)];
+    if (parameter.split.replicated() && model.axis().rank() != 0) continue;  // written once
+    AddState(model, part, &slices);
   }
+  return slices;
+}
+
+std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
+                                const Identity& identity, const model::Transformer& model,
+                                const Optimizer& optimizer, const RankGroups& groups) {
   checkpoint::RunPosition position;
   position.run_id = progress.run_id;
   position.step = progress.step;
@@ -94,7 +81,7 @@ std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const Ru
       {"best_step", progress.best.step},
       {"best_loss",
        progress.best.loss}}.dump();
-  return checkpoint::Save(options, position, slices, groups.world);
+  return checkpoint::Save(options, position, SlicesToSave(model, optimizer), groups.world);
 }
 
 RunProgress ReadProgress(const checkpoint::Manifest& manifest) {
@@ -113,22 +100,38 @@ Identity ReadIdentity(const checkpoint::Manifest& manifest) {
 }
 
 RunProgress LoadState(const std::filesystem::path& directory, const Identity& identity,
-                      model::Transformer& model, Optimizer& optimizer) {
+                      const model::Transformer& model, Optimizer& optimizer) {
   const checkpoint::Manifest manifest = checkpoint::ReadManifest(directory);
   CheckIdentity(directory, json::parse(ValueOf(manifest, "identity")), identity);
   std::vector<checkpoint::SliceToLoad> slices;
-  for (const Kind& kind : Kinds(model, optimizer)) AddLocalParameters(kind, model, slices);
+  for (const OptimizedPart& part : optimizer.held()) AddState(model, part, &slices);
   checkpoint::Load(directory, manifest, slices);
-  model.RoundWeights();
+  optimizer.PublishWeights();
   optimizer.set_updates(json::parse(ValueOf(manifest, "progress")).at("updates").get<int64_t>());
   RunProgress progress = ReadProgress(manifest);
   progress.lineage.push_back(directory.filename().string());
   return progress;
 }
 
+void LoadWeights(const std::filesystem::path& directory, const model::Transformer& model,
+                 Optimizer& optimizer) {
+  std::vector<checkpoint::SliceToLoad> slices;
+  for (const OptimizedPart& part : optimizer.held()) {
+    AddPart("model.", model, part.range, part.weight, &slices);
+  }
+  checkpoint::Load(directory, checkpoint::ReadManifest(directory), slices);
+  optimizer.PublishWeights();
+}
+
 void LoadWeights(const std::filesystem::path& directory, model::Transformer& model) {
   std::vector<checkpoint::SliceToLoad> slices;
-  AddLocalParameters({"model.", model.weights()}, model, slices);
+  for (size_t p = 0; p < model.parameters().size(); ++p) {
+    const model::Parameter& parameter = model.parameters()[p];
+    slices.push_back(
+        {"model." + parameter.name, parameter.split.global,
+         parallel::LocalSlice(parameter.split, model.axis().rank(), model.axis().size()),
+         model.weight(static_cast<int>(p))});
+  }
   checkpoint::Load(directory, checkpoint::ReadManifest(directory), slices);
   model.RoundWeights();
 }

@@ -33,18 +33,26 @@ struct RunProgress {
 using Identity = std::map<std::string, std::string>;
 
 // Tensors are "model.<parameter>", "adam_m.<parameter>", "adam_v.<parameter>".
-// Collective over the world. Each rank writes its optimizer range, of what its tensor rank holds,
-// of all three: replicated state is written once. Returns the committed directory.
+
+// What this rank writes: its optimizer parts, of what its tensor rank holds, of all three tensors;
+// together the world's ranks name every element once.
+std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& model,
+                                                  const Optimizer& optimizer);
+
+// Collective over the world. Returns the committed directory.
 std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
-                                const Identity& identity, model::Transformer& model,
-                                Optimizer& optimizer, const RankGroups& groups);
+                                const Identity& identity, const model::Transformer& model,
+                                const Optimizer& optimizer, const RankGroups& groups);
 
-// Loads this tensor rank's part of a checkpoint, whatever grid wrote it. Throws ConfigError with
-// both values where the identity differs, DataError where bytes do. Not collective.
+// Loads what this rank holds from a checkpoint, whatever grid wrote it. Throws ConfigError with
+// both values where the identity differs, DataError where bytes do. Collective over the data ranks.
 RunProgress LoadState(const std::filesystem::path& directory, const Identity& identity,
-                      model::Transformer& model, Optimizer& optimizer);
+                      const model::Transformer& model, Optimizer& optimizer);
 
-// The weights only, for evaluation and generation.
+// The weights only: to go on training with, collective over the data ranks; or for evaluation and
+// generation, where nothing is collective.
+void LoadWeights(const std::filesystem::path& directory, const model::Transformer& model,
+                 Optimizer& optimizer);
 void LoadWeights(const std::filesystem::path& directory, model::Transformer& model);
 
 // What a checkpoint says of itself, without its tensors.

@@ -16,6 +16,7 @@
 #include "trainer/replica_check.h"
 #include "trainer/run_data.h"
 #include "trainer/run_start.h"
+#include "trainer/state_hash.h"
 
 namespace moat::trainer {
 namespace {
@@ -54,8 +55,8 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
       train_(dataset_, "train", StreamOptionsOf(options_.config)),
       validation_(dataset_, "validation", StreamOptionsOf(options_.config)),
       model_(ModelFor(options_.config, dataset_),
-             {options_.config.micro_batch, true, options_.config.dtype, &groups.tensor}, stream),
-      optimizer_(options_.config, model_, stream),
+             ModelOptions(options_.config, groups.data.size(), &groups.tensor), stream),
+      optimizer_(options_.config, model_, groups.data, stream),
       ways_(parallel::MakeWays(options_.config.reduction == configs::Reduction::kCanonical,
                                options_.config.global_batch, options_.config.micro_batch,
                                groups.data.size(), options_.config.canonical_ways)),
@@ -104,11 +105,11 @@ void Trainer::Resume() {
 
 void Trainer::Begin() {
   if (options_.config.init_from.empty()) {
-    model_.InitializeWeights(options_.config.seed);
+    optimizer_.InitializeWeights(options_.config.seed);
   } else {
     const std::filesystem::path from =
         ChooseInitialWeights(options_.config, options_.identity, groups_.world);
-    LoadWeights(from, model_);
+    LoadWeights(from, model_, optimizer_);
     options_.identity[kInitialWeights] = from.string();
     if (leader()) core::Log() << "begins with the weights of " << from.string();
   }
@@ -139,7 +140,8 @@ void Trainer::Describe() {
               << validation_.samples_per_epoch() << " validation samples of up to "
               << c.model.seq_len << " tokens (" << dataset_.directory().string() << ", version "
               << dataset_.version() << " of " << dataset_.history().size() << ")";
-  core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size() << ", "
+  core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size()
+              << (optimizer_.sharded() ? ", the optimizer's state shared out (--zero=1), " : ", ")
               << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
               << ways_.micro_batches << " micro-batches of " << c.micro_batch << " in "
               << ways_.ways << " canonical ways";
@@ -196,6 +198,11 @@ core::ExitCode Trainer::Run() {
     if (last || due(options_.config.checkpoint_every)) Save();
   }
   EnterPhase(rundir::Phase::kFinishing);
+  const uint64_t hash = StateHash(SlicesToSave(model_, optimizer_), groups_.world, stream_);
+  if (leader()) {
+    core::Log() << "state hash " << HexOf(hash) << ": of all weights and moments at step " << target
+                << ", in global order";
+  }
   return core::ExitCode::kOk;
 }
 

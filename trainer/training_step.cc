@@ -28,7 +28,8 @@ TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::C
       optimizer_(optimizer),
       groups_(groups),
       stream_(stream),
-      sync_(model.gradients(), static_cast<int>(model.parameters().size()), ways,
+      sync_(model.gradients(), static_cast<int>(model.parameters().size()), optimizer.plan(),
+            optimizer.sharded(), ways,
             config.reduction == configs::Reduction::kFast ? comm::Order::kAny : comm::Order::kTree,
             groups.data),
       mine_(static_cast<size_t>(ways.micro_batches_per_rank()) * kPerMicroBatch + kPerRank),
@@ -65,6 +66,9 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
       config_.clip > 0 && result.grad_norm > config_.clip ? config_.clip / result.grad_norm : 1.0;
   result.learning_rate = LearningRate(config_, step);
   optimizer_.Update(result.learning_rate, clipped / result.weight);
+  const double updated = core::MonotonicSeconds();
+  optimizer_.GatherWeights();
+  result.communication_seconds += core::MonotonicSeconds() - updated;
   return result;
 }
 

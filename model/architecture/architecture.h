@@ -12,6 +12,7 @@
 #include "configs/model_config.h"
 #include "core/dtype.h"
 #include "core/units.h"
+#include "parallel/bucket_plan.h"
 #include "parallel/slice.h"
 
 namespace moat::model {
@@ -77,10 +78,7 @@ ParameterIndex IndexParameters(const configs::ModelConfig& config,
 int64_t ParameterCount(const configs::ModelConfig& config);
 
 // A parameter's place in a rank's flat buffers.
-struct FlatRange {
-  int64_t begin = 0;
-  int64_t count = 0;
-};
+using parallel::FlatRange;
 // Ranges of tensor rank `tp_index` of `tp`, in the order of the table, without gaps.
 std::vector<FlatRange> FlatLayout(const std::vector<Parameter>& table, int tp_index, int tp);
 

@@ -1,7 +1,6 @@
-// AdamW and the sum of squares for the global norm.
+// AdamW and the sums of squares for the global norm.
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "tensor/cpu/kernels.h"
 #include "tensor/cpu/parallel_for.h"
@@ -12,7 +11,6 @@ namespace {
 
 constexpr int64_t kFlatBlock = 1 << 14;
 constexpr int64_t kCacheBlock = 1 << 10;  // new weights are rounded before they leave it
-constexpr int64_t kNormBlock = 1 << 13;
 
 // The step is taken by value: behind a reference its numbers could change with every store.
 MOAT_ROW_KERNEL void AdamWRange(int64_t n, const AdamWStep s, const float* gradient, float* moment1,
@@ -57,21 +55,19 @@ void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* m
   });
 }
 
-double SumOfSquares(int64_t count, const float* x, const Stream& stream) {
-  std::vector<double> sums(static_cast<size_t>((count + kNormBlock - 1) / kNormBlock));
-  ParallelBlocks(count, kNormBlock, stream, [&](int64_t begin, int64_t end) {
-    sums[static_cast<size_t>(begin / kNormBlock)] = SquaresOfBlock(x + begin, end - begin);
+void SumsOfSquares(int64_t count, const float* x, int64_t block, int64_t phase, double* sums,
+                   const Stream& stream) {
+  ParallelBlocks(phase + count, block, stream, [&](int64_t begin, int64_t end) {
+    const int64_t first = std::max<int64_t>(0, begin - phase);
+    sums[begin / block] = SquaresOfBlock(x + first, end - phase - first);
   });
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
 }
 
 }  // namespace
 
 void FillOptimizer(KernelTable& table) {
   table.adamw = AdamW;
-  table.sum_of_squares = SumOfSquares;
+  table.sums_of_squares = SumsOfSquares;
 }
 
 }  // namespace moat::tensor::cpu

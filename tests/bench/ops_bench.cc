@@ -291,14 +291,19 @@ class Bench {
 
   void Optimizer(DType dtype) {
     const int64_t n = 124'439'808;
-    if (!Wanted("adamw sum_of_squares", dtype)) return;
+    if (!Wanted("adamw sums_of_squares", dtype)) return;
     Tensor g = Numbers(n, DType::kF32), m = Numbers(n, DType::kF32, 0.1f), v(n, DType::kF32),
            w = Numbers(n, DType::kF32), rounded(dtype == DType::kBF16 ? n : 0, DType::kBF16);
     const tensor::AdamWStep step{1e-4f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 1.0f};
     AddRows("adamw", dtype, n * 28 + rounded.bytes().value, [&] {
       tensor::AdamW(step, g.view(), m.view(), v.view(), w.view(), rounded.view(), stream_);
     });
-    AddRows("sum_of_squares", dtype, n * 4, [&] { tensor::SumOfSquares(g.view(), stream_); });
+    std::vector<double> sums(static_cast<size_t>((n + 4095) / 4096));
+    AddRows("sums_of_squares", dtype, n * 4, [&] {
+      tensor::SumsOfSquares(g.view(), 4096, 0,
+                            tensor::HostView(sums.data(), static_cast<int64_t>(sums.size())),
+                            stream_);
+    });
   }
 
   Options options_;

@@ -115,11 +115,10 @@ struct Measured {
 Measured MeasureSteps(const configs::TrainConfig& config, comm::Communicator& world,
                       tensor::Stream& stream, int64_t steps) {
   const auto alone = comm::MakeSelf("tensor");
-  model::Transformer model(
-      config.model, {.max_rows = config.micro_batch, .dtype = config.dtype, .tensor = alone.get()},
-      stream);
-  model.InitializeWeights(config.seed);
-  trainer::Optimizer optimizer(config, model, stream);
+  model::Transformer model(config.model, trainer::ModelOptions(config, world.size(), alone.get()),
+                           stream);
+  trainer::Optimizer optimizer(config, model, world, stream);
+  optimizer.InitializeWeights(config.seed);
   trainer::TrainingStep step(
       config,
       parallel::MakeWays(config.reduction == configs::Reduction::kCanonical, config.global_batch,

@@ -47,7 +47,10 @@ class SampleState {
     const std::vector<SampleTensor> tensors = SampleTensors();
     std::vector<Slice> whole;
     for (const SampleTensor& tensor : tensors) whole.push_back(Slice::Whole(tensor.shape));
-    for (const auto& part : parallel::OptimizerRange(whole, rank, ranks, block)) {
+    int64_t elements = 0;
+    for (const Slice& slice : whole) elements += slice.elements();
+    const parallel::BucketPlan plan(elements, ranks, block, elements);
+    for (const auto& part : parallel::OptimizerRange(whole, plan, rank)) {
       const auto p = static_cast<size_t>(part.parameter);
       const std::vector<char> all = SampleBytes(tensors[p], step);
       for (const Slice& slice : part.slices) Add(tensors[p], slice, whole[p], all);

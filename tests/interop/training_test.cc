@@ -36,14 +36,14 @@ struct Course {
 
 Course Train(const ReferenceFile& file, const configs::TrainConfig& config) {
   tensor::Stream stream(1);
-  model::Transformer model(config.model, {.max_rows = config.micro_batch}, stream);
+  const auto self = comm::MakeSelf();
+  model::Transformer model(config.model, trainer::ModelOptions(config, 1, nullptr), stream);
   Tensors weights;
   for (const auto& p : model.parameters()) {
     weights[p.name] = file.Values<float>("weight/" + p.name);
   }
   FillWeights(model, weights);
-  trainer::Optimizer optimizer(config, model, stream);
-  const auto self = comm::MakeSelf();
+  trainer::Optimizer optimizer(config, model, *self, stream);
   trainer::TrainingStep training(
       config, parallel::MakeCanonicalWays(config.global_batch, config.micro_batch, 1, 0), model,
       optimizer, {*self, *self, *self}, stream);

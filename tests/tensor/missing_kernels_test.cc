@@ -28,7 +28,7 @@ TEST(MissingKernels, ThrowWithOpAndDevice) {
   EXPECT_THROW(
       table.matmul(false, false, 1, 1, 1, nullptr, nullptr, nullptr, nullptr, true, false, stream),
       core::ConfigError);
-  EXPECT_THROW(table.sum_of_squares(1, nullptr, stream), core::ConfigError);
+  EXPECT_THROW(table.sums_of_squares(1, nullptr, 1, 0, nullptr, stream), core::ConfigError);
 }
 
 TEST(MissingKernels, LeaveNoEntryEmpty) {

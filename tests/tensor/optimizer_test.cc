@@ -59,7 +59,18 @@ TEST(AdamW, RoundedIsTheNewWeightRoundedAndChangesNothingElse) {
   }
 }
 
-TEST(SumOfSquares, IsExactForSmallIntegersAndTheSameForAnyThreads) {
+// What SumsOfSquares says of x[begin, end), a stretch of blocks of `block`.
+std::vector<double> Sums(const std::vector<float>& x, int64_t begin, int64_t end, int64_t block,
+                         int threads) {
+  Stream stream(threads);
+  const int64_t phase = begin % block;
+  std::vector<double> sums(static_cast<size_t>((phase + end - begin + block - 1) / block));
+  SumsOfSquares(HostView(x.data() + begin, end - begin), block, phase,
+                HostView(sums.data(), static_cast<int64_t>(sums.size())), stream);
+  return sums;
+}
+
+TEST(SumsOfSquares, AreExactForSmallIntegers) {
   std::vector<float> x(100003);
   double want = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -67,15 +78,21 @@ TEST(SumOfSquares, IsExactForSmallIntegersAndTheSameForAnyThreads) {
     want += static_cast<double>(x[i] * x[i]);
   }
   for (const int threads : {1, 2, 3, 4}) {
-    Stream stream(threads);
-    EXPECT_EQ(
-        SumOfSquares(HostView(std::as_const(x).data(), static_cast<int64_t>(x.size())), stream),
-        want);
+    double sum = 0;
+    for (const double part : Sums(x, 0, 100003, 4096, threads)) sum += part;
+    EXPECT_EQ(sum, want);
   }
-  const auto r = testing::RandomValues("r", 70001);
-  Stream one(1), three(3);
-  EXPECT_EQ(SumOfSquares(HostView(r.data(), 70001), one),
-            SumOfSquares(HostView(r.data(), 70001), three));
+}
+
+TEST(SumsOfSquares, ABlocksBitsDependOnItsElementsOnly) {
+  const auto x = testing::RandomValues("r", 70001);
+  const std::vector<double> whole = Sums(x, 100, 70001, 1000, 1);
+  ASSERT_EQ(whole.size(), 71u);
+  EXPECT_EQ(whole, Sums(x, 100, 70001, 1000, 3));
+  std::vector<double> pieces = Sums(x, 100, 3000, 1000, 2);
+  for (const double sum : Sums(x, 3000, 70001, 1000, 1)) pieces.push_back(sum);
+  EXPECT_EQ(whole, pieces);
+  EXPECT_NE(Sums(x, 0, 1000, 1000, 1)[0], whole[0]);  // its elements count
 }
 
 }  // namespace

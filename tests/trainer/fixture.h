@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "rundir/metrics.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/values.h"
+#include "trainer/state_hash.h"
 #include "trainer/trainer.h"
 
 namespace moat::trainer {
@@ -78,15 +80,16 @@ class TrainerTest : public ::testing::Test {
 
   struct End {
     core::ExitCode code = core::ExitCode::kBug;
-    std::vector<float> state;    // weights and both moments
+    std::vector<float> state;    // weights and both moments, in global order
+    uint64_t hash = 0;           // of them, by StateHash
     std::vector<double> losses;  // by step
     std::vector<std::string> hashes;
     double validation = 0;
   };
 
-  // Weights and moments are those of data ranks' tensor rank 0 when tp > 1.
   static End Train(const TrainerOptions& options, int dp, int threads, int tp = 1) {
     End end;
+    std::map<std::string, std::vector<float>> state;
     std::mutex mutex;
     core::MakeDirectories(options.layout.root);
     comm::ThreadGroup::Run(dp * tp, [&](comm::Communicator& world) {
@@ -94,17 +97,21 @@ class TrainerTest : public ::testing::Test {
       const auto groups = comm::MakeGrid(world, parallel::ProcessGrid(world.size(), dp, tp));
       Trainer trainer(options, {world, *groups.data, *groups.tensor}, stream);
       const core::ExitCode code = trainer.Run();
+      const auto mine = SlicesToSave(trainer.model(), trainer.optimizer());
+      const uint64_t hash = StateHash(mine, world, stream);
       const std::lock_guard lock(mutex);
-      if (groups.tensor->rank() != 0) return;
-      std::vector<float> state;
-      for (const tensor::View view : {trainer.model().weights(), trainer.optimizer().moment1(),
-                                      trainer.optimizer().moment2()}) {
-        state.insert(state.end(), view.as<float>(), view.as<float>() + view.count);
+      for (const checkpoint::SliceToSave& slice : mine) {
+        std::vector<float>& whole = state[slice.tensor];
+        whole.resize(static_cast<size_t>(slice.global.elements()));
+        parallel::CopySlice(slice.slice, slice.slice, slice.data.data,
+                            parallel::Slice::Whole(slice.global), whole.data(), sizeof(float));
       }
-      EXPECT_TRUE(end.state.empty() || testing::SameBits(end.state, state)) << "ranks differ";
-      end.state = state;
       end.code = code;
+      end.hash = hash;
     });
+    for (const auto& [name, values] : state) {
+      end.state.insert(end.state.end(), values.begin(), values.end());
+    }
     const rundir::Metrics metrics = rundir::ReadMetrics(options.layout.metrics());
     for (const auto& [step, line] : metrics.steps) {
       end.losses.push_back(line.loss);

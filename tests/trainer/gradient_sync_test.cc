@@ -13,17 +13,25 @@ namespace {
 
 constexpr int64_t kCount = 5003;
 
-std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, uint64_t* received = nullptr,
-                          comm::Order order = comm::Order::kTree) {
-  std::vector<float> result;
+constexpr int64_t kBlock = 16;
+
+struct How {
+  comm::Order order = comm::Order::kTree;
+  bool sharded = false;
+};
+
+// The sums as all ranks together hold them; `received`: the most that a rank received.
+std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, How how = {},
+                          uint64_t* received = nullptr) {
+  std::vector<float> result(kCount);
   std::mutex mutex;
   comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
-    const auto plan = order == comm::Order::kAny
-                          ? parallel::MakeFastWays(micro_batches, 1, dp)
-                          : parallel::MakeCanonicalWays(micro_batches, 1, dp, ways);
-    tensor::Tensor gradients(kCount, core::DType::kF32);
+    const auto plan =
+        parallel::MakeWays(how.order == comm::Order::kTree, micro_batches, 1, dp, ways);
+    const parallel::BucketPlan buckets(kCount, dp, kBlock, 1000);
+    tensor::Tensor gradients(buckets.padded(), core::DType::kF32);
     tensor::Stream stream;
-    GradientSync sync(gradients.view(), 1, plan, order, data);
+    GradientSync sync(gradients.view(), 1, buckets, how.sharded, plan, how.order, data);
     const uint64_t before = data.traffic().received_bytes;
     for (int64_t i = 0; i < plan.micro_batches_per_rank(); ++i) {
       const int64_t number = data.rank() * plan.micro_batches_per_rank() + i;
@@ -38,18 +46,26 @@ std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, uint64_t* rec
     sync.Finish(stream);
     const std::lock_guard lock(mutex);
     const float* g = gradients.view().as<float>();
-    if (data.rank() == 0) result.assign(g, g + kCount);
+    for (int i = 0; i < buckets.count(); ++i) {
+      const auto mine = how.sharded ? buckets.part(i, data.rank()) : buckets.bucket(i);
+      for (int64_t e = mine.begin; e < std::min(kCount, mine.end()); ++e) {
+        result[static_cast<size_t>(e)] = g[e];
+      }
+    }
     if (received) *received = std::max(*received, data.traffic().received_bytes - before);
   });
   return result;
 }
 
-TEST(GradientSync, SumsHaveTheSameBitsForEveryDp) {
+TEST(GradientSync, SumsHaveTheSameBitsForEveryDpShardedOrNot) {
   for (const auto& [micro_batches, ways] :
        {std::pair{16, 8}, std::pair{8, 8}, std::pair{24, 8}, std::pair{4, 4}}) {
     const auto one = Reduce(1, micro_batches, ways);
     for (int dp = 2; dp <= ways; dp *= 2) {
-      EXPECT_TRUE(testing::SameBits(one, Reduce(dp, micro_batches, ways))) << "dp=" << dp;
+      for (const bool sharded : {false, true}) {
+        const How how{comm::Order::kTree, sharded};
+        EXPECT_TRUE(testing::SameBits(one, Reduce(dp, micro_batches, ways, how))) << "dp=" << dp;
+      }
     }
   }
 }
@@ -61,19 +77,26 @@ TEST(GradientSync, AnotherOrderHasOtherBits) {  // the guard above can fail
 TEST(GradientSync, FastSumsAreTheSameNumbersForAnyDp) {
   const auto canonical = Reduce(1, 12, 4);
   for (const int dp : {1, 2, 3, 4, 6}) {
-    const auto fast = Reduce(dp, 12, 0, nullptr, comm::Order::kAny);
+    const auto fast = Reduce(dp, 12, 0, {comm::Order::kAny, dp == 3});
     EXPECT_LT(testing::RelativeError(fast, canonical), 1e-6) << "dp=" << dp;
   }
   EXPECT_THROW(parallel::MakeFastWays(12, 1, 5), core::ConfigError);
 }
 
-TEST(GradientSync, NoRankReceivesMoreThanLogDpGradients) {
+// As in a ring: 2 (dp-1)/dp gradients where all ranks want all, half of that where each wants its
+// part.
+TEST(GradientSync, NoRankReceivesMoreThanInARing) {
   for (const int dp : {2, 4, 8}) {
-    uint64_t received = 0;
-    Reduce(dp, 16, 8, &received);
-    EXPECT_GT(received, 0u);
-    EXPECT_LE(received, static_cast<uint64_t>(std::log2(dp) * kCount * 4 * 1.02))
-        << "dp=" << dp;  // 2%: blocks of 16 elements
+    for (const bool sharded : {false, true}) {
+      uint64_t received = 0;
+      Reduce(dp, 16, 8, {comm::Order::kTree, sharded}, &received);
+      const double padded =
+          static_cast<double>(parallel::BucketPlan(kCount, dp, kBlock, 1000).padded());
+      const double share = (dp - 1.0) / dp * (sharded ? 1 : 2);
+      EXPECT_GT(received, 0u);
+      EXPECT_LE(static_cast<double>(received), share * padded * 4 * 1.02)
+          << "dp=" << dp;  // 2%: blocks of 16 elements
+    }
   }
 }
 
@@ -81,8 +104,8 @@ TEST(GradientSync, AForgottenParameterIsABug) {
   comm::ThreadGroup::Run(1, [&](comm::Communicator& data) {
     tensor::Tensor gradients(kCount, core::DType::kF32);
     tensor::Stream stream;
-    GradientSync sync(gradients.view(), 2, parallel::MakeCanonicalWays(1, 1, 1, 0),
-                      comm::Order::kTree, data);
+    GradientSync sync(gradients.view(), 2, {kCount, 1, 1}, false,
+                      parallel::MakeCanonicalWays(1, 1, 1, 0), comm::Order::kTree, data);
     sync.OnGradReady(0);
     EXPECT_THROW(sync.FinishMicroBatch(stream), core::BugError);
   });

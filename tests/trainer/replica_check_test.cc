@@ -25,19 +25,22 @@ configs::TrainConfig Config() {
 enum class Where { kNowhere, kSplitWeight, kReplicatedWeight, kMoment };
 
 // What the check of dp x tp ranks says after a bit was flipped on `rank`; "" when it says nothing.
-std::string Check(int dp, int tp, int rank, Where where) {
-  const configs::TrainConfig config = Config();
+std::string Check(int dp, int tp, int rank, Where where, int zero = 0) {
+  configs::TrainConfig config = Config();
+  config.zero = zero;
   std::string said;
   std::mutex mutex;
   comm::ThreadGroup::Run(dp * tp, [&](comm::Communicator& world) {
     const auto groups = comm::MakeGrid(world, parallel::ProcessGrid(world.size(), dp, tp));
     tensor::Stream stream;
-    model::Transformer model(config.model, {.tensor = groups.tensor.get()}, stream);
-    model.InitializeWeights(3);
-    Optimizer optimizer(config, model, stream);
+    model::Transformer model(config.model, ModelOptions(config, dp, groups.tensor.get()), stream);
+    Optimizer optimizer(config, model, *groups.data, stream);
+    optimizer.InitializeWeights(3);
     const int parameter =
         where == Where::kReplicatedWeight ? model.index().final_norm : model.index().layers[0].wq;
-    tensor::View at = where == Where::kMoment ? optimizer.moment2() : model.weight(parameter);
+    tensor::View at = where == Where::kMoment
+                          ? optimizer.held()[static_cast<size_t>(parameter)].moment2
+                          : model.weight(parameter);
     if (world.rank() == rank && where != Where::kNowhere) {
       static_cast<uint32_t*>(at.data)[5] ^= 1;  // the least significant bit of a number
     }
@@ -65,6 +68,13 @@ TEST(ReplicaCheck, NamesTheRankWhoseMemoryChanged) {
     EXPECT_NE(Check(4, 1, 2, where).find("rank 2 of 4 "), std::string::npos);
     EXPECT_NE(Check(3, 2, 3, where).find("rank 3 of 6 "), std::string::npos);
   }
+}
+
+// Each rank has moments of its own then, and all have the weights.
+TEST(ReplicaCheck, UnderZeroWeightsAreCompared) {
+  EXPECT_EQ(Check(4, 1, 0, Where::kNowhere, 1), "");
+  EXPECT_NE(Check(4, 1, 2, Where::kSplitWeight, 1).find("rank 2 of 4 "), std::string::npos);
+  EXPECT_NE(Check(3, 2, 3, Where::kReplicatedWeight, 1).find("rank 3 of 6 "), std::string::npos);
 }
 
 TEST(ReplicaCheck, NamesBothOfTwoThatDiffer) {

@@ -73,9 +73,9 @@ TEST_F(SamplesTest, AnOffByOneOnOneRankChangesTheHash) {
     uint64_t result = 0;
     comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
       tensor::Stream device;
-      model::Transformer model(config.model, {.max_rows = 1, .with_gradients = true}, device);
-      model.InitializeWeights(1);
-      Optimizer optimizer(config, model, device);
+      model::Transformer model(config.model, ModelOptions(config, dp, nullptr), device);
+      Optimizer optimizer(config, model, data, device);
+      optimizer.InitializeWeights(1);
       const auto alone = comm::MakeSelf("tensor");
       TrainingStep step(config, parallel::MakeCanonicalWays(4, 1, dp, 0), model, optimizer,
                         {data, data, *alone}, device);

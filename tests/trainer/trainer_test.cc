@@ -275,9 +275,9 @@ WeightedLoss CompareWithReference(configs::TrainConfig config,
   for (const int dp : {1, 2}) {
     comm::ThreadGroup::Run(dp, [&](comm::Communicator& data) {
       tensor::Stream stream;
-      model::Transformer model(config.model, {.max_rows = 1, .with_gradients = true}, stream);
-      model.InitializeWeights(1);
-      Optimizer optimizer(config, model, stream);
+      model::Transformer model(config.model, ModelOptions(config, dp, nullptr), stream);
+      Optimizer optimizer(config, model, data, stream);
+      optimizer.InitializeWeights(1);
       const auto alone = comm::MakeSelf("tensor");
       TrainingStep step(config, parallel::MakeCanonicalWays(2, 1, dp, 0), model, optimizer,
                         {data, data, *alone}, stream);
