@@ -12,7 +12,7 @@ BucketPlan::BucketPlan(int64_t elements, int dp, int64_t block, int64_t bucket)
   MOAT_CHECK(elements >= 0 && dp >= 1 && block >= 1 && bucket >= 1, "a bucket plan of something");
   const int64_t unit = block * dp;
   padded_ = (elements + unit - 1) / unit * unit;
-  bucket_ = std::max<int64_t>(1, bucket / unit) * unit;
+  bucket_ = (bucket + unit - 1) / unit * unit;
 }
 
 FlatRange BucketPlan::bucket(int i) const {

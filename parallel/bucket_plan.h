@@ -12,8 +12,8 @@
 
 namespace moat::parallel {
 
-inline constexpr int64_t kOptimizerBlock = 4096;              // elements
-inline constexpr int64_t kBucketElements = int64_t{4} << 20;  // at most, but for rounding up
+inline constexpr int64_t kOptimizerBlock = 4096;  // elements
+inline constexpr int64_t kBucketElements = int64_t{4} << 20;
 
 // A stretch of a flat buffer, in elements.
 struct FlatRange {
@@ -25,8 +25,8 @@ struct FlatRange {
 
 class BucketPlan {
  public:
-  // Of `elements` elements over `dp` ranks. A bucket holds at most `bucket` of them, but at least
-  // one block a rank.
+  // Of `elements` elements over `dp` ranks, in buckets of `bucket`, rounded up to a multiple of dp
+  // x block.
   BucketPlan(int64_t elements, int dp, int64_t block = kOptimizerBlock,
              int64_t bucket = kBucketElements);
 

@@ -20,7 +20,7 @@ std::vector<parallel::Slice> LocalSlices(const model::Transformer& model) {
 
 // What an unsharded rank holds: one bucket, so that each parameter is one part.
 parallel::BucketPlan WholePlan(int64_t elements) {
-  return {elements, 1, parallel::kOptimizerBlock, elements + parallel::kOptimizerBlock};
+  return {elements, 1, parallel::kOptimizerBlock, std::max<int64_t>(1, elements)};
 }
 
 // Does each data rank keep a part of the optimizer's state only?

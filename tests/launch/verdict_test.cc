@@ -26,7 +26,8 @@ rundir::Failure By(int rank, ExitCode code) { return {rank, "h", code, "w", 4, 1
 Ending End(int wait_status, const std::string& output = "",
            std::vector<rundir::Failure> failures = {}, std::optional<rundir::Result> result = {},
            int first = 0, int second = 0, bool grace_over = false) {
-  return {wait_status, output, std::move(failures), result, first, second, grace_over, 60, 0, false};
+  return {wait_status, output, std::move(failures), result, first, second, grace_over, 60,
+          0,           false};
 }
 
 rundir::Result Result(ExitCode code) { return {code, 9}; }
