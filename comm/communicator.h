@@ -9,7 +9,8 @@
 // where they do not, every rank throws core::BugError with what each of them called. A rank that
 // does not arrive within the deadline ends the job: every other rank throws core::PeerError naming
 // group, operation, sequence number and the missing ranks. A group is of no use after either. No
-// collective runs in a destructor. A communicator belongs to one thread at a time.
+// collective runs in a destructor. A communicator belongs to one thread at a time; another group
+// may be used by another thread meanwhile, where concurrent() says so.
 //
 // Backends: self (size 1), threads (ranks are threads of one process; the readable reference), mpi
 // (host memory), nccl (memory of CUDA devices; host memory goes through the group it is made from).
@@ -43,6 +44,13 @@ class Communicator {
   int size() const { return size_; }
   const std::string& name() const { return name_; }  // "world", "data", "tensor"
   const std::vector<Member>& members() const { return keeper_.members(); }
+
+  // May this group's collectives run while another thread is in those of another group?
+  virtual bool concurrent() const { return true; }
+
+  // Gives the group up: a collective of this rank that waits throws PeerError soon, in whatever
+  // thread it is. From any thread.
+  void Abandon() { keeper_.Abandon(); }
 
   // How long a rank waits for its peers in one step of a collective; 300 s unless set. Groups made
   // afterwards inherit it.

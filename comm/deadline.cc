@@ -53,6 +53,11 @@ void DeadlineKeeper::Relax() {
 double DeadlineKeeper::Now() { return core::MonotonicSeconds(); }
 
 bool DeadlineKeeper::Pause(double start) const {
+  if (abandoned_.load(std::memory_order_relaxed)) {
+    throw core::PeerError("group '" + group_ + "' was abandoned in its operation " +
+                          std::to_string(sequence_) + ", " + call_.text() +
+                          ": this rank failed elsewhere");
+  }
   const double waited = Now() - start;
   if (waited > seconds_) return false;
   if (waited < kYieldFor) {

@@ -6,6 +6,7 @@
 // cores do not steal the core from the rank they wait for.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct Member {
 class DeadlineKeeper {
  public:
   DeadlineKeeper(std::string group, int rank, std::vector<Member> members);
+
+  // Whoever waits, now or later, throws PeerError soon. From any thread.
+  void Abandon() { abandoned_.store(true, std::memory_order_relaxed); }
 
   void set_seconds(double seconds) { seconds_ = seconds; }
   double seconds() const { return seconds_; }
@@ -60,13 +64,15 @@ class DeadlineKeeper {
   static constexpr int kSpins = 100;
   static void Relax();
   static double Now();
-  bool Pause(double start) const;  // false: the deadline has passed
+  // False: the deadline has passed. Throws PeerError once the group was abandoned.
+  bool Pause(double start) const;
   [[noreturn]] void Fail(const std::vector<int>& missing) const;
 
   std::string group_;
   int rank_;
   std::vector<Member> members_;
   double seconds_ = kDefaultDeadlineSeconds;
+  std::atomic<bool> abandoned_{false};
   bool running_ = false;
   uint64_t sequence_ = 0;
   Call call_;

@@ -201,7 +201,7 @@ MpiSession::MpiSession(int* argc, char*** argv, const MpiOptions& options)
   s.options.path = ChoosePath(options.path);
   s.exceptions = std::uncaught_exceptions();
   int provided = 0;
-  CheckMpi(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  CheckMpi(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   CheckMpi(MPI_Comm_dup(MPI_COMM_WORLD, &s.world), "MPI_Comm_dup");
   MPI_Comm_set_errhandler(s.world, MPI_ERRORS_RETURN);
   MPI_Comm_rank(s.world, &s.rank);

@@ -44,6 +44,12 @@ class NetworkCommunicator : public Communicator {
     for (int r = 0; r < size(); ++r) peers_.push_back(r);
   }
 
+  bool concurrent() const override {
+    int level = MPI_THREAD_SINGLE;
+    MPI_Query_thread(&level);
+    return level == MPI_THREAD_MULTIPLE;
+  }
+
  protected:
   void DoAllReduce(tensor::View buffer, ReduceOp op, Order order, tensor::Stream&) override {
     Meet();

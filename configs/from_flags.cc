@@ -19,12 +19,14 @@ std::vector<std::string> SplitAtCommas(const std::vector<std::string>& texts) {
 
 // One of an enumeration's values, by the names the flag knows.
 template <typename Enum>
-Enum Choice(const CommandLine& line, const std::string& flag, Enum first, Enum second) {
+Enum Choice(const CommandLine& line, const std::string& flag, const std::vector<Enum>& values) {
   const std::string text = line.value(flag);
-  if (text == Name(first)) return first;
-  if (text == Name(second)) return second;
-  throw core::ConfigError("--" + flag + "=" + text + ": expected " + Name(first) + " or " +
-                          Name(second));
+  std::string names;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (text == Name(values[i])) return values[i];
+    names += (i == 0 ? "" : i + 1 == values.size() ? " or " : ", ") + std::string(Name(values[i]));
+  }
+  throw core::ConfigError("--" + flag + "=" + text + ": expected " + names);
 }
 
 core::DType DTypeOfFlag(const CommandLine& line) {
@@ -68,9 +70,9 @@ ModelConfig ModelOf(const CommandLine& line) {
   model.kv_heads = line.Int("kv_heads");
   model.ffn = line.Int("ffn");
   model.seq_len = line.Int("seq_len");
-  model.norm = Choice(line, "norm", Norm::kRms, Norm::kLayer);
-  model.position = Choice(line, "position", Position::kRotary, Position::kLearned);
-  model.mlp = Choice(line, "mlp", Mlp::kSwiglu, Mlp::kGelu);
+  model.norm = Choice(line, "norm", std::vector{Norm::kRms, Norm::kLayer});
+  model.position = Choice(line, "position", std::vector{Position::kRotary, Position::kLearned});
+  model.mlp = Choice(line, "mlp", std::vector{Mlp::kSwiglu, Mlp::kGelu});
   model.tie_embeddings = line.Bool("tie_embeddings");
   model.bias = line.Bool("bias");
   model.rotary_base = line.Double("rotary_base");
@@ -84,8 +86,10 @@ void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.tp = static_cast<int>(line.Int("tp"));
   train.zero = static_cast<int>(line.Int("zero"));
   train.threads = static_cast<int>(line.Int("threads"));
-  train.reduction = Choice(line, "reduction", Reduction::kCanonical, Reduction::kFast);
+  train.reduction = Choice(line, "reduction", std::vector{Reduction::kCanonical, Reduction::kFast});
   train.canonical_ways = static_cast<int>(line.Int("canonical_ways"));
+  train.overlap =
+      Choice(line, "overlap", std::vector{OverlapMode::kAuto, OverlapMode::kOff, OverlapMode::kOn});
   train.dtype = DTypeOfFlag(line);
   train.dtype_fallback = line.Bool("dtype_fallback");
   train.device = line.value("device");

@@ -83,6 +83,18 @@ const char* Name(Reduction reduction) {
   return reduction == Reduction::kCanonical ? "canonical" : "fast";
 }
 
+const char* Name(OverlapMode mode) {
+  switch (mode) {
+    case OverlapMode::kAuto:
+      return "auto";
+    case OverlapMode::kOff:
+      return "off";
+    case OverlapMode::kOn:
+      return "on";
+  }
+  return "unknown";
+}
+
 void Validate(const TrainConfig& config) {
   Validate(config.model);
   ValidateGrid(config);

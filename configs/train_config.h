@@ -11,8 +11,10 @@
 namespace moat::configs {
 
 enum class Reduction { kCanonical, kFast };
+enum class OverlapMode { kAuto, kOff, kOn };
 
 const char* Name(Reduction reduction);  // "canonical", "fast": as the flag says it
+const char* Name(OverlapMode mode);     // "auto", "off", "on"
 
 struct TrainConfig {
   ModelConfig model;  // vocab_size 0: taken from the data set
@@ -30,6 +32,7 @@ struct TrainConfig {
   int threads = 0;  // per rank; 0: cores of the node / ranks on it, at least 1
   Reduction reduction = Reduction::kCanonical;
   int canonical_ways = 0;  // 0: default
+  OverlapMode overlap = OverlapMode::kAuto;
   core::DType dtype = core::DType::kF32;
   bool dtype_fallback = false;  // f32 where a processor lacks the instructions for dtype
   std::string device = "auto";

@@ -1,71 +1,158 @@
 // Gradient sums over micro-batches and ranks.
 #include "trainer/gradient_sync.h"
 
+#include <algorithm>
+
 #include "core/digest.h"
 
 namespace moat::trainer {
+namespace {
 
-GradientSync::GradientSync(tensor::View gradients, int parameters, const parallel::BucketPlan& plan,
-                           bool sharded, const parallel::CanonicalWays& ways, comm::Order order,
-                           comm::Communicator& data)
-    : gradients_(gradients),
-      parameters_(parameters),
-      plan_(plan),
-      sharded_(sharded),
-      ways_(ways),
-      order_(order),
-      data_(data) {
-  MOAT_CHECK(ways.dp == data.size() && plan.dp() == data.size(), "ways of another grid");
-  MOAT_CHECK(gradients.count == plan.padded(), "gradients with room for the plan");
-  for (int i = 0; i < ways.partial_sums(); ++i)
-    waiting_.emplace_back(gradients.count, core::DType::kF32);
+// What every data rank must have alike, as text.
+std::string PlanText(const parallel::BucketPlan& plan, const parallel::CanonicalWays& ways,
+                     const std::vector<parallel::FlatRange>& layout, const SyncOptions& options) {
+  std::vector<int64_t> numbers = {plan.elements(),
+                                  plan.padded(),
+                                  plan.count(),
+                                  plan.block(),
+                                  ways.ways,
+                                  ways.micro_batches,
+                                  int64_t{options.sharded},
+                                  static_cast<int64_t>(options.order)};
+  for (const parallel::FlatRange& range : layout) numbers.push_back(range.begin);
   std::string text;
-  for (const int64_t number :
-       {plan.elements(), plan.padded(), plan.bucket(0).count, plan.block(), int64_t{parameters},
-        int64_t{ways.ways}, ways.micro_batches, int64_t{sharded}, static_cast<int64_t>(order)}) {
-    text += std::to_string(number) + "/";
-  }
-  const std::string mine = core::Hex(core::Sha256Of(text));
-  const auto plans = data.AllGatherText(mine);
+  for (const int64_t number : numbers) text += std::to_string(number) + "/";
+  return text;
+}
+
+void CheckSamePlan(const std::string& mine, comm::Communicator& data) {
+  const auto plans = data.AllGatherText(core::Hex(core::Sha256Of(mine)));
   for (size_t rank = 0; rank < plans.size(); ++rank) {
-    MOAT_CHECK(plans[rank] == mine,
+    MOAT_CHECK(plans[rank] == plans[static_cast<size_t>(data.rank())],
                "data rank " + std::to_string(rank) + " has another bucket plan than this one");
   }
 }
 
+}  // namespace
+
+configs::OverlapMode ResolveOverlap(configs::OverlapMode asked, bool core_to_spare,
+                                    const comm::Communicator& data) {
+  using Mode = configs::OverlapMode;
+  if (asked == Mode::kOn && !data.concurrent()) {
+    throw core::ConfigError(
+        "--overlap=on needs an MPI with MPI_THREAD_MULTIPLE between nodes, which this one does not "
+        "offer; use --overlap=auto");
+  }
+  if (asked != Mode::kAuto) return asked;
+  return core_to_spare && data.concurrent() ? Mode::kOn : Mode::kOff;
+}
+
+GradientSync::GradientSync(tensor::View gradients, const std::vector<parallel::FlatRange>& layout,
+                           const parallel::BucketPlan& plan, const parallel::CanonicalWays& ways,
+                           const SyncOptions& options, comm::Communicator& data)
+    : gradients_(gradients),
+      plan_(plan),
+      ways_(ways),
+      options_(options),
+      data_(data),
+      announced_(layout.size()),
+      buckets_(layout.size()),
+      parameters_in_(static_cast<size_t>(plan.count())),
+      next_(plan.count() - 1) {
+  MOAT_CHECK(ways.dp == data.size() && plan.dp() == data.size(), "ways of another grid");
+  MOAT_CHECK(gradients.count == plan.padded(), "gradients with room for the plan");
+  for (int i = 0; i < plan.count(); ++i) {
+    const parallel::FlatRange bucket = plan.bucket(i);
+    for (size_t p = 0; p < layout.size(); ++p) {
+      if (layout[p].begin >= bucket.end() || layout[p].end() <= bucket.begin) continue;
+      buckets_[p].push_back(i);
+      ++parameters_in_[static_cast<size_t>(i)];
+    }
+  }
+  to_come_ = parameters_in_;
+  for (int i = 0; i < ways.partial_sums(); ++i) {
+    waiting_.emplace_back(gradients.count, core::DType::kF32);
+  }
+  CheckSamePlan(PlanText(plan, ways, layout, options), data);
+  if (options.overlap == Overlap::kBackward && data.size() > 1) {
+    stream_ = std::make_unique<tensor::Stream>(1);
+    queue_ = std::make_unique<core::JobQueue>();
+  }
+}
+
+GradientSync::~GradientSync() {
+  if (queue_ && !queue_->idle()) data_.Abandon();  // peers are not waited for
+}
+
 void GradientSync::OnGradReady(int parameter) {
-  MOAT_CHECK(parameter >= 0 && parameter < parameters_, "no such parameter");
-  ++announced_;
+  const auto p = static_cast<size_t>(parameter);
+  MOAT_CHECK(parameter >= 0 && p < announced_.size(), "no such parameter");
+  MOAT_CHECK(!announced_[p], "a parameter's gradient was announced twice");
+  announced_[p] = true;
+  if (!queue_ || !InLastMicroBatch()) return;
+  for (const int bucket : buckets_[p]) --to_come_[static_cast<size_t>(bucket)];
+  SendCompleteBuckets();
+}
+
+// In one order on all ranks, whatever order they are completed in.
+void GradientSync::SendCompleteBuckets() {
+  for (; next_ >= 0 && to_come_[static_cast<size_t>(next_)] == 0; --next_) {
+    queue_->Add([this, bucket = next_] {
+      Merge(ways_.ways_per_rank() - 1, plan_.bucket(bucket), *stream_);
+      Reduce(bucket, *stream_);
+    });
+  }
+}
+
+// Combines what lies in the buffer, this rank's way `way` just finished, with the subtree sums that
+// it completes.
+void GradientSync::Merge(int way, parallel::FlatRange range, tensor::Stream& stream) {
+  const int merges = parallel::CanonicalWays::MergesAfter(way);
+  for (int merge = 0; merge < merges; ++merge) {
+    tensor::Tensor& sum = waiting_[waiting_count_ - 1 - static_cast<size_t>(merge)];
+    tensor::Add(sum.view().Range(range.begin, range.count),
+                gradients_.Range(range.begin, range.count), stream);
+  }
+}
+
+void GradientSync::Reduce(int bucket, tensor::Stream& stream) {
+  const parallel::FlatRange range = plan_.bucket(bucket);
+  const tensor::View whole = gradients_.Range(range.begin, range.count);
+  if (options_.sharded) {
+    const parallel::FlatRange part = plan_.part(bucket, data_.rank());
+    data_.ReduceScatter(whole, gradients_.Range(part.begin, part.count), comm::ReduceOp::kSum,
+                        options_.order, stream);
+  } else {
+    data_.AllReduce(whole, comm::ReduceOp::kSum, options_.order, stream);
+  }
 }
 
 void GradientSync::FinishMicroBatch(tensor::Stream& stream) {
-  MOAT_CHECK(announced_ == parameters_, "a parameter's gradient was not announced, or twice");
-  announced_ = 0;
+  MOAT_CHECK(std::find(announced_.begin(), announced_.end(), false) == announced_.end(),
+             "a parameter's gradient was not announced");
+  announced_.assign(announced_.size(), false);
+  const bool on_their_way = queue_ && InLastMicroBatch();
   ++micro_batch_;
-  if (micro_batch_ % ways_.micro_batches_per_way() != 0) return;
+  if (on_their_way || micro_batch_ % ways_.micro_batches_per_way() != 0) return;
   const auto way = static_cast<int>(micro_batch_ / ways_.micro_batches_per_way()) - 1;
-  for (int merge = 0; merge < parallel::CanonicalWays::MergesAfter(way); ++merge) {
-    tensor::Add(waiting_[--waiting_count_].view(), gradients_, stream);
-  }
-  if (way + 1 < ways_.ways_per_rank())
+  Merge(way, {0, gradients_.count}, stream);
+  waiting_count_ -= static_cast<size_t>(parallel::CanonicalWays::MergesAfter(way));
+  if (way + 1 < ways_.ways_per_rank()) {
     tensor::Copy(gradients_, waiting_[waiting_count_++].view(), stream);
+  }
 }
 
 void GradientSync::Finish(tensor::Stream& stream) {
-  MOAT_CHECK(micro_batch_ == ways_.micro_batches_per_rank() && waiting_count_ == 0,
-             "micro-batches are missing");
-  micro_batch_ = 0;
-  for (int i = plan_.count() - 1; i >= 0; --i) {  // as the backward pass completes them
-    const parallel::FlatRange bucket = plan_.bucket(i);
-    const tensor::View whole = gradients_.Range(bucket.begin, bucket.count);
-    if (sharded_) {
-      const parallel::FlatRange part = plan_.part(i, data_.rank());
-      data_.ReduceScatter(whole, gradients_.Range(part.begin, part.count), comm::ReduceOp::kSum,
-                          order_, stream);
-    } else {
-      data_.AllReduce(whole, comm::ReduceOp::kSum, order_, stream);
-    }
+  MOAT_CHECK(micro_batch_ == ways_.micro_batches_per_rank(), "micro-batches are missing");
+  if (queue_) {
+    queue_->Wait();
+  } else {
+    for (int i = plan_.count() - 1; i >= 0; --i) Reduce(i, stream);
   }
+  next_ = plan_.count() - 1;
+  to_come_ = parameters_in_;
+  micro_batch_ = 0;
+  waiting_count_ = 0;
 }
 
 }  // namespace moat::trainer

@@ -144,7 +144,10 @@ void Trainer::Describe() {
               << (optimizer_.sharded() ? ", the optimizer's state shared out (--zero=1), " : ", ")
               << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
               << ways_.micro_batches << " micro-batches of " << c.micro_batch << " in "
-              << ways_.ways << " canonical ways";
+              << ways_.ways << " canonical ways"
+              << (c.overlap == configs::OverlapMode::kOn
+                      ? "; gradients reduced beside the backward pass"
+                      : "");
   const core::Bytes parameters = model_.weights().bytes();
   core::Log() << "memory per rank: weights, gradients, moments "
               << core::Format(core::Bytes(parameters.value * 4) + model_.rounded_weights().bytes())

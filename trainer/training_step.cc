@@ -17,6 +17,12 @@ namespace {
 constexpr size_t kPerMicroBatch = 2;  // weighted loss, weight
 constexpr size_t kPerRank = 2;        // content hash (as bits), stop code
 
+SyncOptions SyncOptionsOf(const configs::TrainConfig& config, const Optimizer& optimizer) {
+  return {config.reduction == configs::Reduction::kFast ? comm::Order::kAny : comm::Order::kTree,
+          optimizer.sharded(),
+          config.overlap == configs::OverlapMode::kOn ? Overlap::kBackward : Overlap::kNone};
+}
+
 }  // namespace
 
 TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::CanonicalWays& ways,
@@ -28,10 +34,8 @@ TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::C
       optimizer_(optimizer),
       groups_(groups),
       stream_(stream),
-      sync_(model.gradients(), static_cast<int>(model.parameters().size()), optimizer.plan(),
-            optimizer.sharded(), ways,
-            config.reduction == configs::Reduction::kFast ? comm::Order::kAny : comm::Order::kTree,
-            groups.data),
+      sync_(model.gradients(), model.layout(), optimizer.plan(), ways,
+            SyncOptionsOf(config, optimizer), groups.data),
       mine_(static_cast<size_t>(ways.micro_batches_per_rank()) * kPerMicroBatch + kPerRank),
       all_(mine_.size() * static_cast<size_t>(groups.world.size())) {}
 

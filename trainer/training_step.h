@@ -28,6 +28,7 @@ struct StepResult {
 
 class TrainingStep {
  public:
+  // config.overlap is resolved; whatever is not kOn is off.
   TrainingStep(const configs::TrainConfig& config, const parallel::CanonicalWays& ways,
                model::Transformer& model, Optimizer& optimizer, const RankGroups& groups,
                tensor::Stream& stream);

@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "core/orphan.h"
 #include "core/signals.h"
@@ -26,6 +27,7 @@
 #include "rundir/lease.h"
 #include "tensor/cpu_features.h"
 #include "tensor/libraries.h"
+#include "trainer/gradient_sync.h"
 #include "trainer/trainer.h"
 #include "trainer/usable_dtype.h"
 
@@ -44,7 +46,7 @@ struct Rank {
 
 int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& session) {
   if (config.threads > 0) return config.threads;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / session.local_size());
+  return std::max(1, core::Cores() / session.local_size());
 }
 
 // What only a rank knows: the libraries it runs with, and what it reads.
@@ -81,7 +83,10 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   core::MakeDirectories(self.layout.logs(self.attempt));
   rundir::BoardWriter board(self.layout.board(self.attempt, self.rank), &stop);
   options.board = &board;
-  tensor::Stream stream(ThreadsPerRank(options.config, session));
+  const int threads = ThreadsPerRank(options.config, session);
+  options.config.overlap = trainer::ResolveOverlap(
+      options.config.overlap, core::Cores() >= session.local_size() * (threads + 1), *groups.data);
+  tensor::Stream stream(threads);
 
   trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
   if (self.rank == 0) CompleteCapsule(self, trainer.dataset());

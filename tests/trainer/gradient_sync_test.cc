@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <mutex>
+#include <thread>
 
 #include "comm/threads.h"
+#include "core/clock.h"
 #include "tests/support/values.h"
 
 namespace moat::trainer {
@@ -15,13 +18,8 @@ constexpr int64_t kCount = 5003;
 
 constexpr int64_t kBlock = 16;
 
-struct How {
-  comm::Order order = comm::Order::kTree;
-  bool sharded = false;
-};
-
 // The sums as all ranks together hold them; `received`: the most that a rank received.
-std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, How how = {},
+std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, SyncOptions how = {},
                           uint64_t* received = nullptr) {
   std::vector<float> result(kCount);
   std::mutex mutex;
@@ -31,7 +29,8 @@ std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, How how = {},
     const parallel::BucketPlan buckets(kCount, dp, kBlock, 1000);
     tensor::Tensor gradients(buckets.padded(), core::DType::kF32);
     tensor::Stream stream;
-    GradientSync sync(gradients.view(), 1, buckets, how.sharded, plan, how.order, data);
+    const std::vector<parallel::FlatRange> layout = {{0, 1500}, {1500, 700}, {2200, kCount - 2200}};
+    GradientSync sync(gradients.view(), layout, buckets, plan, how, data);
     const uint64_t before = data.traffic().received_bytes;
     for (int64_t i = 0; i < plan.micro_batches_per_rank(); ++i) {
       const int64_t number = data.rank() * plan.micro_batches_per_rank() + i;
@@ -40,7 +39,7 @@ std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, How how = {},
       float* g = gradients.view().as<float>();
       const bool add = sync.accumulates();
       for (size_t e = 0; e < values.size(); ++e) g[e] = add ? g[e] + values[e] : values[e];
-      sync.OnGradReady(0);
+      for (const int parameter : {2, 0, 1}) sync.OnGradReady(parameter);
       sync.FinishMicroBatch(stream);
     }
     sync.Finish(stream);
@@ -57,14 +56,16 @@ std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, How how = {},
   return result;
 }
 
-TEST(GradientSync, SumsHaveTheSameBitsForEveryDpShardedOrNot) {
+TEST(GradientSync, SumsHaveTheSameBitsForEveryDpShardedOrNotOverlappedOrNot) {
   for (const auto& [micro_batches, ways] :
        {std::pair{16, 8}, std::pair{8, 8}, std::pair{24, 8}, std::pair{4, 4}}) {
     const auto one = Reduce(1, micro_batches, ways);
     for (int dp = 2; dp <= ways; dp *= 2) {
       for (const bool sharded : {false, true}) {
-        const How how{comm::Order::kTree, sharded};
-        EXPECT_TRUE(testing::SameBits(one, Reduce(dp, micro_batches, ways, how))) << "dp=" << dp;
+        for (const Overlap overlap : {Overlap::kNone, Overlap::kBackward}) {
+          const SyncOptions how{comm::Order::kTree, sharded, overlap};
+          EXPECT_TRUE(testing::SameBits(one, Reduce(dp, micro_batches, ways, how))) << "dp=" << dp;
+        }
       }
     }
   }
@@ -77,7 +78,7 @@ TEST(GradientSync, AnotherOrderHasOtherBits) {  // the guard above can fail
 TEST(GradientSync, FastSumsAreTheSameNumbersForAnyDp) {
   const auto canonical = Reduce(1, 12, 4);
   for (const int dp : {1, 2, 3, 4, 6}) {
-    const auto fast = Reduce(dp, 12, 0, {comm::Order::kAny, dp == 3});
+    const auto fast = Reduce(dp, 12, 0, {comm::Order::kAny, dp == 3, Overlap::kNone});
     EXPECT_LT(testing::RelativeError(fast, canonical), 1e-6) << "dp=" << dp;
   }
   EXPECT_THROW(parallel::MakeFastWays(12, 1, 5), core::ConfigError);
@@ -89,7 +90,7 @@ TEST(GradientSync, NoRankReceivesMoreThanInARing) {
   for (const int dp : {2, 4, 8}) {
     for (const bool sharded : {false, true}) {
       uint64_t received = 0;
-      Reduce(dp, 16, 8, {comm::Order::kTree, sharded}, &received);
+      Reduce(dp, 16, 8, {comm::Order::kTree, sharded, Overlap::kNone}, &received);
       const double padded =
           static_cast<double>(parallel::BucketPlan(kCount, dp, kBlock, 1000).padded());
       const double share = (dp - 1.0) / dp * (sharded ? 1 : 2);
@@ -100,15 +101,128 @@ TEST(GradientSync, NoRankReceivesMoreThanInARing) {
   }
 }
 
-TEST(GradientSync, AForgottenParameterIsABug) {
+TEST(GradientSync, AParameterForgottenOrAnnouncedTwiceIsABug) {
   comm::ThreadGroup::Run(1, [&](comm::Communicator& data) {
     tensor::Tensor gradients(kCount, core::DType::kF32);
     tensor::Stream stream;
-    GradientSync sync(gradients.view(), 2, {kCount, 1, 1}, false,
-                      parallel::MakeCanonicalWays(1, 1, 1, 0), comm::Order::kTree, data);
+    GradientSync sync(gradients.view(), {{0, 10}, {10, kCount - 10}}, {kCount, 1, 1},
+                      parallel::MakeCanonicalWays(1, 1, 1, 0), {}, data);
     sync.OnGradReady(0);
+    EXPECT_THROW(sync.OnGradReady(0), core::BugError);
     EXPECT_THROW(sync.FinishMicroBatch(stream), core::BugError);
   });
+}
+
+TEST(GradientSync, RanksThatCutOtherBucketsAreFoundAtTheStart) {
+  EXPECT_THROW(comm::ThreadGroup::Run(2,
+                                      [&](comm::Communicator& data) {
+                                        const parallel::BucketPlan plan(
+                                            kCount, 2, kBlock, data.rank() == 0 ? 1000 : 2000);
+                                        tensor::Tensor gradients(plan.padded(), core::DType::kF32);
+                                        GradientSync(gradients.view(), {{0, kCount}}, plan,
+                                                     parallel::MakeCanonicalWays(2, 1, 2, 0), {},
+                                                     data);
+                                      }),
+               core::BugError);
+}
+
+// The rank that fails in its backward pass does not wait for peers that wait for it.
+TEST(GradientSync, AnErrorInTheMiddleOfAStepGivesTheGroupUp) {
+  const double start = core::MonotonicSeconds();
+  EXPECT_THROW(comm::ThreadGroup::Run(
+                   2,
+                   [&](comm::Communicator& data) {
+                     const parallel::BucketPlan plan(kCount, 2, kBlock, 1000);
+                     tensor::Tensor gradients(plan.padded(), core::DType::kF32);
+                     GradientSync sync(gradients.view(), {{0, 3000}, {3000, kCount - 3000}}, plan,
+                                       parallel::MakeCanonicalWays(2, 1, 2, 0),
+                                       {comm::Order::kTree, true, Overlap::kBackward}, data);
+                     if (data.rank() == 1) {
+                       sync.OnGradReady(1);
+                       throw core::NumericsError("planted");
+                     }
+                     // Rank 0 is slow to begin: rank 1's thread waits for it meanwhile.
+                     data.Barrier();
+                   },
+                   60),
+               core::Error);
+  EXPECT_LT(core::MonotonicSeconds() - start, 30);
+}
+
+// A communicator whose reductions take time that costs no processor, as a network's do.
+class Delayed : public comm::Communicator {
+ public:
+  Delayed(comm::Communicator& inner, double seconds)
+      : Communicator(inner.name(), inner.rank(), inner.members()),
+        inner_(inner),
+        seconds_(seconds) {}
+
+ protected:
+  void DoAllReduce(tensor::View buffer, comm::ReduceOp op, comm::Order order,
+                   tensor::Stream& stream) override {
+    Delay();
+    inner_.AllReduce(buffer, op, order, stream);
+  }
+  void DoReduceScatter(tensor::ConstView input, tensor::View output, comm::ReduceOp op,
+                       comm::Order order, tensor::Stream& stream) override {
+    Delay();
+    inner_.ReduceScatter(input, output, op, order, stream);
+  }
+  void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
+    inner_.AllGather(input, output, stream);
+  }
+  void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
+    inner_.Broadcast(buffer, root, stream);
+  }
+  void DoBarrier() override { inner_.Barrier(); }
+  std::unique_ptr<comm::Communicator> DoGroup(const std::string& name,
+                                              const std::vector<int>& ranks) override {
+    return inner_.Group(name, ranks);
+  }
+
+ private:
+  void Delay() const { std::this_thread::sleep_for(std::chrono::duration<double>(seconds_)); }
+  comm::Communicator& inner_;
+  double seconds_;
+};
+
+// How long the ranks wait in Finish() when each of `buckets` reductions takes `delay` seconds and a
+// backward pass of `compute` seconds (asleep, too, so that busy cores do not matter) completes one
+// bucket after the other.
+double Exposed(Overlap overlap, int buckets, double delay, double compute) {
+  double exposed = 0;
+  comm::ThreadGroup::Run(2, [&](comm::Communicator& world) {
+    Delayed data(world, delay);
+    const parallel::BucketPlan plan(int64_t{buckets} * 1024, 2, kBlock, 1024);
+    std::vector<parallel::FlatRange> layout;
+    for (int i = 0; i < buckets; ++i) layout.push_back({int64_t{i} * 1024, 1024});
+    tensor::Tensor gradients(plan.padded(), core::DType::kF32);
+    tensor::Stream stream;
+    GradientSync sync(gradients.view(), layout, plan, parallel::MakeCanonicalWays(2, 1, 2, 0),
+                      {comm::Order::kTree, true, overlap}, data);
+    for (int i = buckets - 1; i >= 0; --i) {
+      sync.OnGradReady(i);
+      std::this_thread::sleep_for(std::chrono::duration<double>(compute / buckets));
+    }
+    sync.FinishMicroBatch(stream);
+    const double start = core::MonotonicSeconds();
+    sync.Finish(stream);
+    if (world.rank() == 0) exposed = core::MonotonicSeconds() - start;
+  });
+  return exposed;
+}
+
+// A delay D shows as D where nothing hides it, and hardly where the backward pass does.
+TEST(GradientSync, ADelayIsExposedInlineAndHiddenBesideTheBackwardPass) {
+  const int buckets = 10;
+  const double delay = 0.02, all = buckets * delay;
+  EXPECT_GE(Exposed(Overlap::kNone, buckets, delay, 2 * all), all);
+  double hidden = all;  // the best of three: the machine may be busy
+  for (int i = 0; i < 3 && hidden > 0.2 * all; ++i) {
+    hidden = std::min(hidden, Exposed(Overlap::kBackward, buckets, delay, 2 * all));
+  }
+  EXPECT_LE(hidden, 0.2 * all);
+  EXPECT_GE(Exposed(Overlap::kBackward, buckets, delay, 0), 0.8 * all);  // nothing to hide behind
 }
 
 }  // namespace

@@ -17,15 +17,17 @@ class ZeroTest : public TrainerTest {
   }
 };
 
-TEST_F(ZeroTest, ShardedOrNotEveryDpEndsWithTheSameBits) {
+TEST_F(ZeroTest, ShardedOrNotOverlappedOrNotEveryDpEndsWithTheSameBits) {
   for (const core::DType dtype : {core::DType::kF32, core::DType::kBF16}) {
     const testing::TemporaryDirectory runs;
     const End one = Train(Short(runs / "one", 1, dtype), 1, 1);
     EXPECT_LT(one.losses.back(), 0.9 * one.losses.front());
     for (const int dp : {2, 4}) {
       for (const int zero : {0, 1}) {
-        const End other = Train(
-            Short(runs / (std::to_string(dp) + "-" + std::to_string(zero)), zero, dtype), dp, 1);
+        TrainerOptions options =
+            Short(runs / (std::to_string(dp) + "-" + std::to_string(zero)), zero, dtype);
+        options.config.overlap = dp == 2 ? configs::OverlapMode::kOn : configs::OverlapMode::kOff;
+        const End other = Train(options, dp, 1);
         EXPECT_EQ(other.losses, one.losses) << "dp " << dp << " zero " << zero;
         EXPECT_TRUE(testing::SameBits(other.state, one.state)) << "dp " << dp << " zero " << zero;
         EXPECT_EQ(other.hash, one.hash);

@@ -1,0 +1,66 @@
+// A thread that runs jobs in order.
+#include "core/job_queue.h"
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace moat::core {
+
+struct JobQueue::State {
+  mutable std::mutex mutex;  // guards what follows
+  std::condition_variable_any changed;
+  std::deque<std::function<void()>> jobs;  // the first one may be running
+  std::exception_ptr failure;
+  std::jthread thread;  // last: it uses all of the above
+
+  void Run(const std::stop_token& stop) {
+    std::unique_lock lock(mutex);
+    while (changed.wait(lock, stop, [&] { return !jobs.empty(); }) && !stop.stop_requested()) {
+      lock.unlock();
+      std::exception_ptr thrown;
+      try {
+        jobs.front()();
+      } catch (...) {
+        thrown = std::current_exception();
+      }
+      lock.lock();
+      jobs.pop_front();
+      if (thrown) {
+        failure = thrown;
+        jobs.clear();
+      }
+      changed.notify_all();
+    }
+  }
+};
+
+JobQueue::JobQueue() : state_(std::make_unique<State>()) {
+  state_->thread =
+      std::jthread([state = state_.get()](const std::stop_token& stop) { state->Run(stop); });
+}
+
+JobQueue::~JobQueue() = default;  // the thread is asked to stop, and joined
+
+void JobQueue::Add(std::function<void()> job) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->failure) return;  // Wait() says so
+  state_->jobs.push_back(std::move(job));
+  state_->changed.notify_all();
+}
+
+void JobQueue::Wait() {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [&] { return state_->jobs.empty(); });
+  if (state_->failure) std::rethrow_exception(state_->failure);
+}
+
+bool JobQueue::idle() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->jobs.empty();
+}
+
+}  // namespace moat::core

@@ -1,0 +1,28 @@
+// JobQueue: jobs run one after the other, in the order given, in a thread of their own.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+namespace moat::core {
+
+class JobQueue {
+ public:
+  JobQueue();
+  // Drops jobs that have not begun and waits for the one that runs: whoever gives up first sees to
+  // it that it ends.
+  ~JobQueue();
+  JobQueue(const JobQueue&) = delete;
+
+  void Add(std::function<void()> job);
+  // Returns when all jobs are done. Throws what the first failed one threw; those after it are
+  // dropped, and the queue is of no more use.
+  void Wait();
+  bool idle() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace moat::core
