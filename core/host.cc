@@ -31,6 +31,12 @@ Bytes PeakMemory() {
   return Bytes(int64_t{usage.ru_maxrss} * 1024);
 }
 
+Bytes ResidentMemory() {
+  int64_t size = 0, resident = 0;  // pages
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return Bytes(resident * sysconf(_SC_PAGESIZE));
+}
+
 namespace {
 
 // The value of the first line "name : value" of /proc/cpuinfo.

@@ -19,8 +19,9 @@ int Cores();
 // What was asked for; 0: all cores.
 int ThreadsOf(int asked);
 
-// The largest resident size of this process so far.
+// The largest resident size of this process so far, and that of now.
 Bytes PeakMemory();
+Bytes ResidentMemory();
 
 // "AMD EPYC 9B14"; "" where the kernel does not say.
 std::string CpuModel();

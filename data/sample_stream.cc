@@ -63,7 +63,9 @@ struct SampleStream::State {
   State(const Dataset& dataset, const std::string& split, const StreamOptions& wanted)
       : options(wanted),
         windows(dataset, split, wanted.packing),
-        order(windows.RowsPerWindow(), wanted.seed) {}
+        order(windows.RowsPerWindow(), wanted.seed) {
+    for (const ShardEntry& shard : dataset.ShardsOf(split)) stored += core::Bytes(shard.bytes);
+  }
 
   void FillRow(const LoadedWindow& window, int64_t window_row, int64_t row, Batch* batch) const;
   Batch Fill(const std::vector<uint64_t>& numbers, const std::vector<SamplePlace>& places) const;
@@ -71,6 +73,7 @@ struct SampleStream::State {
   StreamOptions options;
   WindowStore windows;
   SampleOrder order;
+  core::Bytes stored;  // of the split
 };
 
 void SampleStream::State::FillRow(const LoadedWindow& window, int64_t window_row, int64_t row,
@@ -123,6 +126,11 @@ SampleStream::SampleStream(const Dataset& dataset, const std::string& split,
                            const StreamOptions& options)
     : state_(std::make_unique<State>(dataset, split, options)) {}
 SampleStream::~SampleStream() = default;
+
+core::Bytes SampleStream::window_bytes() const {
+  return std::min(state_->stored,
+                  core::Bytes(static_cast<int64_t>(WindowStore::kKept) * kWindowBytes));
+}
 
 int64_t SampleStream::samples_per_epoch() const { return state_->order.samples_per_epoch(); }
 

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "core/units.h"
 #include "data/batch.h"
 #include "data/dataset.h"
 #include "data/packing.h"
@@ -45,6 +46,8 @@ class SampleStream {
   ~SampleStream();
 
   int64_t samples_per_epoch() const;
+  // At most so much of the shards is kept in memory.
+  core::Bytes window_bytes() const;
   // Rows for the given global sample numbers, in that order. CRCs are checked on every byte read.
   // Thread-safe.
   Batch Read(const std::vector<uint64_t>& sample_numbers) const;

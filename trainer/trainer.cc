@@ -12,6 +12,7 @@
 #include "core/logging.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "model/architecture/memory_plan.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/replica_check.h"
 #include "trainer/run_data.h"
@@ -130,7 +131,7 @@ std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
   return samples;
 }
 
-void Trainer::Describe() {
+void Trainer::Describe() const {
   const configs::TrainConfig& c = options_.config;
   core::Log() << "model: "
               << core::FormatCount(static_cast<double>(model::ParameterCount(model_.config())))
@@ -148,12 +149,25 @@ void Trainer::Describe() {
               << (c.overlap == configs::OverlapMode::kOn
                       ? "; gradients reduced beside the backward pass"
                       : "");
-  const core::Bytes parameters = model_.weights().bytes();
-  core::Log() << "memory per rank: weights, gradients, moments "
-              << core::Format(core::Bytes(parameters.value * 4) + model_.rounded_weights().bytes())
-              << ", waiting sums "
-              << core::Format(core::Bytes(parameters.value * ways_.partial_sums()))
-              << ", activations " << core::Format(model_.activation_plan().total);
+}
+
+// What this rank is going to take, written down before it does.
+core::Bytes Trainer::DescribeMemory() const {
+  const model::MemoryPlan plan =
+      model::PlanMemory(model_.config(), {{options_.config.micro_batch, stream_.threads(),
+                                           options_.config.dtype, groups_.tensor.size()},
+                                          groups_.tensor.rank(),
+                                          groups_.data.size(),
+                                          optimizer_.sharded(),
+                                          ways_.partial_sums()});
+  const core::Bytes windows = train_.window_bytes() + validation_.window_bytes();
+  const core::Bytes all = plan.total + windows + before_;
+  if (leader()) {
+    core::Log() << "memory per rank: " << plan.text() << "; with " << core::Format(windows)
+                << " of shards and " << core::Format(before_) << " of the program, "
+                << core::Format(all);
+  }
+  return all;
 }
 
 core::ExitCode Trainer::Run() {
@@ -162,6 +176,7 @@ core::ExitCode Trainer::Run() {
     metrics_ = std::make_unique<rundir::MetricsWriter>(options_.layout.metrics());
     Describe();
   }
+  const core::Bytes planned = DescribeMemory();
   const int64_t target = options_.config.steps;
   if (progress_.step > target) {
     throw core::ConfigError("--steps=" + std::to_string(target) + ", but the run has done " +
@@ -201,12 +216,27 @@ core::ExitCode Trainer::Run() {
     if (last || due(options_.config.checkpoint_every)) Save();
   }
   EnterPhase(rundir::Phase::kFinishing);
-  const uint64_t hash = StateHash(SlicesToSave(model_, optimizer_), groups_.world, stream_);
-  if (leader()) {
-    core::Log() << "state hash " << HexOf(hash) << ": of all weights and moments at step " << target
-                << ", in global order";
-  }
+  ReportEnd(planned);
   return core::ExitCode::kOk;
+}
+
+// Collective: what people compare runs by, and what the plan is compared with.
+void Trainer::ReportEnd(core::Bytes planned) {
+  const uint64_t hash = StateHash(SlicesToSave(model_, optimizer_), groups_.world, stream_);
+  const int64_t mine[] = {planned.value, core::PeakMemory().value};
+  std::vector<int64_t> all(2 * static_cast<size_t>(groups_.world.size()));
+  groups_.world.AllGather(tensor::HostView(mine, 2),
+                          tensor::HostView(all.data(), static_cast<int64_t>(all.size())), stream_);
+  if (!leader()) return;
+  size_t highest = 0;
+  for (size_t rank = 0; rank < all.size() / 2; ++rank) {
+    if (all[2 * rank + 1] > all[2 * highest + 1]) highest = rank;
+  }
+  core::Log() << "memory: rank " << highest << " took the most, "
+              << core::Format(core::Bytes(all[2 * highest + 1])) << "; planned "
+              << core::Format(core::Bytes(all[2 * highest]));
+  core::Log() << "state hash " << HexOf(hash) << ": of all weights and moments at step "
+              << progress_.step << ", in global order";
 }
 
 void Trainer::Report(const StepResult& result, double seconds, double waited) {

@@ -14,6 +14,7 @@
 #include "comm/communicator.h"
 #include "configs/train_config.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "data/sample_stream.h"
 #include "data/tokenizer.h"
 #include "rundir/board.h"
@@ -61,11 +62,14 @@ class Trainer {
   void Report(const StepResult& result, double seconds, double waited);
   void Evaluate();
   void Save();
-  void Describe();
+  void Describe() const;
+  core::Bytes DescribeMemory() const;
+  void ReportEnd(core::Bytes planned);
   void EnterPhase(rundir::Phase phase);
   bool leader() const { return groups_.world.rank() == 0; }
 
   TrainerOptions options_;
+  core::Bytes before_ = core::ResidentMemory();  // of this process, when the trainer was made
   RankGroups groups_;
   tensor::Stream& stream_;
   std::optional<std::filesystem::path> start_;  // the checkpoint to go on from

@@ -1,6 +1,7 @@
 // --zero=1: less memory a rank, the same bits.
 #include <gtest/gtest.h>
 
+#include "model/architecture/memory_plan.h"
 #include "tests/trainer/fixture.h"
 
 namespace moat::trainer {
@@ -73,8 +74,15 @@ TEST_F(ZeroTest, ARankHoldsItsShareOfTheState) {
       model::Transformer model(config.model, ModelOptions(config, dp, nullptr), stream);
       const Optimizer optimizer(config, model, data, stream);
       EXPECT_TRUE(model.weights().empty());
+      const model::MemoryPlan plan = model::PlanMemory(
+          config.model, {{config.micro_batch, stream.threads(), config.dtype}, 0, dp, true, 0});
+      EXPECT_EQ(plan.of("weights"), model.rounded_weights().bytes());
+      EXPECT_EQ(plan.of("gradients"), model.gradients().bytes());
+      EXPECT_EQ(plan.of("activations"), model.activation_plan().total);
       int64_t held = 0;
       for (const OptimizedPart& part : optimizer.held()) held += part.moment1.count;
+      EXPECT_NEAR(static_cast<double>(plan.of("optimizer").value) / 12, static_cast<double>(held),
+                  static_cast<double>(parallel::kOptimizerBlock) * dp);
       EXPECT_NEAR(static_cast<double>(held * dp) / static_cast<double>(parameters), 1, 0.02);
     });
   }

@@ -1,0 +1,46 @@
+#!/usr/bin/python3
+"""Over MPI: one to eight data ranks, sharded or not, overlapped or not, end with the same bits; and a rank takes the
+memory that was written down before the run."""
+import re
+import sys
+
+sys.path.insert(0, "tests/support")
+from training_run import Run, Workshop, fail  # noqa: E402
+
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def said(run, pattern):
+    found = re.search(pattern, run.said())
+    if not found:
+        fail(f"{run.name} does not say {pattern}: {run.said()[-3000:]}")
+    return found.groups()
+
+
+def trained(workshop, name, *flags):
+    run = Run(workshop, name, ["--steps=12", "--eval_every=0", "--checkpoint_every=0", *flags])
+    run.expect(0, "done", run.launch())
+    return run
+
+
+with Workshop() as shop:
+    hashes = {}
+    for name, flags in {
+            "one": ["--dp=1"],
+            "two, all state on each": ["--dp=2", "--zero=0"],
+            "two, beside the backward pass": ["--dp=2", "--zero=1", "--overlap=on"],
+            "eight": ["--dp=8", "--zero=1"]}.items():
+        run = trained(shop, re.sub(r"\W+", "-", name), *flags)
+        hashes[name] = said(run, r"state hash (\w+):")[0]
+    if len(set(hashes.values())) != 1:
+        fail(f"grids end with other bits: {hashes}")
+    if said(trained(shop, "other", "--dp=1", "--seed=2"), r"state hash (\w+):")[0] in hashes.values():
+        fail("another seed ends with the same bits: the hash says nothing")
+
+    large = trained(shop, "large", "--dp=2", "--steps=2", "--layers=6", "--width=768", "--heads=12", "--kv_heads=12",
+                    "--ffn=3072", "--eval_batches=1")
+    peak, unit, planned, planned_unit = said(large, r"took the most, ([\d.]+) (\w+); planned ([\d.]+) (\w+)")
+    peak, planned = float(peak) * UNITS[unit], float(planned) * UNITS[planned_unit]
+    if not 0.95 < planned / peak < 1.05:
+        fail(f"planned {planned}, took {peak}: {large.said()[-2000:]}")
+print("ok")
