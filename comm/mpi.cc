@@ -32,6 +32,24 @@ MpiPath ChoosePath(MpiPath asked) {
   throw core::ConfigError(std::string("MOAT_COMM_PATH is '") + text + "'; expected shm or network");
 }
 
+// A launcher of another MPI starts each process as a job of its own.
+void RefuseToBeAlone() {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    const char* const value = std::getenv(name);
+    if (value == nullptr || std::atoi(value) <= 1) continue;
+    char library[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0;
+    MPI_Get_library_version(library, &length);
+    const std::string version(library, static_cast<size_t>(length));
+    MPI_Finalize();
+    throw core::ConfigError(std::string(name) + "=" + value +
+                            " processes were started, but this one is alone: the launcher does not "
+                            "belong to the MPI that moat was built with, " +
+                            version.substr(0, version.find_first_of(",\n")) +
+                            "; start it with that MPI's mpirun, or srun --mpi=pmix");
+  }
+}
+
 // The name of a segment, taken away when all have mapped it or on the way out.
 class SegmentName {
  public:
@@ -206,6 +224,7 @@ MpiSession::MpiSession(int* argc, char*** argv, const MpiOptions& options)
   MPI_Comm_set_errhandler(s.world, MPI_ERRORS_RETURN);
   MPI_Comm_rank(s.world, &s.rank);
   MPI_Comm_size(s.world, &s.size);
+  if (s.size == 1) RefuseToBeAlone();
   s.LookAround();
 }
 

@@ -33,6 +33,7 @@ struct MpiOptions {
 // ends with its own exit code and mpirun or srun ends the others.
 class MpiSession {
  public:
+  // Throws ConfigError where a launcher of another MPI started this process, alone among many.
   MpiSession(int* argc, char*** argv, const MpiOptions& options = {});
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;

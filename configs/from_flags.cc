@@ -38,6 +38,7 @@ core::DType DTypeOfFlag(const CommandLine& line) {
 
 // Adds to a message where the flags it names were set, if in a flagfile.
 std::string WithOrigins(const std::string& message, const CommandLine& line) {
+  if (message.find(" is set at ") != std::string::npos) return message;  // it says so already
   std::string places;
   for (const std::string& name : FlagNamesOf(FindCommand(line.command()).bit)) {
     const size_t at = message.find("--" + name);

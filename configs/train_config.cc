@@ -48,19 +48,31 @@ void ValidateGrid(const TrainConfig& config) {
          "seconds above 0");
 }
 
+// "1, 2, 4": what divides `n`, the first dozen.
+std::string Divisors(int64_t n) {
+  std::string text;
+  for (int64_t d = 1, listed = 0; d <= n && listed < 12; ++d) {
+    if (n % d != 0) continue;
+    text += (listed++ == 0 ? "" : ", ") + N(d);
+  }
+  return text;
+}
+
 void ValidateBatches(const TrainConfig& config) {
   AtLeast("global_batch", config.global_batch, 1);
   AtLeast("micro_batch", config.micro_batch, 1);
   if (config.global_batch % config.micro_batch != 0) {
     throw core::ConfigError("global_batch / micro_batch = " + N(config.global_batch) + " / " +
-                            N(config.micro_batch) +
-                            " is not whole; choose a --micro_batch that divides --global_batch");
+                            N(config.micro_batch) + " is not whole; choose --micro_batch from " +
+                            Divisors(config.global_batch));
   }
   const int64_t ranks = std::max(config.dp, 1);
-  if (config.global_batch / config.micro_batch % ranks != 0) {
+  const int64_t micro_batches = config.global_batch / config.micro_batch;
+  if (micro_batches % ranks != 0) {
     throw core::ConfigError("global_batch / micro_batch / dp = " + N(config.global_batch) + " / " +
                             N(config.micro_batch) + " / " + N(ranks) +
-                            " is not whole; change --global_batch, --micro_batch or --dp");
+                            " is not whole; choose --dp from " + Divisors(micro_batches) +
+                            ", or change --global_batch or --micro_batch");
   }
 }
 

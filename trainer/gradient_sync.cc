@@ -51,6 +51,7 @@ GradientSync::GradientSync(tensor::View gradients, const std::vector<parallel::F
                            const parallel::BucketPlan& plan, const parallel::CanonicalWays& ways,
                            const SyncOptions& options, comm::Communicator& data)
     : gradients_(gradients),
+      layout_(layout),
       plan_(plan),
       ways_(ways),
       options_(options),
@@ -82,6 +83,31 @@ GradientSync::GradientSync(tensor::View gradients, const std::vector<parallel::F
 
 GradientSync::~GradientSync() {
   if (queue_ && !queue_->idle()) data_.Abandon();  // peers are not waited for
+}
+
+void GradientSync::Prove(tensor::Stream& stream) {
+  float* const values = gradients_.as<float>();
+  std::fill_n(values, gradients_.count, -1.0f);
+  for (int64_t i = 1; i <= ways_.micro_batches_per_rank(); ++i) {
+    const bool way_ends = i % ways_.micro_batches_per_way() == 0;
+    for (size_t p = layout_.size(); p-- > 0;) {
+      if (way_ends) std::fill_n(values + layout_[p].begin, layout_[p].count, 1.0f);
+      OnGradReady(static_cast<int>(p));
+    }
+    FinishMicroBatch(stream);
+  }
+  Finish(stream);
+  const auto expected = static_cast<float>(ways_.ways);
+  for (int bucket = 0; bucket < plan_.count(); ++bucket) {
+    const parallel::FlatRange mine =
+        options_.sharded ? plan_.part(bucket, data_.rank()) : plan_.bucket(bucket);
+    for (int64_t e = mine.begin; e < std::min(mine.end(), plan_.elements()); ++e) {
+      MOAT_CHECK(values[e] == expected, "a gradient of ones in " + std::to_string(ways_.ways) +
+                                            " ways adds up to " + std::to_string(values[e]) +
+                                            " in bucket " + std::to_string(bucket) + ", element " +
+                                            std::to_string(e));
+    }
+  }
 }
 
 void GradientSync::OnGradReady(int parameter) {

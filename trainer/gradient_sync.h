@@ -52,6 +52,11 @@ class GradientSync {
   // In the middle of a step (something failed) it gives the data group up.
   ~GradientSync();
 
+  // Collective: sends a gradient of ones through a whole step and finds in every element that is
+  // this rank's the number of ways: each was added once, nothing was divided, no parameter was left
+  // out of a bucket or sent too early. Throws BugError. Overwrites the buffer.
+  void Prove(tensor::Stream& stream);
+
   // Whether the micro-batch about to run adds to what is in the buffer (or replaces it).
   bool accumulates() const { return micro_batch_ % ways_.micro_batches_per_way() != 0; }
 
@@ -70,6 +75,7 @@ class GradientSync {
   void Reduce(int bucket, tensor::Stream& stream);
 
   tensor::View gradients_;
+  std::vector<parallel::FlatRange> layout_;
   parallel::BucketPlan plan_;
   parallel::CanonicalWays ways_;
   SyncOptions options_;

@@ -190,6 +190,7 @@ core::ExitCode Trainer::Run() {
   }
   gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
+  training_step.ProveSync();
   data::Prefetcher prefetcher(train_, [this](int64_t taken) { return SamplesOf(taken); });
   while (progress_.step < target) {
     EnterPhase(rundir::Phase::kStep);

@@ -33,6 +33,9 @@ class TrainingStep {
                model::Transformer& model, Optimizer& optimizer, const RankGroups& groups,
                tensor::Stream& stream);
 
+  // Collective, before the first step: GradientSync::Prove.
+  void ProveSync() { sync_.Prove(stream_); }
+
   // Collective. Update number `step` (from 1). `next` gives this rank's micro-batches in order;
   // `stop_code` is what this rank has heard. Throws NumericsError on all ranks when the loss or the
   // gradient is not finite: the update is not applied.

@@ -4,7 +4,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <thread>
+#include <sstream>
 
 #include "comm/grid.h"
 #include "comm/libraries.h"
@@ -12,6 +12,7 @@
 #include "configs/command_line.h"
 #include "configs/identity.h"
 #include "core/clock.h"
+#include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/host.h"
@@ -64,17 +65,35 @@ void CompleteCapsule(const Rank& self, const data::Dataset& dataset) {
   rundir::AppendCapsule(self.layout, entry);
 }
 
+// Collective. Ranks that train with other flags would differ, or wait for each other, for ever.
+void CheckSameFlags(const configs::CommandLine& line, comm::Communicator& world) {
+  const std::string mine = line.ResolvedFlags("train");
+  const std::vector<std::string> digests = world.AllGatherText(core::Hex(core::Sha256Of(mine)));
+  if (std::count(digests.begin(), digests.end(), digests[0]) == world.size()) return;
+  const std::vector<std::string> all = world.AllGatherText(mine);
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    std::istringstream here(all[rank]), there(all[0]);
+    std::string line_here, line_there;
+    while (line_here == line_there && std::getline(here, line_here)) {
+      std::getline(there, line_there);
+    }
+    if (line_here == line_there) continue;
+    throw core::ConfigError("rank " + std::to_string(rank) + " was started with " + line_here +
+                            ", rank 0 with " + line_there + "; give all ranks the same flags");
+  }
+}
+
 core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session, Rank& self) {
   trainer::TrainerOptions options;
   options.config = configs::TrainConfigFromFlags(line);
   options.layout = self.layout;
   options.attempt = self.attempt;
   options.identity = configs::IdentityOf(line);
-  const parallel::ProcessGrid grid(session.size(), options.config.dp, options.config.tp);
-
   core::StopRequest stop;
   options.stop_code = [&] { return stop.exit_code(); };
   std::unique_ptr<comm::Communicator> world = session.World();
+  CheckSameFlags(line, *world);
+  const parallel::ProcessGrid grid(session.size(), options.config.dp, options.config.tp);
   options.config.dtype =
       trainer::UsableDType(options.config.dtype, options.config.dtype_fallback,
                            tensor::MissingInstructions(options.config.dtype), *world);

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Over MPI: one to eight data ranks, sharded or not, overlapped or not, end with the same bits; and a rank takes the
 memory that was written down before the run."""
+import os
 import re
+import subprocess
 import sys
 
 sys.path.insert(0, "tests/support")
-from training_run import Run, Workshop, fail  # noqa: E402
+from training_run import BUILD, Run, Workshop, fail  # noqa: E402
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -21,6 +23,14 @@ def trained(workshop, name, *flags):
     run = Run(workshop, name, ["--steps=12", "--eval_every=0", "--checkpoint_every=0", *flags])
     run.expect(0, "done", run.launch())
     return run
+
+
+def refused(argv, environment, code, words):
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                               **environment})
+    if done.returncode != code or words not in done.stderr:
+        fail(f"{argv}: expected {code} and '{words}', found {done.returncode}: {done.stderr[-2000:]}")
 
 
 with Workshop() as shop:
@@ -43,4 +53,9 @@ with Workshop() as shop:
     peak, planned = float(peak) * UNITS[unit], float(planned) * UNITS[planned_unit]
     if not 0.95 < planned / peak < 1.05:
         fail(f"planned {planned}, took {peak}: {large.said()[-2000:]}")
+    # Started by hand, as a launcher of another MPI would: each alone; or with different flags.
+    train = [os.path.join(BUILD, "bin", "moat-train"), *large.flags, "--dp=2", "--run=by-hand"]
+    refused(train, {"PMI_SIZE": "2", "PMI_RANK": "1"}, 2, "PMI_SIZE=2")
+    refused(["mpirun", "--oversubscribe", "--bind-to", "none", "-np", "1", *train, "--lr=0.5", ":", "-np", "1", *train],
+            {}, 2, "rank 1 was started with --lr=0.01, rank 0 with --lr=0.5")
 print("ok")

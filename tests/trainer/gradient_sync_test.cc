@@ -149,24 +149,28 @@ TEST(GradientSync, AnErrorInTheMiddleOfAStepGivesTheGroupUp) {
   EXPECT_LT(core::MonotonicSeconds() - start, 30);
 }
 
-// A communicator whose reductions take time that costs no processor, as a network's do.
-class Delayed : public comm::Communicator {
+// A communicator that does something of its own before or after each sum.
+class Changed : public comm::Communicator {
  public:
-  Delayed(comm::Communicator& inner, double seconds)
+  using Hook = std::function<void(tensor::View)>;
+  Changed(comm::Communicator& inner, Hook before, Hook after)
       : Communicator(inner.name(), inner.rank(), inner.members()),
         inner_(inner),
-        seconds_(seconds) {}
+        before_(std::move(before)),
+        after_(std::move(after)) {}
 
  protected:
   void DoAllReduce(tensor::View buffer, comm::ReduceOp op, comm::Order order,
                    tensor::Stream& stream) override {
-    Delay();
+    before_(buffer);
     inner_.AllReduce(buffer, op, order, stream);
+    after_(buffer);
   }
   void DoReduceScatter(tensor::ConstView input, tensor::View output, comm::ReduceOp op,
                        comm::Order order, tensor::Stream& stream) override {
-    Delay();
+    before_(output);
     inner_.ReduceScatter(input, output, op, order, stream);
+    after_(output);
   }
   void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
     inner_.AllGather(input, output, stream);
@@ -181,10 +185,41 @@ class Delayed : public comm::Communicator {
   }
 
  private:
-  void Delay() const { std::this_thread::sleep_for(std::chrono::duration<double>(seconds_)); }
   comm::Communicator& inner_;
-  double seconds_;
+  Hook before_, after_;
 };
+
+// What the proof says over two ranks and `layout`, whose parameters fill the buffer but for what a
+// bug leaves out.
+void Prove(
+    const std::vector<parallel::FlatRange>& layout, const SyncOptions& options,
+    const Changed::Hook& after = [](tensor::View) {}) {
+  comm::ThreadGroup::Run(2, [&](comm::Communicator& world) {
+    Changed data(
+        world, [](tensor::View) {}, after);
+    const parallel::BucketPlan plan(kCount, 2, kBlock, 1000);
+    tensor::Tensor gradients(plan.padded(), core::DType::kF32);
+    tensor::Stream stream;
+    GradientSync sync(gradients.view(), layout, plan, parallel::MakeCanonicalWays(16, 1, 2, 8),
+                      options, data);
+    for (int i = 0; i < 2; ++i) sync.Prove(stream);
+  });
+}
+
+TEST(GradientSync, TheProofFindsWhatIsAddedTwiceDividedOrLeftOut) {
+  const std::vector<parallel::FlatRange> good = {{0, 1500}, {1500, kCount - 1500}};
+  for (const bool sharded : {false, true}) {
+    for (const Overlap overlap : {Overlap::kNone, Overlap::kBackward}) {
+      const SyncOptions how{comm::Order::kTree, sharded, overlap};
+      EXPECT_NO_THROW(Prove(good, how));
+      const auto halved = [](tensor::View sum) {  // a mean where a sum belongs
+        for (int64_t i = 0; i < sum.count; ++i) sum.as<float>()[i] /= 2;
+      };
+      EXPECT_THROW(Prove(good, how, halved), core::BugError);
+      EXPECT_THROW(Prove({{0, 1500}, {1600, kCount - 1600}}, how), core::BugError);
+    }
+  }
+}
 
 // How long the ranks wait in Finish() when each of `buckets` reductions takes `delay` seconds and a
 // backward pass of `compute` seconds (asleep, too, so that busy cores do not matter) completes one
@@ -192,7 +227,10 @@ class Delayed : public comm::Communicator {
 double Exposed(Overlap overlap, int buckets, double delay, double compute) {
   double exposed = 0;
   comm::ThreadGroup::Run(2, [&](comm::Communicator& world) {
-    Delayed data(world, delay);
+    const auto wait = [&](tensor::View) {  // costs no processor, as a network's time
+      std::this_thread::sleep_for(std::chrono::duration<double>(delay));
+    };
+    Changed data(world, wait, [](tensor::View) {});
     const parallel::BucketPlan plan(int64_t{buckets} * 1024, 2, kBlock, 1024);
     std::vector<parallel::FlatRange> layout;
     for (int i = 0; i < buckets; ++i) layout.push_back({int64_t{i} * 1024, 1024});
