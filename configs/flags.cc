@@ -146,6 +146,9 @@ MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
 MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport,
           "print what would be started, start nothing; what would be read, redacted and left out, "
           "write nothing");
+MOAT_FLAG(int32, restarts, launching.restarts, kLaunch,
+          "attempts started again by themselves, from the newest checkpoint, after a lost peer or "
+          "failed storage; three in a row without a new checkpoint end the run with 93");
 MOAT_FLAG(double, grace, launching.grace, kLaunch,
           "seconds a run gets to save after a signal before it is killed");
 

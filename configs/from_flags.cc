@@ -162,6 +162,7 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
     launch.on = line.value("on");
     launch.dry_run = line.Bool("dry_run");
     launch.json = line.Bool("json");
+    launch.restarts = static_cast<int>(line.Int("restarts"));
     launch.grace = line.Double("grace");
     return launch;
   });

@@ -8,6 +8,7 @@ namespace moat::configs {
 void Validate(const LaunchConfig& config) {
   Validate(config.train);
   if (config.on != "local") Expected("on", config.on, "local: this version starts runs here only");
+  AtLeast("restarts", config.restarts, 0);
   Number("grace", config.grace, config.grace > 0, "seconds above 0");
 }
 

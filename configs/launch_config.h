@@ -12,6 +12,7 @@ struct LaunchConfig {
   std::string on = "local";
   bool dry_run = false;
   bool json = false;
+  int restarts = 10;  // new attempts that a lost peer or failed storage is answered with
   double grace = 60;  // seconds a run gets to save after a signal, before it is killed
 };
 

@@ -19,6 +19,7 @@ struct JobSpec {
   MpiInstall mpi;                    // that starts the ranks
   int cores = 1;                     // of this node
   int attempt = 0;                   // 0 for a run's first
+  bool again = false;                // by itself, after another attempt of the same launch
 };
 
 }  // namespace moat::launch

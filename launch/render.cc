@@ -41,6 +41,7 @@ LaunchPlan Render(const JobSpec& job) {
   }
   plan.argv.push_back(job.program.string());
   plan.argv.push_back("--flagfile=" + layout.flags().string());
+  if (job.again) plan.argv.push_back("--resume=auto");  // what was asked for was for the first
   return plan;
 }
 

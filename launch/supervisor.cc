@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 
+#include "checkpoint/manifest/line.h"
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -22,6 +23,7 @@
 #include "launch/child.h"
 #include "launch/identity.h"
 #include "launch/render.h"
+#include "launch/restart.h"
 #include "launch/source_version.h"
 #include "launch/verdict.h"
 #include "rundir/board.h"
@@ -195,13 +197,15 @@ void CheckData(const JobSpec& job) {
                           "; moat data import makes a data set");
 }
 
-bool HasCheckpoint(const rundir::RunLayout& layout) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(layout.checkpoints(), ignored)) {
-    const bool is_step = entry.path().filename().string().starts_with("step-");
-    if (is_step && fs::exists(entry.path() / "manifest.json")) return true;
+// Of the run's own line, -1: there is no checkpoint. Whether it is intact, the ranks find out, and
+// say why where the directory cannot be read.
+int64_t NewestStep(const rundir::RunLayout& layout) {
+  try {
+    const auto checkpoints = checkpoint::ListLine(layout.checkpoints());
+    return checkpoints.empty() ? -1 : checkpoints.front().step;
+  } catch (const core::Error&) {
+    return -1;
   }
-  return false;
 }
 
 int64_t LastStep(const rundir::RunLayout& layout) {
@@ -272,7 +276,7 @@ std::unique_ptr<Child> Start(const JobSpec& job, const rundir::RunLayout& layout
     rundir::WriteOutcome(layout, {rundir::RunState::kFailed, core::ExitCodeName(error.code()),
                                   static_cast<int>(error.code()),
                                   rundir::FirstFailure{-1, core::HostName(), error.what()},
-                                  LastStep(layout), HasCheckpoint(layout), job.attempt + 1});
+                                  LastStep(layout), NewestStep(layout) >= 0, job.attempt + 1});
     throw;
   }
 }
@@ -303,9 +307,40 @@ rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
                           const Ending& ending) {
   Verdict verdict = Judge(ending);
   AddBoard(layout, job.attempt, verdict);
-  const bool resumable = verdict.state != rundir::RunState::kDone && HasCheckpoint(layout);
+  const bool resumable = verdict.state != rundir::RunState::kDone && NewestStep(layout) >= 0;
   return {verdict.state, verdict.error_class, verdict.exit_code, verdict.first_failure,
           verdict.step,  resumable,           job.attempt + 1};
+}
+
+// Starts one attempt and records how it ended.
+rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
+                           rundir::Lease& lease, const SignalSource& signals, bool* asked_to_stop) {
+  const LaunchPlan plan = Render(job);
+  for (const std::string& note : plan.notes) core::Log() << note;
+  Prepare(job, layout, plan);
+  rundir::OutcomeRoom room(layout);
+  rundir::WriteOutcome(layout, {rundir::RunState::kRunning, "ok", 0, std::nullopt, LastStep(layout),
+                                NewestStep(layout) >= 0, job.attempt + 1});
+  const Ending ending = RunRanks(job, layout, plan, lease, signals);
+  *asked_to_stop = ending.first_signal != 0;
+  const rundir::Outcome outcome = Concluded(layout, job, ending);
+  room.Write(outcome);
+  return outcome;
+}
+
+// The same end for the third time.
+rundir::Outcome GivenUp(rundir::Outcome outcome) {
+  const auto code = core::ExitCode::kDoNotRequeue;
+  const std::string what = std::to_string(kAttemptsWithoutProgress) +
+                           " attempts in a row ended without a new checkpoint; the last one: " +
+                           outcome.first_failure.value_or(rundir::FirstFailure{}).what;
+  rundir::FirstFailure failure = outcome.first_failure.value_or(rundir::FirstFailure{});
+  failure.what = what;
+  outcome.error_class = core::ExitCodeName(code);
+  outcome.exit_code = static_cast<int>(code);
+  outcome.state = rundir::StateOf(outcome.exit_code);
+  outcome.first_failure = failure;
+  return outcome;
 }
 
 }  // namespace
@@ -323,18 +358,24 @@ int Run(const JobSpec& asked) {
   for (const std::string& note : CheckSameRun(layout.flags(), job.flags)) core::Log() << note;
   CheckStart(layout.checkpoints(), job.config.train);
 
+  RestartPolicy policy(job.config.restarts);
   job.attempt = rundir::ReadOutcome(layout).value_or(rundir::Outcome{}).attempts;
-  const LaunchPlan plan = Render(job);
-  for (const std::string& note : plan.notes) core::Log() << note;
-  Prepare(job, layout, plan);
-  rundir::OutcomeRoom room(layout);
-  rundir::WriteOutcome(layout, {rundir::RunState::kRunning, "ok", 0, std::nullopt, LastStep(layout),
-                                HasCheckpoint(layout), job.attempt + 1});
-  const rundir::Outcome outcome =
-      Concluded(layout, job, RunRanks(job, layout, plan, lease, signals));
-  room.Write(outcome);
-  Tell(outcome, job.config.train.run, job.config.json);
-  return outcome.exit_code;
+  while (true) {
+    const int64_t before = NewestStep(layout);
+    bool asked_to_stop = false;
+    rundir::Outcome outcome = RunAttempt(job, layout, lease, signals, &asked_to_stop);
+    const AfterAttempt next =
+        policy.After(outcome.exit_code, before, NewestStep(layout), asked_to_stop);
+    if (next == AfterAttempt::kGiveUp) {
+      outcome = GivenUp(outcome);
+      rundir::WriteOutcome(layout, outcome);
+    }
+    Tell(outcome, job.config.train.run, job.config.json && next != AfterAttempt::kStartAgain);
+    if (next != AfterAttempt::kStartAgain) return outcome.exit_code;
+    job.again = true;
+    job.attempt = outcome.attempts;
+    core::Log() << "starting again: attempt " << job.attempt + 1;
+  }
 }
 
 }  // namespace moat::launch

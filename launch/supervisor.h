@@ -13,10 +13,10 @@
 
 namespace moat::launch {
 
-// Runs one attempt to its end and returns the exit code of the program. job.attempt is ignored: the
-// run directory knows. Throws ConfigError, with nothing changed, when the data set is missing, the
-// run is in use, or the directory holds a run of another configuration. Call from the main thread,
-// before other threads start: it blocks signals.
+// Runs attempts until one of them ends the run (launch/restart.h), and returns the exit code of the
+// program. job.attempt is ignored: the run directory knows. Throws ConfigError, with nothing
+// changed, when the data set is missing, the run is in use, or the directory holds a run of another
+// configuration. Call from the main thread, before other threads start: it blocks signals.
 int Run(const JobSpec& job);
 
 }  // namespace moat::launch

@@ -75,7 +75,16 @@ code=0; wait $pid || code=$?
 launch --dp=1 --run=preempted || fail "resuming with dp=1: $(tail -5 "$work/log")"
 [ "$(weights preempted)" = "$want" ] || fail "preempted and resumed on dp=1: weights differ from the undisturbed run's"
 
-"$moat" launch "${flags[@]}" --dp=2 --run=killed > "$work/log" 2>&1 &
+"$moat" launch "${flags[@]}" --dp=2 --run=recovers > "$work/log" 2>&1 &
+pid=$!
+wait_for_step recovers 60 $pid
+rank=$(pgrep -f "moat-train.*$work/runs/recovers" | tail -n 1)
+kill -KILL "$rank"
+wait $pid || fail "a run that lost a rank starts again by itself and ends well: $(tail -5 "$work/log")"
+[ "$(ls -d "$work"/runs/recovers/logs/attempt-* | wc -l)" = 2 ] || fail "two attempts: $(ls "$work"/runs/recovers/logs)"
+[ "$(weights recovers)" = "$want" ] || fail "started again by itself: weights differ from the undisturbed run's"
+
+"$moat" launch "${flags[@]}" --restarts=0 --dp=2 --run=killed > "$work/log" 2>&1 &
 pid=$!
 wait_for_step killed 60 $pid
 rank=$(pgrep -f "moat-train.*$work/runs/killed" | tail -n 1)

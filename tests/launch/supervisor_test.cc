@@ -33,7 +33,8 @@ class SupervisorTest : public ::testing::Test {
 
   std::vector<std::string> Command(const std::vector<std::string>& more = {}) {
     std::vector<std::string> words = {directory_ / "moat", "launch", "--run=r",
-                                      "--data=data set",   "--dp=2", "--threads=1"};
+                                      "--data=data set",   "--dp=2", "--threads=1",
+                                      "--restarts=0"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -106,6 +107,15 @@ TEST_F(SupervisorTest, AKilledRankIsALostPeerAndItsBoardIsRead) {
   ASSERT_TRUE(Outcome().first_failure) << Output();
   EXPECT_EQ(Outcome().first_failure->rank, 1) << Output();
   EXPECT_THAT(Outcome().first_failure->what, HasSubstr("step 2, in data all-reduce 17"));
+}
+
+TEST_F(SupervisorTest, ARunThatLosesARankAgainAndAgainIsGivenUp) {
+  EXPECT_EQ(Launch("die", {"--restarts=9", "--resume=never"}), 93) << Output();
+  EXPECT_EQ(Outcome().attempts, 3);
+  EXPECT_EQ(Outcome().error_class, "no_progress");
+  EXPECT_EQ(Outcome().first_failure->rank, 1);
+  EXPECT_THAT(Outcome().first_failure->what, HasSubstr("3 attempts in a row"));
+  EXPECT_TRUE(fs::exists(layout_.logs(2)));
 }
 
 TEST_F(SupervisorTest, RanksThatEndWithoutAWordAreABug) { EXPECT_EQ(Launch("silent"), 70); }

@@ -74,7 +74,7 @@ class Run:
 
     def start(self, *more, env=None):
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen([MOAT, "launch", *self.flags, *more], stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([MOAT, "launch", *self.flags, "--restarts=0", *more], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**os.environ, **(env or {})})
         return self
 
