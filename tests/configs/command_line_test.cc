@@ -76,6 +76,8 @@ TEST(CommandLine, SeveralDataSetsKeepTheirOrderThroughAFlagfile) {
     EXPECT_EQ(config.data_weights, (std::vector<double>{0.7, 0.3}));
     EXPECT_EQ(config.data_version, (std::vector<int>{0, 2}));
   }
+  EXPECT_THAT(ResolvedJson(again),
+              ::testing::ContainsRegex("\"values\": \\[\n *\"a,1\",\n *\"b\""));
   const auto other = CommandLine::Parse(
       "train", {"--flagfile=" + file, "--data=c", "--data_weights=", "--data_version=0"});
   EXPECT_EQ(TrainConfigFromFlags(other).data, Words{"c"}) << "a later source replaces a list";
