@@ -79,7 +79,8 @@ class CommandLine {
 // The flags of a command, in order of declaration.
 std::vector<FlagInfo> FlagsOf(const std::string& command);
 
-// One JSON object: for every flag of the command {"value": text, "origin": where it came from}.
+// One JSON object: for every flag of the command {"value": text, "origin": where it came from}, and
+// of a list "values", since "value" joins them with commas.
 std::string ResolvedJson(const CommandLine& line);
 
 // Validated. A message about a value that a flagfile gave says its FILE:LINE. Complete: --run and

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace moat::configs {
 
@@ -9,7 +10,7 @@ struct EvalConfig {
   std::string run_root = "runs";
   std::string run;
   std::string checkpoint;  // "": best if there is one, else newest; "newest", "best" or a directory
-  std::string data;        // "": the run's own
+  std::vector<std::string> data;  // empty: the run's own
   int threads = 0;
   bool json = false;
 };

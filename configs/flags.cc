@@ -44,10 +44,15 @@ constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataSta
                                kConfig | kCheckpointVerify | kMeasures;
 
 // The run: what, where, how long.
-MOAT_FLAG(string, data, train.data, kRun | kEval,
-          "data set directory, from moat data import; for eval, empty: the run's own");
-MOAT_FLAG(int32, data_version, train.data_version, kRun,
-          "version of the data set; 0: the one the run began with, for a new run the newest");
+MOAT_LIST_FLAG(data, "", kRun | kEval,
+               "data set directory, from moat data import; repeated: several, mixed; for eval, "
+               "empty: the run's own");
+MOAT_LIST_FLAG(data_weights, "", kRun,
+               "shares of several data sets, one for each --data, with commas or repeated, as "
+               "0.7,0.3; empty: by their numbers of samples");
+MOAT_LIST_FLAG(data_version, "0", kRun,
+               "versions of the data sets, one for each --data; 0: the one the run began with, for "
+               "a new run the newest");
 MOAT_FLAG(string, init_from, train.init_from, kRun,
           "run whose best weights a new run begins with, or a checkpoint directory (a path with a "
           "'/'); empty: random weights");
@@ -135,7 +140,7 @@ MOAT_FLAG(int64, check_replicas_every, train.check_replicas_every, kRun,
 MOAT_FLAG(int64, eval_every, train.eval_every, kRun,
           "steps between evaluations; 0: only at the end");
 MOAT_FLAG(int64, eval_batches, train.eval_batches, kRun,
-          "micro-batches of the validation split in one evaluation, over all ranks; 0: all of it");
+          "micro-batches of each validation split in one evaluation, over all ranks; 0: all of it");
 MOAT_FLAG(int64, checkpoint_every, train.checkpoint_every, kRun,
           "steps between checkpoints; 0: only at the end and when stopped");
 MOAT_FLAG(int32, keep_checkpoints, train.keep_checkpoints, kRun,

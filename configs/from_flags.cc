@@ -1,7 +1,9 @@
 // From parsed flags to validated structs.
+#include <charconv>
 #include <functional>
 #include <sstream>
 
+#include "configs/bounds.h"
 #include "configs/command_line.h"
 #include "core/error.h"
 
@@ -112,11 +114,32 @@ uint64_t Seed(const CommandLine& line) {
   return std::strtoull(line.value("seed").c_str(), nullptr, 10);
 }
 
+template <typename Value>
+Value ParsedItem(const std::string& flag, const std::string& text, const std::string& expected) {
+  Value value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) Expected(flag, text, expected);
+  return value;
+}
+
+void FillData(const CommandLine& line, TrainConfig& train) {
+  train.data = line.values("data");
+  if (train.data == std::vector<std::string>{""}) train.data.clear();
+  for (const std::string& text : SplitAtCommas(line.values("data_weights"))) {
+    train.data_weights.push_back(ParsedItem<double>("data_weights", text, "a number above 0"));
+  }
+  const std::vector<std::string> versions = SplitAtCommas(line.values("data_version"));
+  if (versions == std::vector<std::string>{"0"}) return;  // of all data sets
+  for (const std::string& text : versions) {
+    train.data_version.push_back(
+        ParsedItem<int>("data_version", text, "a whole number of at least 0"));
+  }
+}
+
 TrainConfig TrainOf(const CommandLine& line) {
   TrainConfig train;
   train.model = ModelOf(line);
-  train.data = line.value("data");
-  train.data_version = static_cast<int>(line.Int("data_version"));
+  FillData(line, train);
   train.init_from = line.value("init_from");
   train.run_root = line.value("run_root");
   train.run = line.value("run");
@@ -241,7 +264,8 @@ EvalConfig EvalConfigFromFlags(const CommandLine& line) {
     eval.run_root = line.value("run_root");
     eval.run = line.value("run");
     eval.checkpoint = line.value("checkpoint");
-    eval.data = line.value("data");
+    eval.data = line.values("data");
+    if (eval.data == std::vector<std::string>{""}) eval.data.clear();
     eval.threads = static_cast<int>(line.Int("threads"));
     eval.json = line.Bool("json");
     return eval;

@@ -16,8 +16,8 @@ const std::vector<std::string>& IdentityFlags();
 // ends.
 const std::vector<std::string>& BitFlags();
 
-// Names and values of the identity flags that have one, but for --data: a data set is known by its
-// digests.
+// Names and values of the identity flags that have one, but for --data and --data_weights: data
+// sets are known by their digests, and weights by the shares they come to.
 std::map<std::string, std::string> IdentityOf(const CommandLine& line);
 
 }  // namespace moat::configs

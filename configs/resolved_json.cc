@@ -17,6 +17,7 @@ std::string ResolvedJson(const CommandLine& line) {
   nlohmann::ordered_json json;
   for (const FlagInfo& flag : FlagsOf(line.command())) {
     json[flag.name] = {{"value", line.value(flag.name)}, {"origin", line.origin(flag.name)}};
+    if (flag.is_list) json[flag.name]["values"] = line.values(flag.name);
   }
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -2,7 +2,11 @@
 #include "configs/train_config.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <set>
 #include <string>
+#include <system_error>
 
 #include "configs/bounds.h"
 #include "configs/loss_roles.h"
@@ -36,7 +40,6 @@ void ValidateGrid(const TrainConfig& config) {
   Divides("ffn", config.model.ffn, config.tp);
   if (config.zero != 0 && config.zero != 1) Expected("zero", N(config.zero), "0 or 1");
   AtLeast("threads", config.threads, 0);
-  AtLeast("data_version", config.data_version, 0);
   AtLeast("canonical_ways", config.canonical_ways, 0);
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
     Expected("device", config.device, "auto, cpu or cuda");
@@ -56,6 +59,46 @@ std::string Divisors(int64_t n) {
     text += (listed++ == 0 ? "" : ", ") + N(d);
   }
   return text;
+}
+
+// One value for each --data, where there are values; a preset may leave --data to the command line.
+void OneForEachData(const char* flag, size_t values, const TrainConfig& config) {
+  if (values == 0 || config.data.empty() || values == config.data.size()) return;
+  throw core::ConfigError("--" + std::string(flag) + " has " + N(static_cast<int64_t>(values)) +
+                          (values == 1 ? " value" : " values") + " for " +
+                          N(static_cast<int64_t>(config.data.size())) +
+                          " data sets; give one for each --data, in the same order");
+}
+
+// Links followed where they can be; opening the directory says what is wrong with it.
+std::filesystem::path WholePath(const std::string& directory) {
+  std::error_code error;
+  const std::filesystem::path given = std::filesystem::absolute(directory, error) / "";
+  const std::filesystem::path found = std::filesystem::weakly_canonical(given, error);
+  return error ? given.lexically_normal() : found;
+}
+
+void ValidateData(const TrainConfig& config) {
+  constexpr double kLeastShare = 1e-6;
+  std::set<std::filesystem::path> seen;
+  for (const std::string& directory : config.data) {
+    if (directory.empty()) Expected("data", directory, "a data set directory");
+    if (seen.insert(WholePath(directory)).second) continue;
+    throw core::ConfigError("--data=" + directory +
+                            " is given twice; leave one out, and use --data_weights to read it "
+                            "more often");
+  }
+  OneForEachData("data_version", config.data_version.size(), config);
+  for (const int version : config.data_version) AtLeast("data_version", version, 0);
+  OneForEachData("data_weights", config.data_weights.size(), config);
+  for (const double weight : config.data_weights) {
+    Number("data_weights", weight, weight > 0, "a number above 0");
+  }
+  const double sum = std::accumulate(config.data_weights.begin(), config.data_weights.end(), 0.0);
+  for (const double weight : config.data_weights) {
+    Number("data_weights", weight, weight / sum >= kLeastShare,
+           "at least a millionth of the sum of all");
+  }
 }
 
 void ValidateBatches(const TrainConfig& config) {
@@ -111,6 +154,7 @@ void Validate(const TrainConfig& config) {
   Validate(config.model);
   ValidateGrid(config);
   RefuseNotOffered(config);
+  ValidateData(config);
   ValidateBatches(config);
   ValidateOptimizer(config);
   ValidateLossRoles(config.loss_roles);

@@ -19,8 +19,10 @@ const char* Name(OverlapMode mode);     // "auto", "off", "on"
 struct TrainConfig {
   ModelConfig model;  // vocab_size 0: taken from the data set
 
-  std::string data;       // data set directory
-  int data_version = 0;   // 0: the one the run began with, else the newest
+  std::vector<std::string> data;     // data set directories
+  std::vector<double> data_weights;  // one for each of data; empty: by their numbers of samples
+  // One for each of data; empty or 0: the one the run began with, else the newest.
+  std::vector<int> data_version;
   std::string init_from;  // run or checkpoint directory whose weights the run begins with; "": none
   std::string run_root = "runs";
   std::string run;              // name; required
@@ -55,8 +57,8 @@ struct TrainConfig {
 
   int64_t check_replicas_every = 100;  // 0: never
   int64_t eval_every = 50;             // 0: never; always at the end
-  int64_t eval_batches =
-      0;  // micro-batches of the validation split per evaluation, over all ranks; 0: all of it
+  // Micro-batches of each validation split per evaluation, over all ranks; 0: all of it.
+  int64_t eval_batches = 0;
   int64_t checkpoint_every = 50;
   int keep_checkpoints = 2;
   double collective_timeout = 300;  // seconds a rank may be late at a collective

@@ -20,7 +20,7 @@ struct Batch {
   std::vector<float> weights;  // of the target token in the loss; 0 where nothing is to be learned
   std::vector<int32_t> span_start;  // within the row
   std::vector<uint64_t>
-      samples;  // [rows] global sample numbers (epoch * samples per epoch + place)
+      samples;  // [rows] global sample numbers: the run's, whatever data set a row is of
   // Order-independent hash of what is fed: the sum over rows of Mix64(sample number, CRC32C of the
   // row's tokens, targets, weights, span_start), modulo 2^64. Sums over any split of the same rows
   // are equal.

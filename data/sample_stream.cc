@@ -2,6 +2,7 @@
 #include "data/sample_stream.h"
 
 #include <algorithm>
+#include <deque>
 
 #include "core/crc32c.h"
 #include "core/error.h"
@@ -60,20 +61,50 @@ void FetchAhead(const LoadedWindow& window, int64_t row) {
 }  // namespace
 
 struct SampleStream::State {
-  State(const Dataset& dataset, const std::string& split, const StreamOptions& wanted)
+  struct Part {  // one data set
+    Part(const Dataset& dataset, const std::string& split, const StreamOptions& options)
+        : windows(dataset, split, options.packing), order(windows.RowsPerWindow(), options.seed) {
+      for (const ShardEntry& shard : dataset.ShardsOf(split)) stored += core::Bytes(shard.bytes);
+    }
+
+    WindowStore windows;
+    SampleOrder order;
+    core::Bytes stored;  // of the split
+  };
+  struct Place {
+    const Part* part;
+    SamplePlace row;
+
+    std::shared_ptr<const LoadedWindow> Window() const { return part->windows.Get(row.window); }
+  };
+
+  State(const std::vector<Dataset>& datasets, const std::vector<double>& weights,
+        const std::string& split, const StreamOptions& wanted)
       : options(wanted),
-        windows(dataset, split, wanted.packing),
-        order(windows.RowsPerWindow(), wanted.seed) {
-    for (const ShardEntry& shard : dataset.ShardsOf(split)) stored += core::Bytes(shard.bytes);
+        parts(OpenParts(datasets, split, wanted)),
+        mixture(weights.empty() ? Sizes() : Billionths(weights)) {
+    MOAT_CHECK(weights.empty() || weights.size() == parts.size(), "one weight for each data set");
   }
 
+  static std::deque<Part> OpenParts(const std::vector<Dataset>& datasets, const std::string& split,
+                                    const StreamOptions& wanted) {
+    std::deque<Part> opened;
+    for (const Dataset& dataset : datasets) opened.emplace_back(dataset, split, wanted);
+    return opened;
+  }
+  std::vector<uint64_t> Sizes() const {
+    std::vector<uint64_t> sizes;
+    for (const Part& part : parts) {
+      sizes.push_back(static_cast<uint64_t>(part.order.samples_per_epoch()));
+    }
+    return sizes;
+  }
   void FillRow(const LoadedWindow& window, int64_t window_row, int64_t row, Batch* batch) const;
-  Batch Fill(const std::vector<uint64_t>& numbers, const std::vector<SamplePlace>& places) const;
+  Batch Fill(const std::vector<uint64_t>& numbers, const std::vector<Place>& places) const;
 
   StreamOptions options;
-  WindowStore windows;
-  SampleOrder order;
-  core::Bytes stored;  // of the split
+  std::deque<Part> parts;
+  Mixture mixture;
 };
 
 void SampleStream::State::FillRow(const LoadedWindow& window, int64_t window_row, int64_t row,
@@ -99,7 +130,7 @@ void SampleStream::State::FillRow(const LoadedWindow& window, int64_t window_row
 }
 
 Batch SampleStream::State::Fill(const std::vector<uint64_t>& numbers,
-                                const std::vector<SamplePlace>& places) const {
+                                const std::vector<Place>& places) const {
   Batch batch;
   batch.rows = static_cast<int64_t>(numbers.size());
   batch.seq_len = options.packing.seq_len;
@@ -111,12 +142,12 @@ Batch SampleStream::State::Fill(const std::vector<uint64_t>& numbers,
   batch.span_start.assign(size, 0);
   std::shared_ptr<const LoadedWindow> window, next;
   for (size_t row = 0; row < places.size(); ++row) {
-    window = row == 0 ? windows.Get(places[0].window) : std::move(next);
+    window = row == 0 ? places[0].Window() : std::move(next);
     if (row + 1 < places.size()) {
-      next = windows.Get(places[row + 1].window);
-      FetchAhead(*next, places[row + 1].row);
+      next = places[row + 1].Window();
+      FetchAhead(*next, places[row + 1].row.row);
     }
-    FillRow(*window, places[row].row, static_cast<int64_t>(row), &batch);
+    FillRow(*window, places[row].row.row, static_cast<int64_t>(row), &batch);
     batch.content_hash += RowHash(batch, static_cast<int64_t>(row));
   }
   return batch;
@@ -124,26 +155,50 @@ Batch SampleStream::State::Fill(const std::vector<uint64_t>& numbers,
 
 SampleStream::SampleStream(const Dataset& dataset, const std::string& split,
                            const StreamOptions& options)
-    : state_(std::make_unique<State>(dataset, split, options)) {}
+    : SampleStream(std::vector<Dataset>{dataset}, {}, split, options) {}
+
+SampleStream::SampleStream(const std::vector<Dataset>& datasets, const std::vector<double>& weights,
+                           const std::string& split, const StreamOptions& options)
+    : state_(std::make_unique<State>(datasets, weights, split, options)) {}
+
+SampleStream::SampleStream(SampleStream&&) noexcept = default;
 SampleStream::~SampleStream() = default;
 
-core::Bytes SampleStream::window_bytes() const {
-  return std::min(state_->stored,
-                  core::Bytes(static_cast<int64_t>(WindowStore::kKept) * kWindowBytes));
+int64_t SampleStream::samples_per_epoch() const {
+  int64_t samples = 0;
+  for (const State::Part& part : state_->parts) samples += part.order.samples_per_epoch();
+  return samples;
 }
 
-int64_t SampleStream::samples_per_epoch() const { return state_->order.samples_per_epoch(); }
+int64_t SampleStream::samples_per_epoch_of(int32_t part) const {
+  return state_->parts.at(static_cast<size_t>(part)).order.samples_per_epoch();
+}
+
+const Mixture& SampleStream::mixture() const { return state_->mixture; }
+
+core::Bytes SampleStream::window_bytes() const {
+  constexpr auto kMost = core::Bytes(static_cast<int64_t>(WindowStore::kKept) * kWindowBytes);
+  core::Bytes bytes;
+  for (const State::Part& part : state_->parts) bytes += std::min(part.stored, kMost);
+  return bytes;
+}
 
 Batch SampleStream::Read(const std::vector<uint64_t>& sample_numbers) const {
-  std::vector<SamplePlace> places;
-  for (const uint64_t number : sample_numbers) places.push_back(state_->order.Shuffled(number));
+  std::vector<State::Place> places;
+  for (const uint64_t number : sample_numbers) {
+    const MixedNumber own = state_->mixture.Of(number);
+    const State::Part& part = state_->parts[static_cast<size_t>(own.part)];
+    places.push_back({&part, part.order.Shuffled(own.number)});
+  }
   return state_->Fill(sample_numbers, places);
 }
 
 Batch SampleStream::ReadInOrder(const std::vector<uint64_t>& places) const {
-  std::vector<SamplePlace> found;
+  MOAT_CHECK(state_->parts.size() == 1, "one data set is read in order");
+  const State::Part& part = state_->parts.front();
+  std::vector<State::Place> found;
   for (const uint64_t place : places) {
-    found.push_back(state_->order.Natural(static_cast<int64_t>(place)));
+    found.push_back({&part, part.order.Natural(static_cast<int64_t>(place))});
   }
   return state_->Fill(places, found);
 }

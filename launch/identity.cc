@@ -10,11 +10,16 @@
 namespace moat::launch {
 namespace {
 
-bool Same(const std::string& flag, const std::string& before, const std::string& now) {
-  if (before == now) return true;
+bool SameDirectory(const std::string& before, const std::string& now) {
   namespace fs = std::filesystem;
-  return flag == "data" &&
-         fs::weakly_canonical(fs::absolute(before)) == fs::weakly_canonical(fs::absolute(now));
+  return fs::weakly_canonical(fs::absolute(before)) == fs::weakly_canonical(fs::absolute(now));
+}
+
+bool Same(const std::string& flag, const configs::CommandLine& before,
+          const configs::CommandLine& now) {
+  if (flag != "data") return before.value(flag) == now.value(flag);
+  const std::vector<std::string> were = before.values(flag), are = now.values(flag);
+  return std::equal(were.begin(), were.end(), are.begin(), are.end(), SameDirectory);
 }
 
 }  // namespace
@@ -26,7 +31,7 @@ std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
       "train", std::vector<std::string>{"--flagfile=" + run_flags.string()});
   std::string differences;
   for (const std::string& flag : configs::IdentityFlags()) {
-    if (Same(flag, before.value(flag), wanted.value(flag))) continue;
+    if (Same(flag, before, wanted)) continue;
     differences += (differences.empty() ? "" : "; ") +
                    ("--" + flag + " was " + before.value(flag)) + ", now " + wanted.value(flag);
   }

@@ -191,10 +191,12 @@ class Watch {
 };
 
 void CheckData(const JobSpec& job) {
-  const fs::path index = fs::path(job.config.train.data) / "index.json";
-  if (fs::exists(index)) return;
-  throw core::ConfigError("--data=" + job.config.train.data + ": there is no " + index.string() +
-                          "; moat data import makes a data set");
+  for (const std::string& data : job.config.train.data) {
+    const fs::path index = fs::path(data) / "index.json";
+    if (fs::exists(index)) continue;
+    throw core::ConfigError("--data=" + data + ": there is no " + index.string() +
+                            "; moat data import makes a data set");
+  }
 }
 
 // Of the run's own line, -1: there is no checkpoint. Whether it is intact, the ranks find out, and

@@ -20,7 +20,9 @@ struct CapsuleEntry {
   std::string cpu;                               // its model
   std::string instruction_set;                   // core::InstructionSet()
   std::map<std::string, std::string> libraries;  // name to version
-  std::map<std::string, std::string> data;       // "content", "tokenizer", ...: digests
+  // "content", "tokenizer", "template": digests; "version"; "weights" of several data sets. What is
+  // of each of several stands in the order of --data, with commas.
+  std::map<std::string, std::string> data;
   bool operator==(const CapsuleEntry&) const = default;
 };
 

@@ -53,8 +53,14 @@ void ReadLine(const std::string& text, Metrics& metrics) {
     line.sample_hash = json.value("sample_hash", "");
     metrics.steps[step] = line;
   } else {
-    metrics.evaluations[step] = {attempt, step, Number(json, "val_loss"),
-                                 Number(json, "val_bits_per_byte")};
+    EvaluationLine line{
+        attempt, step, Number(json, "val_loss"), Number(json, "val_bits_per_byte"), {}};
+    if (const auto parts = json.find("val_by_data"); parts != json.end()) {
+      for (const auto& [name, own] : parts->items()) {
+        line.by_data[name] = {Number(own, "val_loss"), Number(own, "val_bits_per_byte")};
+      }
+    }
+    metrics.evaluations[step] = line;
   }
 }
 
@@ -78,11 +84,14 @@ std::string ToJsonLine(const StepLine& line) {
 }
 
 std::string ToJsonLine(const EvaluationLine& line) {
-  const nlohmann::ordered_json json = {{"attempt", line.attempt},
-                                       {"step", line.step},
-                                       {"val_loss", line.val_loss},
-                                       {"val_bits_per_byte", line.val_bits_per_byte}};
-  return json.dump() + "\n";
+  nlohmann::ordered_json json = {{"attempt", line.attempt},
+                                 {"step", line.step},
+                                 {"val_loss", line.val_loss},
+                                 {"val_bits_per_byte", line.val_bits_per_byte}};
+  for (const auto& [name, own] : line.by_data) {
+    json["val_by_data"][name] = {{"val_loss", own.loss}, {"val_bits_per_byte", own.bits_per_byte}};
+  }
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 MetricsWriter::MetricsWriter(const std::filesystem::path& path)

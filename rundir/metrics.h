@@ -27,11 +27,17 @@ struct StepLine {
   std::string sample_hash;  // hex, of what was fed so far; left out when empty
 };
 
+struct ValidationNumbers {
+  double loss = 0;
+  double bits_per_byte = 0;
+};
+
 struct EvaluationLine {
   int attempt = 0;
   int64_t step = 0;
-  double val_loss = 0;
+  double val_loss = 0;  // of all data sets together
   double val_bits_per_byte = 0;
+  std::map<std::string, ValidationNumbers> by_data;  // of a run over several; left out when empty
 };
 
 std::string ToJsonLine(const StepLine& line);        // ends with a line feed

@@ -16,6 +16,22 @@ struct Sums {
 
 }  // namespace
 
+Evaluation Together(const std::vector<Evaluation>& parts) {
+  if (parts.size() == 1) return parts.front();  // to the bit
+  Evaluation all;
+  double weighted_loss = 0, bits = 0;
+  for (const Evaluation& part : parts) {
+    weighted_loss += part.loss * part.weight;
+    bits += part.bits_per_byte * static_cast<double>(part.bytes);
+    all.weight += part.weight;
+    all.tokens += part.tokens;
+    all.bytes += part.bytes;
+  }
+  if (all.weight > 0) all.loss = weighted_loss / all.weight;
+  if (all.bytes > 0) all.bits_per_byte = bits / static_cast<double>(all.bytes);
+  return all;
+}
+
 Evaluator::Evaluator(const data::SampleStream& validation, const data::Tokenizer& tokenizer,
                      int64_t micro_batch, int64_t micro_batches)
     : validation_(validation), micro_batch_(micro_batch) {

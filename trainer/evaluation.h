@@ -21,6 +21,10 @@ struct Evaluation {
   int64_t bytes = 0;   // of their text
 };
 
+// Of several splits as if they were one: sums of the parts', whatever the data sets weigh in
+// training.
+Evaluation Together(const std::vector<Evaluation>& parts);
+
 class Evaluator {
  public:
   // `micro_batches` 0: the whole split, else its first so many micro-batches. The token lengths

@@ -1,6 +1,9 @@
 // What a run reads.
 #include "trainer/run_data.h"
 
+#include <filesystem>
+#include <set>
+
 #include "configs/loss_roles.h"
 #include "core/error.h"
 
@@ -17,6 +20,15 @@ data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config) {
         configs::LossWeightOf(config.loss_roles, data::Name(static_cast<data::Role>(role))));
   }
   return options;
+}
+
+std::vector<std::string> NamesOf(const std::vector<data::Dataset>& datasets) {
+  std::vector<std::string> names, paths;
+  for (const data::Dataset& dataset : datasets) {
+    paths.push_back(dataset.directory().string());
+    names.push_back(std::filesystem::weakly_canonical(dataset.directory()).filename().string());
+  }
+  return std::set<std::string>(names.begin(), names.end()).size() == names.size() ? names : paths;
 }
 
 data::Tokenizer CheckedTokenizer(const data::Dataset& dataset) {

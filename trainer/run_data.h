@@ -1,5 +1,8 @@
-// What a run reads: which slots of its data set count, and the tokenizer they were made with.
+// What a run reads: which slots of its data sets count, and the tokenizer they were made with.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "configs/train_config.h"
 #include "data/dataset.h"
@@ -10,6 +13,9 @@ namespace moat::trainer {
 
 // Packing, seed and what each role counts in the loss.
 data::StreamOptions StreamOptionsOf(const configs::TrainConfig& config);
+
+// What to call each: its directory's name where all of those differ, else the whole path.
+std::vector<std::string> NamesOf(const std::vector<data::Dataset>& datasets);
 
 // The data set's tokenizer; throws DataError when it is not the one its shards were written with.
 data::Tokenizer CheckedTokenizer(const data::Dataset& dataset);

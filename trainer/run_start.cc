@@ -1,11 +1,15 @@
 // Choosing where to start.
 #include "trainer/run_start.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdio>
+#include <sstream>
 
 #include "checkpoint/manifest/line.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "data/mixture.h"
 #include "rundir/layout.h"
 
 namespace moat::trainer {
@@ -24,6 +28,81 @@ constexpr std::array<const char*, 13> kModelIdentity = {
 std::string ValueOr(const Identity& identity, const char* name, const std::string& otherwise) {
   const auto found = identity.find(name);
   return found == identity.end() ? otherwise : found->second;
+}
+
+std::string Joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+std::vector<std::string> SplitAtCommas(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream stream(text);
+  for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
+  return words;
+}
+
+std::vector<std::string> ContentsOf(const std::vector<data::Dataset>& datasets) {
+  std::vector<std::string> digests;
+  for (const data::Dataset& dataset : datasets) digests.push_back(dataset.content_digest());
+  return digests;
+}
+
+// "0.7,0.3": what weights come to.
+std::string SharesText(const std::vector<double>& weights) {
+  std::vector<std::string> shares;
+  for (const uint64_t billionths : data::Billionths(weights)) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.9g", static_cast<double>(billionths) / 1e9);
+    shares.emplace_back(text);
+  }
+  return Joined(shares);
+}
+
+// By data set: the version `start` was trained on, else the one asked for, 0 for the newest.
+std::vector<int> VersionsOf(const configs::TrainConfig& config,
+                            const std::optional<fs::path>& start) {
+  std::vector<int> versions = config.data_version;
+  versions.resize(config.data.size(), 0);
+  if (!start) return versions;
+  const std::vector<std::string> trained =
+      SplitAtCommas(ValueOr(ReadIdentity(checkpoint::ReadManifest(*start)), kDataVersion, "1"));
+  if (trained.size() != versions.size()) {
+    throw core::ConfigError("--data names " + std::to_string(versions.size()) + ", but " +
+                            start->string() + " was trained on " + std::to_string(trained.size()) +
+                            " data sets; resume with the same, or start another run with "
+                            "--init_from");
+  }
+  for (size_t i = 0; i < versions.size(); ++i) {
+    const int was = std::stoi(trained[i]);
+    if (versions[i] != 0 && versions[i] != was) {
+      throw core::ConfigError("--data_version=" + std::to_string(versions[i]) + " of " +
+                              config.data[i] + ", but " + start->string() +
+                              " was trained on version " + trained[i] +
+                              "; leave the flag out, or start another run with --init_from");
+    }
+    versions[i] = was;
+  }
+  return versions;
+}
+
+void CheckTheyMix(const data::Dataset& one, const data::Dataset& other) {
+  const std::string both =
+      "--data=" + one.directory().string() + " and --data=" + other.directory().string();
+  const auto same = [&](const char* what, const std::string& ours, const std::string& theirs) {
+    if (ours == theirs) return;
+    throw core::DataError(both + " do not mix: the " + what + " of the one is " + ours +
+                          ", of the other " + theirs +
+                          "; import one with --tokenizer=" + one.tokenizer_path().string());
+  };
+  same("tokenizer", one.tokenizer_digest(), other.tokenizer_digest());
+  same("chat template", one.template_digest(), other.template_digest());
+  same("vocabulary", std::to_string(one.vocab_size()), std::to_string(other.vocab_size()));
+  if (one.content_digest() == other.content_digest()) {
+    throw core::DataError(both + " are the same data set twice (content " + one.content_digest() +
+                          "); leave one out, and use --data_weights to read it more often");
+  }
 }
 
 }  // namespace
@@ -67,36 +146,52 @@ fs::path ChooseTrained(const fs::path& root, const std::string& run, const std::
   return root / world.BroadcastText(name, 0);
 }
 
-data::Dataset OpenData(const configs::TrainConfig& config, const std::optional<fs::path>& start,
-                       comm::Communicator& world) {
-  int version = config.data_version;
-  if (start) {
-    const Identity saved = ReadIdentity(checkpoint::ReadManifest(*start));
-    const int trained = std::stoi(ValueOr(saved, kDataVersion, "1"));
-    if (version != 0 && version != trained) {
-      throw core::ConfigError("--data_version=" + std::to_string(version) + ", but " +
-                              start->string() + " was trained on version " +
-                              std::to_string(trained) +
-                              "; leave the flag out, or start another run with --init_from");
-    }
-    version = trained;
+std::vector<data::Dataset> OpenData(const configs::TrainConfig& config,
+                                    const std::optional<fs::path>& start,
+                                    comm::Communicator& world) {
+  const std::vector<int> versions = VersionsOf(config, start);
+  std::vector<data::Dataset> datasets;
+  for (size_t i = 0; i < config.data.size(); ++i) {
+    datasets.push_back(data::Dataset::Open(config.data[i], versions[i]));
   }
-  data::Dataset dataset = data::Dataset::Open(config.data, version);
-  const std::string& content = dataset.content_digest();
-  if (world.AnyOf(world.BroadcastText(content, 0) != content)) {
-    throw core::DataError(config.data +
+  const std::string contents = Joined(ContentsOf(datasets));
+  if (world.AnyOf(world.BroadcastText(contents, 0) != contents)) {
+    throw core::DataError(Joined(config.data) +
                           " changed while the run started: ranks read different versions; launch "
                           "it again");
   }
-  return dataset;
+  for (size_t i = 1; i < datasets.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) CheckTheyMix(datasets[j], datasets[i]);
+  }
+  return datasets;
+}
+
+Identity DataIdentity(const std::vector<data::Dataset>& datasets,
+                      const std::vector<double>& weights) {
+  Identity identity;
+  std::vector<std::string> versions;
+  for (const data::Dataset& dataset : datasets) {
+    versions.push_back(std::to_string(dataset.version()));
+  }
+  identity[kDataVersion] = Joined(versions);
+  identity[kDataContent] = Joined(ContentsOf(datasets));
+  identity["tokenizer"] = datasets.front().tokenizer_digest();
+  if (datasets.size() > 1) {
+    identity["data weights"] = weights.empty() ? "by size" : SharesText(weights);
+  }
+  return identity;
 }
 
 Identity ExpectedIdentity(const Identity& saved, const Identity& now,
-                          const data::Dataset& dataset) {
+                          const std::vector<data::Dataset>& datasets) {
   Identity expected = now;
   if (!saved.contains(kDataVersion)) expected.erase(kDataVersion);
-  const std::string content = ValueOr(saved, kDataContent, "");
-  if (dataset.HeldBeforeForgetting(content)) expected[kDataContent] = content;
+  const std::vector<std::string> were = SplitAtCommas(ValueOr(saved, kDataContent, ""));
+  std::vector<std::string> contents = ContentsOf(datasets);
+  for (size_t i = 0; i < std::min(were.size(), contents.size()); ++i) {
+    if (datasets[i].HeldBeforeForgetting(were[i])) contents[i] = were[i];
+  }
+  expected[kDataContent] = Joined(contents);
   return expected;
 }
 
@@ -104,7 +199,7 @@ fs::path ChooseInitialWeights(const configs::TrainConfig& config, const Identity
                               comm::Communicator& world) {
   const fs::path given = config.init_from;
   const bool is_directory = config.init_from.find('/') != std::string::npos;
-  const fs::path from =
+  fs::path from =
       is_directory
           ? given
           : ChooseTrained(rundir::LayoutOf(config.run_root, config.init_from).checkpoints(),

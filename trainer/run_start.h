@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "configs/train_config.h"
@@ -28,16 +29,24 @@ std::optional<std::filesystem::path> ChooseStart(const std::filesystem::path& ro
 std::filesystem::path ChooseTrained(const std::filesystem::path& root, const std::string& run,
                                     const std::string& asked, comm::Communicator& world);
 
-// Collective: opens the data set, in the version that the checkpoint `start` was trained on, else
-// in --data_version, else in the newest. Throws ConfigError where both say something else, and
-// DataError where ranks do not read the same.
-data::Dataset OpenData(const configs::TrainConfig& config,
-                       const std::optional<std::filesystem::path>& start,
-                       comm::Communicator& world);
+// Collective: opens the data sets in the order of --data, each in the version that the checkpoint
+// `start` was trained on, else in --data_version, else in the newest. Throws ConfigError where both
+// say something else, and DataError where ranks do not read the same or data sets do not mix: other
+// tokens, or the same contents twice.
+std::vector<data::Dataset> OpenData(const configs::TrainConfig& config,
+                                    const std::optional<std::filesystem::path>& start,
+                                    comm::Communicator& world);
+
+// The part of a run's identity that its data gives: "data version" and "data content" (digests), of
+// several data sets in the order of --data with commas; "tokenizer"; and of several "data weights":
+// "by size", or their shares, which sum to 1.
+Identity DataIdentity(const std::vector<data::Dataset>& datasets,
+                      const std::vector<double>& weights);
 
 // What a checkpoint's identity must be for `now` to go on from it: `now`, but for contents that the
-// data set has forgotten since, and names that older checkpoints do not have.
-Identity ExpectedIdentity(const Identity& saved, const Identity& now, const data::Dataset& dataset);
+// data sets have forgotten since, and names that older checkpoints do not have.
+Identity ExpectedIdentity(const Identity& saved, const Identity& now,
+                          const std::vector<data::Dataset>& datasets);
 
 // Collective: the checkpoint that --init_from=RUN (its best) or --init_from=DIRECTORY means. Throws
 // ConfigError, naming each difference, unless it has the model and tokenizer of `now`.

@@ -25,7 +25,7 @@ namespace {
 // Of a run that began with another's: kept in its checkpoints' identity.
 constexpr const char* kInitialWeights = "initial weights";
 
-// The data set's vocabulary is the model's.
+// The data's vocabulary is the model's.
 configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Dataset& dataset) {
   configs::ModelConfig model = config.model;
   if (model.vocab_size != 0 && model.vocab_size != dataset.vocab_size()) {
@@ -37,6 +37,13 @@ configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Da
   model.vocab_size = dataset.vocab_size();
   configs::Validate(model);
   return model;
+}
+
+std::vector<data::SampleStream> ValidationOf(const std::vector<data::Dataset>& datasets,
+                                             const data::StreamOptions& options) {
+  std::vector<data::SampleStream> splits;
+  for (const data::Dataset& dataset : datasets) splits.emplace_back(dataset, "validation", options);
+  return splits;
 }
 
 std::string HexOf(uint64_t value) {
@@ -52,20 +59,22 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
       groups_(groups),
       stream_(stream),
       start_(ChooseStart(options_.layout.checkpoints(), options_.config.resume, groups.world)),
-      dataset_(OpenData(options_.config, start_, groups.world)),
-      train_(dataset_, "train", StreamOptionsOf(options_.config)),
-      validation_(dataset_, "validation", StreamOptionsOf(options_.config)),
-      model_(ModelFor(options_.config, dataset_),
+      datasets_(OpenData(options_.config, start_, groups.world)),
+      train_(datasets_, options_.config.data_weights, "train", StreamOptionsOf(options_.config)),
+      validation_(ValidationOf(datasets_, StreamOptionsOf(options_.config))),
+      model_(ModelFor(options_.config, datasets_.front()),
              ModelOptions(options_.config, groups.data.size(), &groups.tensor), stream),
       optimizer_(options_.config, model_, groups.data, stream),
       ways_(parallel::MakeWays(options_.config.reduction == configs::Reduction::kCanonical,
                                options_.config.global_batch, options_.config.micro_batch,
-                               groups.data.size(), options_.config.canonical_ways)),
-      evaluator_(validation_, CheckedTokenizer(dataset_), options_.config.micro_batch,
-                 options_.config.eval_batches) {
-  options_.identity["data version"] = std::to_string(dataset_.version());
-  options_.identity["data content"] = dataset_.content_digest();
-  options_.identity["tokenizer"] = dataset_.tokenizer_digest();
+                               groups.data.size(), options_.config.canonical_ways)) {
+  for (size_t i = 0; i < datasets_.size(); ++i) {
+    evaluators_.emplace_back(validation_[i], CheckedTokenizer(datasets_[i]),
+                             options_.config.micro_batch, options_.config.eval_batches);
+  }
+  for (const auto& [name, value] : DataIdentity(datasets_, options_.config.data_weights)) {
+    options_.identity[name] = value;
+  }
 }
 
 Trainer::~Trainer() = default;
@@ -90,7 +99,7 @@ void Trainer::StartOrResume() {
 
 void Trainer::Resume() {
   const Identity saved = ReadIdentity(checkpoint::ReadManifest(*start_));
-  const Identity expected = ExpectedIdentity(saved, options_.identity, dataset_);
+  const Identity expected = ExpectedIdentity(saved, options_.identity, datasets_);
   progress_ = LoadState(*start_, expected, model_, optimizer_);
   if (const auto weights = saved.find(kInitialWeights); weights != saved.end()) {
     options_.identity[kInitialWeights] = weights->second;
@@ -98,8 +107,8 @@ void Trainer::Resume() {
   if (!leader()) return;
   checkpoint::GoOnFrom(options_.layout.checkpoints(), start_->filename(), progress_.lineage);
   core::Log() << "resumed from step " << progress_.step << " (" << start_->string() << ")";
-  if (expected.at("data content") != dataset_.content_digest()) {
-    core::Log() << "version " << dataset_.version()
+  if (expected.at("data content") != options_.identity.at("data content")) {
+    core::Log() << "version " << options_.identity.at("data version")
                 << " of the data has forgotten interactions since then: blanks take their places";
   }
 }
@@ -135,12 +144,9 @@ void Trainer::Describe() const {
   const configs::TrainConfig& c = options_.config;
   core::Log() << "model: "
               << core::FormatCount(static_cast<double>(model::ParameterCount(model_.config())))
-              << " parameters, vocabulary " << dataset_.vocab_size() << ", seq_len "
+              << " parameters, vocabulary " << model_.config().vocab_size << ", seq_len "
               << c.model.seq_len << "; " << core::Name(c.dtype) << " on cpu";
-  core::Log() << "data: " << train_.samples_per_epoch() << " training samples, "
-              << validation_.samples_per_epoch() << " validation samples of up to "
-              << c.model.seq_len << " tokens (" << dataset_.directory().string() << ", version "
-              << dataset_.version() << " of " << dataset_.history().size() << ")";
+  DescribeData();
   core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size()
               << (optimizer_.sharded() ? ", the optimizer's state shared out (--zero=1), " : ", ")
               << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
@@ -160,7 +166,8 @@ core::Bytes Trainer::DescribeMemory() const {
                                           groups_.data.size(),
                                           optimizer_.sharded(),
                                           ways_.partial_sums()});
-  const core::Bytes windows = train_.window_bytes() + validation_.window_bytes();
+  core::Bytes windows = train_.window_bytes();
+  for (const data::SampleStream& split : validation_) windows += split.window_bytes();
   const core::Bytes all = plan.total + windows + before_;
   if (leader()) {
     core::Log() << "memory per rank: " << plan.text() << "; with " << core::Format(windows)
@@ -168,6 +175,26 @@ core::Bytes Trainer::DescribeMemory() const {
                 << core::Format(all);
   }
   return all;
+}
+
+void Trainer::DescribeData() const {
+  const configs::TrainConfig& c = options_.config;
+  const auto samples = static_cast<uint64_t>(c.steps * c.global_batch);
+  for (size_t i = 0; i < datasets_.size(); ++i) {
+    const auto part = static_cast<int32_t>(i);
+    const int64_t own = train_.samples_per_epoch_of(part);
+    core::Log line;
+    line << "data: " << own << " training samples, " << validation_[i].samples_per_epoch()
+         << " validation samples of up to " << c.model.seq_len << " tokens ("
+         << datasets_[i].directory().string() << ", version " << datasets_[i].version() << " of "
+         << datasets_[i].history().size() << ")";
+    if (datasets_.size() == 1) continue;
+    const auto read = static_cast<double>(train_.mixture().CountOf(part, samples));
+    char text[96];
+    std::snprintf(text, sizeof text, ": %.4f of what is read, %.2f times over in %" PRId64 " steps",
+                  read / static_cast<double>(samples), read / static_cast<double>(own), c.steps);
+    line << text;
+  }
 }
 
 core::ExitCode Trainer::Run() {
@@ -273,21 +300,38 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
 void Trainer::Evaluate() {
   EnterPhase(rundir::Phase::kEvaluating);
   const double start = core::MonotonicSeconds();
-  const Evaluation evaluation = evaluator_.Run(model_, groups_.data, stream_);
+  std::vector<Evaluation> parts;
+  for (const Evaluator& evaluator : evaluators_) {
+    parts.push_back(evaluator.Run(model_, groups_.data, stream_));
+  }
+  const Evaluation evaluation = Together(parts);
   const bool best =
       evaluation.weight > 0 && (progress_.best.step == 0 || evaluation.loss < progress_.best.loss);
   if (best) progress_.best = {progress_.step, evaluation.loss};
   if (leader()) {
-    metrics_->Append(rundir::EvaluationLine{options_.attempt, progress_.step, evaluation.loss,
-                                            evaluation.bits_per_byte});
-    char text[160];
-    std::snprintf(
-        text, sizeof text, "validation at step %" PRId64 ": loss %.4f, %.4f bits per byte%s, %s",
-        progress_.step, evaluation.loss, evaluation.bits_per_byte, best ? ", the best so far" : "",
-        core::FormatSeconds(core::MonotonicSeconds() - start).c_str());
-    core::Log() << text;
+    ReportEvaluation(evaluation, parts, best, core::MonotonicSeconds() - start);
   }
   if (best) Save();  // the best checkpoint is kept, so it must exist
+}
+
+void Trainer::ReportEvaluation(const Evaluation& evaluation, const std::vector<Evaluation>& parts,
+                               bool best, double seconds) {
+  rundir::EvaluationLine line{
+      options_.attempt, progress_.step, evaluation.loss, evaluation.bits_per_byte, {}};
+  char text[160];
+  std::snprintf(text, sizeof text,
+                "validation at step %" PRId64 ": loss %.4f, %.4f bits per byte%s, %s",
+                progress_.step, evaluation.loss, evaluation.bits_per_byte,
+                best ? ", the best so far" : "", core::FormatSeconds(seconds).c_str());
+  core::Log() << text;
+  const std::vector<std::string> names = NamesOf(datasets_);
+  for (size_t i = 0; i < parts.size() && parts.size() > 1; ++i) {
+    line.by_data[names[i]] = {parts[i].loss, parts[i].bits_per_byte};
+    std::snprintf(text, sizeof text, ": loss %.4f, %.4f bits per byte", parts[i].loss,
+                  parts[i].bits_per_byte);
+    core::Log() << "  of " << names[i] << text;
+  }
+  metrics_->Append(line);
 }
 
 void Trainer::Save() {

@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "comm/communicator.h"
@@ -38,8 +40,8 @@ struct TrainerOptions {
 
 class Trainer {
  public:
-  // Collective over the world, the ranks of the run. Reads the data set and sets up the model;
-  // throws what is wrong with either.
+  // Collective over the world, the ranks of the run. Opens the data sets and sets up the model;
+  // throws what is wrong with any.
   Trainer(TrainerOptions options, const RankGroups& groups, tensor::Stream& stream);
   ~Trainer();
 
@@ -50,7 +52,10 @@ class Trainer {
   int64_t step() const { return progress_.step; }  // updates done
   model::Transformer& model() { return model_; }
   Optimizer& optimizer() { return optimizer_; }
-  const data::Dataset& dataset() const { return dataset_; }
+  const std::vector<data::Dataset>& datasets() const {
+    return datasets_;
+  }                                                               // in the order of --data
+  const Identity& identity() const { return options_.identity; }  // complete
   uint64_t sample_hash() const { return progress_.sample_hash; }
 
  private:
@@ -61,8 +66,11 @@ class Trainer {
       int64_t taken) const;  // of this rank's micro-batch number `taken` of this attempt
   void Report(const StepResult& result, double seconds, double waited);
   void Evaluate();
+  void ReportEvaluation(const Evaluation& evaluation, const std::vector<Evaluation>& parts,
+                        bool best, double seconds);
   void Save();
   void Describe() const;
+  void DescribeData() const;
   core::Bytes DescribeMemory() const;
   void ReportEnd(core::Bytes planned);
   void EnterPhase(rundir::Phase phase);
@@ -73,12 +81,13 @@ class Trainer {
   RankGroups groups_;
   tensor::Stream& stream_;
   std::optional<std::filesystem::path> start_;  // the checkpoint to go on from
-  data::Dataset dataset_;
-  data::SampleStream train_, validation_;
+  std::vector<data::Dataset> datasets_;
+  data::SampleStream train_;
+  std::vector<data::SampleStream> validation_;  // of each data set
   model::Transformer model_;
   Optimizer optimizer_;
   parallel::CanonicalWays ways_;
-  Evaluator evaluator_;
+  std::vector<Evaluator> evaluators_;  // of each data set
   RunProgress progress_;
   int64_t first_step_ = 0;  // of this attempt
   int64_t saved_step_ = -1;

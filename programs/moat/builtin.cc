@@ -46,8 +46,11 @@ int Config(const Words& arguments) {
   if (line.Bool("check")) std::cout << file << ": ok\n";
   for (const configs::FlagInfo& flag : configs::FlagsOf("train")) {
     if (line.Bool("check") && !flags.given(flag.name)) continue;
-    std::cout << "--" << flag.name << "=" << flags.value(flag.name) << "  # "
-              << flags.origin(flag.name) << "\n";
+    Words values = flags.values(flag.name);  // a list's one a line: they may hold commas
+    if (values.empty()) values = {""};
+    for (const std::string& value : values) {
+      std::cout << "--" << flag.name << "=" << value << "  # " << flags.origin(flag.name) << "\n";
+    }
   }
   return 0;
 }

@@ -99,7 +99,7 @@ std::vector<int32_t> Continue(model::Generator& generator, const std::vector<int
 
 int Generate(const configs::GenerateConfig& config) {
   const TrainedRun run = OpenRun(config.run_root, config.run, config.checkpoint);
-  const data::Dataset dataset = data::Dataset::Open(run.train.data);
+  const data::Dataset dataset = data::Dataset::Open(run.train.data.front());
   const data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
   configs::ModelConfig model_config = run.train.model;
   model_config.vocab_size = dataset.vocab_size();

@@ -51,17 +51,21 @@ int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& s
 }
 
 // What only a rank knows: the libraries it runs with, and what it reads.
-void CompleteCapsule(const Rank& self, const data::Dataset& dataset) {
+void CompleteCapsule(const Rank& self, const trainer::Trainer& trainer) {
   rundir::CapsuleEntry entry = rundir::DescribeBuild();
   entry.attempt = self.attempt;
   for (const auto& versions :
        {comm::LibraryVersions(), data::LibraryVersions(), tensor::LibraryVersions()}) {
     entry.libraries.insert(versions.begin(), versions.end());
   }
-  entry.data = {{"content", dataset.content_digest()},
-                {"version", std::to_string(dataset.version())},
-                {"tokenizer", dataset.tokenizer_digest()},
-                {"template", dataset.template_digest()}};
+  const trainer::Identity& identity = trainer.identity();
+  entry.data = {{"content", identity.at("data content")},
+                {"version", identity.at("data version")},
+                {"tokenizer", identity.at("tokenizer")},
+                {"template", trainer.datasets().front().template_digest()}};
+  if (const auto weights = identity.find("data weights"); weights != identity.end()) {
+    entry.data["weights"] = weights->second;
+  }
   rundir::AppendCapsule(self.layout, entry);
 }
 
@@ -108,7 +112,7 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   tensor::Stream stream(threads);
 
   trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
-  if (self.rank == 0) CompleteCapsule(self, trainer.dataset());
+  if (self.rank == 0) CompleteCapsule(self, trainer);
   core::ExitCode code;
   try {
     code = trainer.Run();

@@ -62,6 +62,28 @@ TEST(CommandLine, LossRolesMayBeRepeatedOrSeparatedByCommas) {
   }
 }
 
+TEST(CommandLine, SeveralDataSetsKeepTheirOrderThroughAFlagfile) {
+  const testing::TemporaryDirectory directory;
+  const auto line =
+      CommandLine::Parse("launch", {"--run=r", "--data=a,1", "--data=b", "--data_weights=0.7,0.3",
+                                    "--data_version=0", "--data_version=2"});
+  const std::string file = directory / "run.flags";
+  core::WriteFileAtomically(file, line.ResolvedFlags("train"));
+  const auto again = CommandLine::Parse("train", {"--flagfile=" + file});
+  for (const CommandLine& one : {line, again}) {
+    const TrainConfig config = TrainConfigFromFlags(one);
+    EXPECT_EQ(config.data, (Words{"a,1", "b"}));
+    EXPECT_EQ(config.data_weights, (std::vector<double>{0.7, 0.3}));
+    EXPECT_EQ(config.data_version, (std::vector<int>{0, 2}));
+  }
+  EXPECT_THAT(ResolvedJson(again),
+              ::testing::ContainsRegex("\"values\": \\[\n *\"a,1\",\n *\"b\""));
+  const auto other = CommandLine::Parse(
+      "train", {"--flagfile=" + file, "--data=c", "--data_weights=", "--data_version=0"});
+  EXPECT_EQ(TrainConfigFromFlags(other).data, Words{"c"}) << "a later source replaces a list";
+  EXPECT_TRUE(TrainConfigFromFlags(other).data_version.empty());
+}
+
 struct Mistake {
   std::string command;
   Words arguments;
@@ -93,6 +115,20 @@ TEST(CommandLine, EachMistakeIsAnsweredWithWhatToWrite) {
   };
   for (const Mistake& mistake : mistakes) {
     EXPECT_THAT(ErrorOf(mistake.command, mistake.arguments), ::testing::HasSubstr(mistake.message));
+  }
+}
+
+TEST(CommandLine, EachMistakeInAListOfNumbersIsNamed) {
+  for (const std::string wrong :
+       {"--data_weights=a,b", "--data_weights=1,2x", "--data_weights=1,,2",
+        "--data_weights=1,1e999", "--data_version=1,x", "--data_version=1.5,1",
+        "--data_version=1,4294967297"}) {
+    try {
+      TrainConfigFromFlags(CommandLine::Parse("train", {"--run=r", "--data=a", "--data=b", wrong}));
+      ADD_FAILURE() << wrong;
+    } catch (const core::ConfigError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(wrong.substr(0, wrong.find('='))));
+    }
   }
 }
 

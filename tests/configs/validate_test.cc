@@ -51,6 +51,47 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.dp = 0; }, "--dp=0"},
       {[](C& c) { c.steps = 0; }, "--steps=0"},
       {[](C& c) { c.keep_checkpoints = 1; }, "--keep_checkpoints=1"},
+      {[](C& c) {
+         c.data = {"a", ""};
+       },
+       "--data=: expected a data set directory"},
+      {[](C& c) {
+         c.data = {"a", "b", "x/../a/"};
+       },
+       "--data=x/../a/ is given twice"},
+      {[](C& c) { c.data = {"a"}, c.data_version = {-1}; }, "--data_version=-1"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_version = {2};
+       },
+       "--data_version has 1 value for 2 data sets"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {1, 2, 3};
+       },
+       "--data_weights has 3 values for 2 data sets"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {1, 0};
+       },
+       "--data_weights=0: expected a number above 0"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {1, -1};
+       },
+       "--data_weights=-1"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {NAN, 1};
+       },
+       "--data_weights=nan"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {1, INFINITY};
+       },
+       "--data_weights=inf"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {1, 1e-7};
+       },
+       "--data_weights=1e-07: expected at least a millionth"},
+      {[](C& c) {
+         c.data = {"a", "b"}, c.data_weights = {1e308, 1e308};
+       },
+       "a millionth"},
       {[](C& c) { c.loss_roles = {"asistant"}; }, "did you mean assistant?"},
       {[](C& c) { c.loss_roles = {}; }, "at least one role"},
       {[](C& c) { c.loss_roles = {"user=x"}; }, "--loss_roles=user=x: expected a weight from 0"},

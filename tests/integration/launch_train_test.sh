@@ -20,10 +20,10 @@ PY
 "$moat" data import --in="$work/chats.jsonl" --out="$work/data" --vocab_size=300 > /dev/null 2>&1
 "$moat" data verify "$work/data" > /dev/null
 
-flags=(--data="$work/data" --run_root="$work/runs" --layers=2 --width=32 --heads=4 --kv_heads=2 --ffn=48 --seq_len=48
+flags=(--run_root="$work/runs" --layers=2 --width=32 --heads=4 --kv_heads=2 --ffn=48 --seq_len=48
        --global_batch=8 --micro_batch=1 --steps=400 --lr=1e-2 --warmup=5 --dropout=0.1 --eval_every=0 --checkpoint_every=20
        --threads=1)
-launch() { "$moat" launch "${flags[@]}" "$@" > "$work/log" 2>&1; }
+launch() { "$moat" launch --data="$work/data" "${flags[@]}" "$@" > "$work/log" 2>&1; }
 state() { /usr/bin/python3 -c 'import json,sys; o=json.load(open(sys.argv[1])); print(o["state"], o["exit_code"])' "$work/runs/$1/outcome.json"; }
 # The slices of all tensors of the newest checkpoint, put together: a digest that does not depend on the grid that wrote it.
 weights() { /usr/bin/python3 - "$work/runs/$1/ckpt" <<'PY'
@@ -65,7 +65,7 @@ assert capsule[0]["compiler"] and capsule[0]["cpu"] and "sse4_2" in capsule[0]["
 assert data["content"] == index["content_digest"] and data["tokenizer"] == index["tokenizer_digest"], data
 PY
 
-"$moat" launch "${flags[@]}" --dp=2 --run=preempted > "$work/log" 2>&1 &
+"$moat" launch --data="$work/data" "${flags[@]}" --dp=2 --run=preempted > "$work/log" 2>&1 &
 pid=$!
 wait_for_step preempted 60 $pid
 kill -TERM $pid
@@ -75,7 +75,7 @@ code=0; wait $pid || code=$?
 launch --dp=1 --run=preempted || fail "resuming with dp=1: $(tail -5 "$work/log")"
 [ "$(weights preempted)" = "$want" ] || fail "preempted and resumed on dp=1: weights differ from the undisturbed run's"
 
-"$moat" launch "${flags[@]}" --dp=2 --run=recovers > "$work/log" 2>&1 &
+"$moat" launch --data="$work/data" "${flags[@]}" --dp=2 --run=recovers > "$work/log" 2>&1 &
 pid=$!
 wait_for_step recovers 60 $pid
 rank=$(pgrep -f "moat-train.*$work/runs/recovers" | tail -n 1)
@@ -84,7 +84,7 @@ wait $pid || fail "a run that lost a rank starts again by itself and ends well: 
 [ "$(ls -d "$work"/runs/recovers/logs/attempt-* | wc -l)" = 2 ] || fail "two attempts: $(ls "$work"/runs/recovers/logs)"
 [ "$(weights recovers)" = "$want" ] || fail "started again by itself: weights differ from the undisturbed run's"
 
-"$moat" launch "${flags[@]}" --restarts=0 --dp=2 --run=killed > "$work/log" 2>&1 &
+"$moat" launch --data="$work/data" "${flags[@]}" --restarts=0 --dp=2 --run=killed > "$work/log" 2>&1 &
 pid=$!
 wait_for_step killed 60 $pid
 rank=$(pgrep -f "moat-train.*$work/runs/killed" | tail -n 1)
@@ -104,7 +104,7 @@ code=0; launch --dp=1 --run=vocab --vocab_size=77 || code=$?
 [ $code = 2 ] || fail "a vocabulary that is not the data set's exits 2, not $code: $(tail -3 "$work/log")"
 cp -r "$work/data" "$work/other"
 printf 'x' | dd of="$work/other/tokenizer.model" bs=1 seek=2000 conv=notrunc 2>/dev/null
-code=0; "$moat" launch "${flags[@]}" --data="$work/other" --dp=1 --run=tokenizer > "$work/log" 2>&1 || code=$?
+code=0; "$moat" launch --data="$work/other" "${flags[@]}" --dp=1 --run=tokenizer > "$work/log" 2>&1 || code=$?
 [ $code = 65 ] || fail "a tokenizer that does not match the shards exits 65, not $code: $(tail -3 "$work/log")"
 
 echo '{"messages": [{"role": "user", "content": "order 7: a mocha please"}]}' > "$work/dialog.json"
@@ -130,4 +130,24 @@ code=0; "$moat" eval --run_root="$work/runs" --run=whole --data="$work/foreign" 
 [ $code = 65 ] || fail "eval on data of another tokenizer exits 65, not $code: $(cat "$work/log")"
 "$moat" data import --in="$work/chats.jsonl" --out="$work/same" --tokenizer="$work/data/tokenizer.model" --seed=7 > "$work/log" 2>&1 || fail "$(cat "$work/log")"
 "$moat" eval --run_root="$work/runs" --run=whole --data="$work/same" | grep -q 'bits per byte over' || fail "eval on other data"
+
+# Two data sets: launched on two ranks, gone on with on one, measured each by itself and together.
+mixed=(--data="$work/same" --data_weights=0.7,0.3 --run=mixed --checkpoint_every=0)
+launch "${mixed[@]}" --dp=2 --steps=8 || fail "a run over two data sets: $(tail -5 "$work/log")"
+launch "${mixed[@]}" --dp=1 --steps=12 || fail "going on with it: $(tail -5 "$work/log")"
+code=0; launch "${mixed[@]}" --data_weights=1,2 --dp=1 --steps=16 || code=$?
+[ $code = 2 ] || fail "four weights for two data sets exit 2, not $code: $(tail -3 "$work/log")"
+code=0; launch --data="$work/same" --run=mixed --steps=16 --dp=1 || code=$?
+[ $code = 2 ] && grep -q 'data_weights was 0.7,0.3' "$work/log" || fail "other weights exit 2, not $code: $(tail -3 "$work/log")"
+"$moat" eval --run_root="$work/runs" --run=mixed --checkpoint=newest --json > "$work/eval.json" || fail "eval of two data sets"
+/usr/bin/python3 - "$work/eval.json" "$work/runs/mixed" <<'PY' || fail "the records of the mixture are not complete"
+import json, sys
+found, run = json.load(open(sys.argv[1])), sys.argv[2]
+trained = [line for line in map(json.loads, open(run + "/metrics.jsonl")) if "val_loss" in line][-1]
+assert found["loss"] == trained["val_loss"], (found, trained)
+assert {own["data"].split("/")[-1]: own["loss"] for own in found["by_data"]} == {
+    name: own["val_loss"] for name, own in trained["val_by_data"].items()}, (found, trained)
+data = json.load(open(run + "/capsule.json"))[-1]["data"]
+assert data["weights"] == "0.7,0.3" and data["version"] == "1,1" and len(data["content"].split(",")) == 2, data
+PY
 echo "ok: $said"

@@ -32,7 +32,7 @@ TEST_F(IdentityTest, ANewRunIsItsOwn) {
 
 TEST_F(IdentityTest, HowLongHowOftenAndWhereMayChange) {
   EXPECT_TRUE(Check({}, {"--steps=9", "--eval_every=1", "--threads=7", "--dp=2", "--resume=never",
-                         "--checkpoint_every=3", "--data=./d"})
+                         "--checkpoint_every=3"})
                   .empty());
 }
 
@@ -43,8 +43,17 @@ TEST_F(IdentityTest, WhatItIsMayNotAndEveryDifferenceIsShown) {
   } catch (const core::ConfigError& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("--seed was 1, now 2"));
     EXPECT_THAT(error.what(), ::testing::HasSubstr("--lr was 0.001, now 0.002"));
-    EXPECT_THAT(error.what(), ::testing::HasSubstr("--data was d, now e"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--data was d, now d,e"));
   }
+}
+
+TEST_F(IdentityTest, DataSetsAndTheirWeightsMayNotChange) {
+  const std::vector<std::string> before = {"--data=e", "--data_weights=1,2"};
+  EXPECT_TRUE(Check(before, {"--data=./e", "--data_weights=1", "--data_weights=2"}).empty());
+  EXPECT_THROW(Check(before, {"--data=e", "--data_weights=2,1"}), core::ConfigError);
+  EXPECT_THROW(Check(before, {"--data=e"}), core::ConfigError);
+  EXPECT_THROW(Check({}, {"--data=e"}), core::ConfigError);
+  EXPECT_THROW(Check({"--data=e"}, {}), core::ConfigError);
 }
 
 TEST_F(IdentityTest, AnotherOrderOfSumsIsNoted) {

@@ -84,7 +84,8 @@ TEST_F(RecordsTest, MetricsKeepFullPrecisionAndTheLastLineOfAStepWins) {
   {
     MetricsWriter writer(layout_.metrics());
     writer.Append(line);
-    writer.Append(EvaluationLine{0, 3, 2.5, 1.25});
+    writer.Append(EvaluationLine{0, 3, 2.5, 1.25, {}});
+    writer.Append(EvaluationLine{0, 6, 2.5, 1.25, {{"a b", {0.1 + 0.2, 1}}, {"c", {NAN, 2}}}});
   }
   line.attempt = 1;
   line.loss = 1.0 / 3;
@@ -93,6 +94,9 @@ TEST_F(RecordsTest, MetricsKeepFullPrecisionAndTheLastLineOfAStepWins) {
   EXPECT_EQ(metrics.steps.at(3).loss, 1.0 / 3);
   EXPECT_EQ(metrics.steps.at(3).attempt, 1);
   EXPECT_EQ(metrics.evaluations.at(3).val_bits_per_byte, 1.25);
+  EXPECT_TRUE(metrics.evaluations.at(3).by_data.empty());
+  EXPECT_EQ(metrics.evaluations.at(6).by_data.at("a b").loss, 0.1 + 0.2);
+  EXPECT_TRUE(std::isnan(metrics.evaluations.at(6).by_data.at("c").loss));
   EXPECT_EQ(metrics.unreadable_lines, 0);
 }
 

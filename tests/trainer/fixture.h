@@ -64,7 +64,7 @@ class TrainerTest : public ::testing::Test {
     c.model.ffn = 48;
     c.model.seq_len = 48;
     c.model.dropout = 0.1;
-    c.data = (*directory_ / "data").string();
+    c.data = {(*directory_ / "data").string()};
     c.steps = 50;
     c.global_batch = 16;
     c.micro_batch = 1;

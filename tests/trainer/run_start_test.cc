@@ -35,7 +35,7 @@ class RunStartTest : public TrainerTest {
   // A run over a copy of the data set that the test may change.
   TrainerOptions OptionsOf(const std::string& run) const {
     TrainerOptions options = Options(runs_ / run);
-    options.config.data = (runs_ / "data").string();
+    options.config.data = {(runs_ / "data").string()};
     options.config.run_root = runs_.path().string();
     options.config.steps = 20;
     options.config.checkpoint_every = 10;
@@ -76,19 +76,30 @@ TEST_F(RunStartTest, RefusesDataThatChangedInAnyOtherWay) {
   EXPECT_TRUE(Contains(error, "data content was")) << error;
 }
 
+// As checkpoints were before data sets had versions.
+TEST_F(RunStartTest, ACheckpointWithoutAVersionIsGoneOnFrom) {
+  const std::vector<data::Dataset> datasets = {data::Dataset::Open(runs_ / "data")};
+  const Identity now = DataIdentity(datasets, {});
+  Identity saved = now;
+  saved.erase("data version");
+  EXPECT_EQ(ExpectedIdentity(saved, now, datasets), saved);
+  saved["data content"] = "other";
+  EXPECT_EQ(ExpectedIdentity(saved, now, datasets).at("data content"), now.at("data content"));
+}
+
 TEST_F(RunStartTest, ReadsTheVersionItBeganWithAndRefusesAnother) {
   data::Forget(runs_ / "data", "u3", "");
   TrainerOptions first = StoppedAfter(OptionsOf("run"), 8);
-  first.config.data_version = 1;
+  first.config.data_version = {1};
   ASSERT_EQ(Train(first, 1, 1).code, core::ExitCode::kPreempted);
   TrainerOptions other = OptionsOf("run");
-  other.config.data_version = 2;
+  other.config.data_version = {2};
   const std::string error = ConfigErrorOf([&] { Train(other, 1, 1); });
   EXPECT_TRUE(Contains(error, "--data_version=2")) << error;
   EXPECT_TRUE(Contains(error, "trained on version 1")) << error;
   EXPECT_EQ(Train(OptionsOf("run"), 1, 1).code, core::ExitCode::kOk);
   other = OptionsOf("none");
-  other.config.data_version = 3;
+  other.config.data_version = {3};
   EXPECT_TRUE(Contains(ConfigErrorOf([&] { Train(other, 1, 1); }), "no version 3"));
 }
 

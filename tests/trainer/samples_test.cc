@@ -66,7 +66,7 @@ TEST_F(SamplesTest, SeedPackingAndRolesAreInTheHash) {
 TEST_F(SamplesTest, AnOffByOneOnOneRankChangesTheHash) {
   configs::TrainConfig config = Options("unused").config;
   config.global_batch = 4;
-  const data::Dataset dataset = data::Dataset::Open(config.data);
+  const data::Dataset dataset = data::Dataset::Open(config.data.front());
   config.model.vocab_size = dataset.vocab_size();
   const data::SampleStream stream(dataset, "train", StreamOptionsOf(config));
   const auto fed = [&](int dp, uint64_t off) {
@@ -108,7 +108,7 @@ TEST_F(SamplesTest, FewerSamplesThanRanks) {
   import.vocab_size = 300;
   data::Import(import);
   TrainerOptions options = Short(runs / "run", 4);
-  options.config.data = import.out;
+  options.config.data = {import.out};
   const End end = Train(options, 4, 1);
   EXPECT_EQ(end.code, core::ExitCode::kOk);
   EXPECT_EQ(end.losses.size(), 4u);
@@ -118,11 +118,11 @@ TEST_F(SamplesTest, FewerSamplesThanRanks) {
 
 TEST_F(SamplesTest, AMissingShardEndsEveryRankWithItsName) {
   const testing::TemporaryDirectory runs;
-  fs::copy(Options("unused").config.data, runs / "data", fs::copy_options::recursive);
+  fs::copy(Options("unused").config.data.front(), runs / "data", fs::copy_options::recursive);
   const std::string shard = data::Dataset::Open(runs / "data").shards()[0].file;
   fs::remove(runs / "data" / shard);
   TrainerOptions options = Short(runs / "run", 2);
-  options.config.data = (runs / "data").string();
+  options.config.data = {(runs / "data").string()};
   try {
     Train(options, 2, 1);
     FAIL() << "trained without a shard";
@@ -134,9 +134,9 @@ TEST_F(SamplesTest, AMissingShardEndsEveryRankWithItsName) {
 // The data set's files go away once the run has begun: it reads on from what it has open.
 TEST_F(SamplesTest, ShardsDeletedWhileTheRunReadsThemAreReadToTheEnd) {
   const testing::TemporaryDirectory runs;
-  fs::copy(Options("unused").config.data, runs / "data", fs::copy_options::recursive);
+  fs::copy(Options("unused").config.data.front(), runs / "data", fs::copy_options::recursive);
   TrainerOptions options = Short(runs / "run", 6);
-  options.config.data = (runs / "data").string();
+  options.config.data = {(runs / "data").string()};
   options.stop_code = [&] {  // asked once a step, on every rank
     std::error_code ignored;
     fs::remove_all(runs / "data" / "shards", ignored);

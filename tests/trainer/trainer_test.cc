@@ -185,7 +185,7 @@ TEST_F(TrainerTest, ResumeNeverRefusesARunThatHasCheckpoints) {
 // 0.5. The counts are those of `moat data stat`, which the baselines share.
 TEST_F(TrainerTest, BitsPerByteCountEveryScoredTokenOnceWhateverItsWeight) {
   const configs::TrainConfig config = Options("unused").config;
-  const data::Dataset dataset = data::Dataset::Open(config.data);
+  const data::Dataset dataset = data::Dataset::Open(config.data.front());
   const data::Tokenizer tokenizer = CheckedTokenizer(dataset);
   const data::SampleStream validation(dataset, "validation", StreamOptionsOf(config));
   configs::ModelConfig model_config = config.model;
