@@ -325,7 +325,7 @@ rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
                                 NewestStep(layout) >= 0, job.attempt + 1});
   const Ending ending = RunRanks(job, layout, plan, lease, signals);
   *asked_to_stop = ending.first_signal != 0;
-  const rundir::Outcome outcome = Concluded(layout, job, ending);
+  rundir::Outcome outcome = Concluded(layout, job, ending);
   room.Write(outcome);
   return outcome;
 }

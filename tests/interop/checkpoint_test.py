@@ -93,10 +93,10 @@ def main():
         manifest = check_all(directory)
         check(directory, "files of four ranks", len(manifest["files"]), 4)
         split = sum(len(tensor["pieces"]) > 1 for tensor in manifest["tensors"].values())
-        gate = manifest["tensors"]["model.layers.0.ffn.w_gate"]["pieces"]
+        up = manifest["tensors"]["model.layers.0.ffn.w_up"]["pieces"]
         down = manifest["tensors"]["model.layers.0.ffn.w_down"]["pieces"]
-        if len(gate) < 6 or checkpoint.box(down[0])[1] != (0, 300):
-            sys.exit(f"neither cut is where it shows something: {gate} {down}")
+        if len(up) < 6 or checkpoint.box(down[0])[1] != (0, 300):
+            sys.exit(f"neither cut is where it shows something: {up} {down}")
         path = os.path.join(directory, sorted(manifest["files"])[1])
         with open(path, "r+b") as file:  # what was checked can fail
             file.seek(-3, os.SEEK_END)
