@@ -176,6 +176,8 @@ MOAT_LIST_FLAG(in, "", kDataImport,
                "directory with .git gives its history and files");
 MOAT_FLAG(string, out, import_defaults.out, kDataImport | kDataSynth,
           "data set directory to make; for synth, a chat JSONL file, empty: standard output");
+MOAT_FLAG(bool, append, import_defaults.append, kDataImport,
+          "add a new version to the data set --out, by its tokenizer, split rule and duplicates");
 MOAT_FLAG(string, tokenizer, import_defaults.tokenizer, kDataImport,
           "SentencePiece model to take instead of training one");
 MOAT_FLAG(double, validation_fraction, import_defaults.validation_fraction, kDataImport,

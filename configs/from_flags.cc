@@ -38,6 +38,20 @@ core::DType DTypeOfFlag(const CommandLine& line) {
   throw core::ConfigError("--dtype=" + text + ": expected f32 or bf16");
 }
 
+// Refuses what would make a data set disagree with itself.
+void FillAppend(const CommandLine& line, ImportConfig* config) {
+  for (const char* flag :
+       {"tokenizer", "vocab_size", "split", "validation_fraction", "test_fraction", "seed"}) {
+    if (!line.given(flag)) continue;
+    throw core::ConfigError("--" + std::string(flag) + "=" + line.value(flag) +
+                            " does not go with --append: new interactions get the tokenizer, the "
+                            "split rule and the seed of the data set --out=" +
+                            line.value("out") + "; leave the flag out");
+  }
+  if (!line.given("dedup")) config->dedup = "";
+  if (!line.given("near_threshold")) config->near_threshold = 0;
+}
+
 // Adds to a message where the flags it names were set, if in a flagfile.
 std::string WithOrigins(const std::string& message, const CommandLine& line) {
   if (message.find(" is set at ") != std::string::npos) return message;  // it says so already
@@ -254,6 +268,8 @@ ImportConfig ImportConfigFromFlags(const CommandLine& line) {
     import_config.hygiene.max_text_bytes = line.Int("max_text_bytes");
     import_config.hygiene.max_repetition = line.Double("max_repetition");
     import_config.dry_run = line.Bool("dry_run");
+    import_config.append = line.Bool("append");
+    if (import_config.append) FillAppend(line, &import_config);
     return import_config;
   });
 }

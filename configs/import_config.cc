@@ -80,9 +80,13 @@ void Validate(const ImportConfig& config) {
   AtLeast("shard_tokens", config.shard_tokens, 1);
   AtLeast("max_file_bytes", config.max_file_bytes, 1);
   AtLeast("threads", config.threads, 0);
-  OneOf("dedup", config.dedup, {"off", "exact", "near"});
-  Number("near_threshold", config.near_threshold,
-         config.near_threshold >= 0.5 && config.near_threshold <= 1, "a number in [0.5, 1]");
+  if (!config.append || !config.dedup.empty()) {
+    OneOf("dedup", config.dedup, {"off", "exact", "near"});
+  }
+  if (!config.append || config.near_threshold != 0) {
+    Number("near_threshold", config.near_threshold,
+           config.near_threshold >= 0.5 && config.near_threshold <= 1, "a number in [0.5, 1]");
+  }
   OneOf("split", config.split, {"auto", "user", "time", "path", "id"});
   Number("test_fraction", config.test_fraction,
          config.test_fraction >= 0 && config.validation_fraction + config.test_fraction < 1,

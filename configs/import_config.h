@@ -58,6 +58,9 @@ struct ImportConfig {
   double test_fraction = 0;     // of the test split; 0: none
   RecordConfig records;
   HygieneConfig hygiene;
+  // Adds a version to the data set OUT, by its own tokenizer, key, split rule and seed. `dedup` ""
+  // and `near_threshold` 0 are the data set's then.
+  bool append = false;
   bool dry_run = false;  // say what would be read, changed and left out; write nothing
   bool history = true;   // a git repository's history, beside its files
 };

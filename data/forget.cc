@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
 #include "core/digest.h"
@@ -15,6 +14,7 @@
 #include "data/chat_template.h"
 #include "data/dataset_lock.h"
 #include "data/index.h"
+#include "data/leftovers.h"
 #include "data/shard_reader.h"
 #include "data/shard_writer.h"
 #include "data/user_key.h"
@@ -26,7 +26,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int64_t kRun = 1024;  // interactions read at a time
-constexpr const char* kShards = "shards";
 
 int64_t CountOf(const ShardReader& reader, uint64_t user) {
   int64_t count = 0;
@@ -104,7 +103,7 @@ class Forgetting {
       WriteIndex(directory_, index_);
       core::FaultPoint("forget.after_index");
     }
-    RemoveLeftovers();
+    report_.files_removed = RemoveLeftovers(directory_, index_);
     report_.version = static_cast<int>(index_.history.size());
     return report_;
   }
@@ -133,8 +132,17 @@ class Forgetting {
 
   // A record that could not be read may be anyone's.
   void ClearQuarantine() const {
-    const fs::path path = directory_ / "quarantine.jsonl";
-    if (!fs::exists(path)) return;
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(directory_)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("quarantine.") && name.ends_with(".jsonl")) {
+        files.push_back(entry.path());
+      }
+    }
+    for (const fs::path& file : files) ClearTexts(file);
+  }
+
+  static void ClearTexts(const fs::path& path) {
     std::ifstream stream(path);
     std::string text;
     for (std::string line; std::getline(stream, line);) {
@@ -144,18 +152,6 @@ class Forgetting {
       text += record.dump() + "\n";
     }
     core::WriteFileAtomically(path, text);
-  }
-
-  void RemoveLeftovers() {
-    std::set<std::string> named;
-    for (const ShardEntry& shard : index_.shards) named.insert(shard.file);
-    for (const fs::directory_entry& entry : fs::directory_iterator(directory_ / kShards)) {
-      const std::string file = fs::path(kShards) / entry.path().filename();
-      if (named.contains(file)) continue;
-      fs::remove(entry.path());
-      ++report_.files_removed;
-    }
-    if (report_.files_removed > 0) core::SyncDirectory(directory_ / kShards);
   }
 
   fs::path directory_;

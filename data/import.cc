@@ -14,11 +14,14 @@
 #include "core/host.h"
 #include "core/logging.h"
 #include "core/rng.h"
+#include "data/append.h"
 #include "data/build_directory.h"
+#include "data/dataset_lock.h"
 #include "data/hygiene.h"
 #include "data/import_plan.h"
 #include "data/import_state.h"
 #include "data/index.h"
+#include "data/leftovers.h"
 #include "data/progress.h"
 #include "data/selection.h"
 #include "data/shard_set.h"
@@ -33,14 +36,27 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizerFile = "tokenizer.model";
 
+SplitRequest RequestOf(const configs::ImportConfig& config, const AppendBase* base) {
+  if (base != nullptr) return base->Request();
+  SplitRequest request;
+  request.by = config.split;
+  request.validation_fraction = config.validation_fraction;
+  request.test_fraction = config.test_fraction;
+  request.seed = config.seed;
+  return request;
+}
+
 // The first pass: everything readable goes to the spool and to the selection.
 class FirstPass : public ImportSink {
  public:
-  FirstPass(const fs::path& directory, const configs::ImportConfig& config)
+  // `base`: what is added to, or null.
+  FirstPass(const fs::path& directory, const configs::ImportConfig& config, const AppendBase* base)
       : directory_(directory),
         hygiene_(config.hygiene),
         spool_(SpoolPath()),
-        selection_(std::in_place, directory, config) {}
+        selection_(std::in_place, directory, config, RequestOf(config, base)) {
+    if (base != nullptr) selection_->AddOld(base->dataset());
+  }
 
   fs::path SpoolPath() const { return directory_ / kSpoolFile; }
 
@@ -172,35 +188,47 @@ void MakeUserKey(const configs::ImportConfig& config, const fs::path& directory)
   }
 }
 
-// Reads the inputs, settles the split, makes key and tokenizer.
+// Reads the inputs, settles the split, makes key and tokenizer unless `base` has them.
 ImportState RunFirstPass(const ImportPlan& plan, const configs::ImportConfig& config,
-                         const fs::path& directory) {
+                         const AppendBase* base, const fs::path& directory) {
   ImportState state;
-  MakeUserKey(config, directory);
-  FirstPass pass(directory, config);
+  if (base == nullptr) MakeUserKey(config, directory);
+  FirstPass pass(directory, config, base);
   ReadSources(plan, config, &pass, &state);
   state.split = pass.Settle(&state.counts);
-  core::Log() << "split " << state.split.rule;
-  if (state.split.groups < 2) {
-    core::Log(core::Log::kWarning) << "one group only: the validation split is empty";
+  if (base == nullptr) {
+    core::Log() << "split " << state.split.rule;
+    if (state.split.groups < 2) {
+      core::Log(core::Log::kWarning) << "one group only: the validation split is empty";
+    }
+    MakeTokenizer(config, state, directory);
   }
-  MakeTokenizer(config, state, directory);
   core::FaultPoint("import.before_state");
   WriteImportState(directory, state);
   core::FaultPoint("import.after_state");
   return state;
 }
 
+// Where shards go: a data set that is being built, or one that is added to.
+struct ShardTarget {
+  fs::path directory;
+  std::string key;
+  std::vector<ShardEntry> earlier;
+};
+
+// `directory` holds spool and state. Returns the new shards.
 std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const ImportState& state,
-                                    const Tokenizer& tokenizer, const fs::path& directory) {
-  ShardSet::Resume resume = {ReadSealed(directory), [&](const std::vector<ShardEntry>& sealed) {
-                               WriteSealed(directory, sealed);
-                             }};
+                                    const ShardTarget& target, const fs::path& directory) {
+  const Tokenizer tokenizer = Tokenizer::Load(target.directory / kTokenizerFile);
+  ShardSet::Resume resume = {
+      ReadSealed(directory, target.directory),
+      [&](const std::vector<ShardEntry>& sealed) { WriteSealed(directory, sealed); },
+      target.earlier};
   if (!resume.sealed.empty()) {
     core::Log() << resume.sealed.size() << " shards are there already";
   }
-  ShardSet shards(directory, tokenizer, ReadUserKey(directory, config.user_key),
-                  config.shard_tokens, core::ThreadsOf(config.threads), std::move(resume));
+  ShardSet shards(target.directory, tokenizer, target.key, config.shard_tokens,
+                  core::ThreadsOf(config.threads), std::move(resume));
   Progress progress("encoded", state.text_bytes);
   SpoolReader spool(directory / kSpoolFile);
   Interaction interaction;
@@ -214,8 +242,16 @@ std::vector<ShardEntry> WriteShards(const configs::ImportConfig& config, const I
   return shards.Finish();
 }
 
-void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const ImportState& state,
-                       std::vector<ShardEntry> shards, const fs::path& directory) {
+std::vector<std::string> InputsOf(const ImportPlan& plan) {
+  std::vector<std::string> inputs;
+  for (const ImportSource& source : plan.sources) inputs.push_back(source.path.string());
+  return inputs;
+}
+
+void WriteDatasetIndex(const ImportPlan& plan, const configs::ImportConfig& config,
+                       const ImportState& state, std::vector<ShardEntry> shards,
+                       const fs::path& directory) {
+  const Tokenizer tokenizer = Tokenizer::Load(directory / kTokenizerFile);
   Index index;
   index.vocab_size = tokenizer.vocab_size();
   index.tokenizer_digest = tokenizer.digest();
@@ -225,9 +261,10 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
   for (const ShardEntry& shard : index.shards) interactions += shard.interactions;
   AddVersion(&index, "import", interactions);
   index.provenance.import_digest = plan.digest;
-  for (const ImportSource& source : plan.sources) {
-    index.provenance.inputs.push_back(source.path.string());
-  }
+  index.provenance.inputs = InputsOf(plan);
+  index.provenance.choices = {config.dedup, config.near_threshold, config.validation_fraction,
+                              config.test_fraction, config.seed};
+  index.provenance.key_check = KeyCheck(ReadUserKey(directory, config.user_key));
   index.provenance.split_rule = state.split.rule;
   index.provenance.created_micros = core::WallMicroseconds();
   index.provenance.counts = state.counts;
@@ -236,26 +273,43 @@ void WriteDatasetIndex(const ImportPlan& plan, const Tokenizer& tokenizer, const
   WriteIndex(directory, index);
 }
 
+// The first pass, or what an interrupted import left of it.
+ImportState FirstPassIn(BuildDirectory* build, const ImportPlan& plan,
+                        const configs::ImportConfig& config, const AppendBase* base) {
+  if (std::optional<ImportState> state = ReadImportState(build->path())) {
+    core::Log() << "going on with an import that was interrupted after reading its inputs";
+    return std::move(*state);
+  }
+  build->Clear();
+  if (base != nullptr) RemoveUnnamedShards(base->dataset().directory(), base->index());
+  return RunFirstPass(plan, config, base, build->path());
+}
+
 // Both passes, or what an interrupted import left of them to do.
 ImportState Build(const ImportPlan& plan, const configs::ImportConfig& config,
                   const fs::path& out) {
   BuildDirectory build(out, plan.digest);
-  std::optional<ImportState> state = ReadImportState(build.path());
-  if (state) {
-    core::Log() << "going on with an import that was interrupted after reading its inputs";
-  } else {
-    build.Clear();
-    state = RunFirstPass(plan, config, build.path());
-  }
+  ImportState state = FirstPassIn(&build, plan, config, nullptr);
   if (!fs::exists(build.path() / kIndexFile)) {  // the last thing written: else only to commit
-    const Tokenizer tokenizer = Tokenizer::Load(build.path() / kTokenizerFile);
-    WriteDatasetIndex(plan, tokenizer, *state, WriteShards(config, *state, tokenizer, build.path()),
+    const ShardTarget target = {build.path(), ReadUserKey(build.path(), config.user_key), {}};
+    WriteDatasetIndex(plan, config, state, WriteShards(config, state, target, build.path()),
                       build.path());
   }
   core::FaultPoint("import.before_commit");
   RemoveImportState(build.path());
   build.Commit();
-  return std::move(*state);
+  return state;
+}
+
+ImportState BuildVersion(const ImportPlan& plan, const configs::ImportConfig& config,
+                         AppendBase* base, int64_t* added) {
+  const fs::path& out = base->dataset().directory();
+  BuildDirectory build(out / kAppendDirectory, base->WorkDigest(plan.digest));
+  ImportState state = FirstPassIn(&build, plan, config, base);
+  const ShardTarget target = {out, base->key(), base->index().shards};
+  *added = base->Commit(build.path(), {plan.digest, InputsOf(plan), 0}, state,
+                        WriteShards(config, state, target, build.path()));
+  return state;
 }
 
 void FillReport(const Index& index, ImportReport* report) {
@@ -269,6 +323,26 @@ void FillReport(const Index& index, ImportReport* report) {
   report->split_rule = index.provenance.split_rule;
   report->vocab_size = index.vocab_size;
   report->content_digest = index.content_digest;
+  report->version = static_cast<int>(index.history.size());
+}
+
+void FillReport(const ImportState& state, ImportReport* report) {
+  report->records = state.records;
+  report->quarantined = state.quarantined;
+  report->counts = state.counts;
+  report->text_bytes = state.text_bytes;
+}
+
+// Under the lock of OUT.
+void Append(const configs::ImportConfig& asked, const fs::path& out, ImportReport* report) {
+  ReadIndex(out);  // refuses what is no data set under its own name
+  const DatasetLock lock(out);
+  AppendBase base(out, asked.user_key);
+  const configs::ImportConfig config = base.Resolve(asked);
+  const ImportPlan plan = PlanImport(config, {out});
+  report->already_done = base.Holds(plan.digest);
+  if (!report->already_done) FillReport(BuildVersion(plan, config, &base, &report->added), report);
+  RemoveLeftovers(out, base.index());
 }
 
 }  // namespace
@@ -278,15 +352,15 @@ ImportReport Import(const configs::ImportConfig& config) {
   fs::path out = fs::absolute(config.out).lexically_normal();
   if (!out.has_filename()) out = out.parent_path();
   ImportReport report;
-  const ImportPlan plan = PlanImport(config, {out});
-  if (AlreadyDone(out, plan.digest)) {
-    report.already_done = true;
+  if (config.append) {
+    Append(config, out, &report);
   } else {
-    const ImportState state = Build(plan, config, out);
-    report.records = state.records;
-    report.quarantined = state.quarantined;
-    report.counts = state.counts;
-    report.text_bytes = state.text_bytes;
+    const ImportPlan plan = PlanImport(config, {out});
+    report.already_done = AlreadyDone(out, plan.digest);
+    if (!report.already_done) {
+      FillReport(Build(plan, config, out), &report);
+      report.added = ReadIndex(out).history.back().interactions;
+    }
   }
   FillReport(ReadIndex(out), &report);
   report.seconds = core::MonotonicSeconds() - start;

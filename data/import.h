@@ -23,6 +23,8 @@ struct SplitReport {
 
 struct ImportReport {
   bool already_done = false;  // OUT came from the same flags and inputs: nothing was written
+  int64_t added = 0;          // interactions, by this import or append
+  int version = 0;            // of the data set now
   std::string split_rule;
   SplitReport train, validation, test;
   int64_t vocab_size = 0;
@@ -34,6 +36,8 @@ struct ImportReport {
   double seconds = 0;
 };
 
+// With config.append, OUT is a data set that gets a new version: data/append.h.
+//
 // REQUIRES: a validated config. Progress goes to the log. Throws ConfigError (missing input, OUT
 // exists), DataError (nothing to learn from, too many bad records), StorageError (no space).
 ImportReport Import(const configs::ImportConfig& config);

@@ -77,12 +77,12 @@ void WriteSealed(const fs::path& directory, const std::vector<ShardEntry>& seale
   core::WriteFileAtomically(directory / kSealedFile, ShardsToText(sealed));
 }
 
-std::vector<ShardEntry> ReadSealed(const fs::path& directory) {
+std::vector<ShardEntry> ReadSealed(const fs::path& directory, const fs::path& shards_in) {
   if (!fs::exists(directory / kSealedFile)) return {};
   std::vector<ShardEntry> sealed = ShardsFromText(core::ReadWholeFile(directory / kSealedFile));
   for (size_t i = 0; i < sealed.size(); ++i) {
     std::error_code error;
-    const auto bytes = fs::file_size(directory / sealed[i].file, error);
+    const auto bytes = fs::file_size(shards_in / sealed[i].file, error);
     if (!error && static_cast<int64_t>(bytes) == sealed[i].bytes) continue;
     return {};  // somebody was here: all are written again
   }

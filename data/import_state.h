@@ -33,8 +33,9 @@ std::optional<ImportState> ReadImportState(const std::filesystem::path& director
 
 // The shards sealed so far. Durable.
 void WriteSealed(const std::filesystem::path& directory, const std::vector<ShardEntry>& sealed);
-// Empty unless all of them are there and as long as they were.
-std::vector<ShardEntry> ReadSealed(const std::filesystem::path& directory);
+// Empty unless all of them are there, under `shards_in`, and as long as they were.
+std::vector<ShardEntry> ReadSealed(const std::filesystem::path& directory,
+                                   const std::filesystem::path& shards_in);
 
 // Removes what only an import needs, its temporary files included. Killed while it does, the next
 // import can still read the state.

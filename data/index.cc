@@ -87,6 +87,53 @@ DatasetVersion VersionFromJson(const json& value) {
   return version;
 }
 
+json ToJson(const Provenance& provenance) {
+  json appends = json::array();
+  for (const AppendRecord& append : provenance.appends) {
+    appends.push_back({{"import_digest", append.import_digest},
+                       {"inputs", append.inputs},
+                       {"version", append.version}});
+  }
+  const ImportChoices& choices = provenance.choices;
+  return {{"import_digest", provenance.import_digest},
+          {"inputs", provenance.inputs},
+          {"split_rule", provenance.split_rule},
+          {"created_micros", provenance.created_micros},
+          {"counts", provenance.counts},
+          {"choices",
+           {{"dedup", choices.dedup},
+            {"near_threshold", choices.near_threshold},
+            {"validation_fraction", choices.validation_fraction},
+            {"test_fraction", choices.test_fraction},
+            {"seed", choices.seed}}},
+          {"key_check", provenance.key_check},
+          {"appends", appends}};
+}
+
+Provenance ProvenanceFromJson(const json& value) {
+  Provenance provenance;
+  value.at("import_digest").get_to(provenance.import_digest);
+  value.at("inputs").get_to(provenance.inputs);
+  value.at("split_rule").get_to(provenance.split_rule);
+  value.at("created_micros").get_to(provenance.created_micros);
+  value.at("counts").get_to(provenance.counts);
+  if (value.contains("choices")) {  // not before there were appends
+    const json& choices = value.at("choices");
+    choices.at("dedup").get_to(provenance.choices.dedup);
+    choices.at("near_threshold").get_to(provenance.choices.near_threshold);
+    choices.at("validation_fraction").get_to(provenance.choices.validation_fraction);
+    choices.at("test_fraction").get_to(provenance.choices.test_fraction);
+    choices.at("seed").get_to(provenance.choices.seed);
+  }
+  provenance.key_check = value.value("key_check", "");
+  for (const json& append : value.value("appends", json::array())) {
+    provenance.appends.push_back({append.at("import_digest").get<std::string>(),
+                                  append.at("inputs").get<std::vector<std::string>>(),
+                                  append.at("version").get<int>()});
+  }
+  return provenance;
+}
+
 json ToJson(const Index& index) {
   json shards = json::array();
   for (const ShardEntry& shard : index.shards) shards.push_back(ToJson(shard));
@@ -102,12 +149,7 @@ json ToJson(const Index& index) {
           {"content_digest", index.content_digest},
           {"splits", SplitCounts(index)},
           {"shards", shards},
-          {"provenance",
-           {{"import_digest", index.provenance.import_digest},
-            {"inputs", index.provenance.inputs},
-            {"split_rule", index.provenance.split_rule},
-            {"created_micros", index.provenance.created_micros},
-            {"counts", index.provenance.counts}}}};
+          {"provenance", ToJson(index.provenance)}};
 }
 
 Index FromJson(const json& value) {
@@ -120,12 +162,7 @@ Index FromJson(const json& value) {
   for (const json& version : value.value("history", json::array())) {
     index.history.push_back(VersionFromJson(version));
   }
-  const json& provenance = value.at("provenance");
-  provenance.at("import_digest").get_to(index.provenance.import_digest);
-  provenance.at("inputs").get_to(index.provenance.inputs);
-  provenance.at("split_rule").get_to(index.provenance.split_rule);
-  provenance.at("created_micros").get_to(index.provenance.created_micros);
-  provenance.at("counts").get_to(index.provenance.counts);
+  index.provenance = ProvenanceFromJson(value.at("provenance"));
   if (index.history.empty()) {  // written before there were versions
     const auto shards = static_cast<int64_t>(index.shards.size());
     index.history.push_back(

@@ -15,13 +15,33 @@ inline constexpr const char* kIndexFile = "index.json";
 inline constexpr const char* kIndexFormat = "moat.dataset";
 inline constexpr int kIndexVersion = 1;  // of the schema
 
+// What the first import was told that appends go on with.
+struct ImportChoices {
+  std::string dedup = "off";
+  double near_threshold = 0.8;
+  double validation_fraction = 0.05, test_fraction = 0;
+  uint64_t seed = 1;
+};
+
+// One append, to recognise it.
+struct AppendRecord {
+  std::string import_digest;
+  std::vector<std::string> inputs;
+  int version = 0;  // that it made; the newest then, where everything was a duplicate
+};
+
 // What an import did, kept for people and for recognising the same import.
 struct Provenance {
   std::string import_digest;  // of the flags and the state of the inputs
   std::vector<std::string> inputs;
-  std::string split_rule;                 // "by user", ... as printed
-  int64_t created_micros = 0;             // Unix time
-  std::map<std::string, int64_t> counts;  // "quarantined", "binary files skipped", ...
+  std::string split_rule;      // "by user", ... as printed
+  int64_t created_micros = 0;  // Unix time
+  std::map<std::string, int64_t>
+      counts;  // "quarantined", "binary files skipped", ...; appends' too
+  ImportChoices choices;
+  std::string
+      key_check;  // HashOfId of "" in hex: tells another user key from this one; "": not kept
+  std::vector<AppendRecord> appends;
 };
 
 struct Index {

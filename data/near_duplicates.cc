@@ -71,7 +71,8 @@ void NearDuplicates::Add(uint64_t number, const Sketch& sketch) {
   }
 }
 
-void NearDuplicates::AddAll(SpoolReader* spool, const std::vector<bool>& left_out, int threads) {
+void NearDuplicates::AddAll(const std::function<bool(Interaction*)>& next, uint64_t first,
+                            const std::vector<bool>& left_out, int threads) {
   std::vector<Read> batch;
   int64_t bytes = 0;
   const auto flush = [&] {
@@ -81,7 +82,7 @@ void NearDuplicates::AddAll(SpoolReader* spool, const std::vector<bool>& left_ou
     bytes = 0;
   };
   Interaction interaction;
-  for (uint64_t number = 0; spool->Next(&interaction); ++number) {
+  for (uint64_t number = first; next(&interaction); ++number) {
     if (left_out[number]) continue;
     bytes += interaction.TextBytes();
     batch.push_back({number, std::move(interaction), {}});

@@ -13,12 +13,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <vector>
 
 #include "data/external_sort.h"
 #include "data/number_file.h"
 #include "data/sketch.h"
-#include "data/spool.h"
 
 namespace moat::data {
 
@@ -36,8 +36,10 @@ class NearDuplicates {
   // Interaction `number`. REQUIRES: numbers rise.
   void Add(uint64_t number, const Sketch& sketch);
 
-  // Adds what is left of a spool, with `threads` threads.
-  void AddAll(SpoolReader* spool, const std::vector<bool>& left_out, int threads);
+  // Adds all that `next` gives until it returns false, numbered from `first` on, but for what is
+  // left out, with `threads` threads.
+  void AddAll(const std::function<bool(Interaction*)>& next, uint64_t first,
+              const std::vector<bool>& left_out, int threads);
 
   // Marks, in their order, interactions at least as alike as the threshold to an earlier one that
   // stays. Returns how many. Once.

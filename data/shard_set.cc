@@ -1,7 +1,6 @@
 // Records come from the pool in order, so the bytes of shards do not depend on threads.
 #include "data/shard_set.h"
 
-#include "core/error.h"
 #include "core/fault.h"
 #include "data/user_key.h"
 
@@ -9,13 +8,6 @@ namespace moat::data {
 namespace {
 
 constexpr Side kSides[] = {Side::kTrain, Side::kValidation, Side::kTest};
-
-Side SideOf(const ShardEntry& entry) {
-  for (const Side side : kSides) {
-    if (entry.split == SplitNameOf(side)) return side;
-  }
-  throw core::BugError("a shard of no known split: " + entry.split);
-}
 
 }  // namespace
 
@@ -32,10 +24,11 @@ ShardSet::ShardSet(std::filesystem::path directory, const Tokenizer& tokenizer, 
   const ShardIdentity identity = {tokenizer.vocab_size(), tokenizer.digest(),
                                   Tokenizer::template_digest()};
   for (size_t i = 0; i < std::size(kSides); ++i) {
-    outputs_.push_back({ShardWriter(identity), {}, 0});
+    outputs_.push_back({ShardWriter(identity), {}, 0, 0});
   }
+  for (const ShardEntry& entry : resume.earlier) ++OutputOf(SideOfSplit(entry.split)).earlier;
   for (ShardEntry& entry : resume.sealed) {
-    Output& output = OutputOf(SideOf(entry));
+    Output& output = OutputOf(SideOfSplit(entry.split));
     output.to_skip += entry.interactions;
     output.sealed.push_back(std::move(entry));
   }
@@ -69,7 +62,7 @@ void ShardSet::Write(const Record& record) {
 
 void ShardSet::Seal(Side side) {
   Output& output = OutputOf(side);
-  std::string number = std::to_string(output.sealed.size());
+  std::string number = std::to_string(output.earlier + output.sealed.size());
   number.insert(0, number.size() < 5 ? 5 - number.size() : 0, '0');
   const std::string name = SplitNameOf(side);
   output.sealed.push_back(

@@ -24,6 +24,7 @@ class ShardSet {
   struct Resume {
     std::vector<ShardEntry> sealed;
     std::function<void(const std::vector<ShardEntry>&)> on_sealed;  // all so far; may be empty
+    std::vector<ShardEntry> earlier;  // of the data set that is added to: names go on after them
   };
 
   // Shards go to DIR/shards/<split>-00000.h5 and hold at most `shard_tokens` tokens, unless one
@@ -35,7 +36,8 @@ class ShardSet {
   // shard already are passed over. REQUIRES: not Side::kLeftOut.
   void Add(Interaction interaction, Side side);
 
-  // Encodes and seals what is left. All shards: training's first, then validation's, then test's.
+  // Encodes and seals what is left. All new shards: training's first, then validation's, then
+  // test's.
   std::vector<ShardEntry> Finish();
 
  private:
@@ -43,6 +45,7 @@ class ShardSet {
     ShardWriter writer;
     std::vector<ShardEntry> sealed;
     int64_t to_skip = 0;  // interactions in sealed shards of the interrupted import
+    size_t earlier = 0;   // shards
   };
 
   // An interaction on its way into a shard.

@@ -15,11 +15,20 @@ inline const char* SplitNameOf(Side side) {
   return side == Side::kTrain ? "train" : side == Side::kValidation ? "validation" : "test";
 }
 
+// The other way. REQUIRES: one of the three.
+inline Side SideOfSplit(const std::string& split) {
+  return split == "train" ? Side::kTrain : split == "validation" ? Side::kValidation : Side::kTest;
+}
+
 struct SplitRequest {
   std::string by = "auto";  // auto | user | time | path | id
   double validation_fraction = 0.05;
   double test_fraction = 0;  // 0: no test split
   uint64_t seed = 1;
+  // Of an append: whether the data set's groups are users, and the key that hashed them. An import
+  // leaves both alone.
+  bool users = false;
+  std::string key = {};  // so that a list may leave it out
 };
 
 class Split {
@@ -39,6 +48,7 @@ class Split {
 
   std::string rule;  // "by user (57 users)"
   int64_t groups = 0;
+  int64_t joining = 0;  // left out by an append, since they would join what two splits hold
 
  private:
   std::vector<uint8_t> packed_;

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
 #include <unordered_set>
 
 #include "core/error.h"
 #include "core/rng.h"
 #include "data/group_choice.h"
+#include "data/user_key.h"
 
 namespace moat::data {
 namespace {
@@ -27,7 +30,9 @@ uint64_t Ordered(int64_t time) {
 }
 
 // Gives the members of chosen groups their side: both are in the order of the groups' ranks.
-void PutMembers(const ExternalSort<4>& members, const ExternalSort<2>& chosen, Split* split) {
+// `old` numbers come before the split's.
+void PutMembers(const ExternalSort<4>& members, const ExternalSort<2>& chosen, uint64_t old,
+                Split* split) {
   ExternalSort<4>::Reader members_reader(members);
   ExternalSort<2>::Reader chosen_reader(chosen);
   ExternalSort<4>::Record member;
@@ -35,9 +40,45 @@ void PutMembers(const ExternalSort<4>& members, const ExternalSort<2>& chosen, S
   bool more = chosen_reader.Next(&group);
   while (more && members_reader.Next(&member)) {
     while (more && group[0] < member[0]) more = chosen_reader.Next(&group);
-    if (more && group[0] == member[0]) split->Put(member[1] >> 2, static_cast<Side>(group[1]));
+    if (more && group[0] == member[0])
+      split->Put((member[1] >> 2) - old, static_cast<Side>(group[1]));
   }
 }
+
+// Sends groups where their ranks say, which are as good as drawn: `order` holds them.
+void ChooseByRank(const ExternalSort<3>& order, const SplitRequest& request,
+                  ExternalSort<2>* chosen) {
+  ExternalSort<3>::Reader reader(order);
+  ExternalSort<3>::Record group;
+  while (reader.Next(&group)) {
+    const double place = std::ldexp(static_cast<double>(group[1]), -64);
+    const Side side = place < request.validation_fraction ? Side::kValidation
+                      : place < request.validation_fraction + request.test_fraction ? Side::kTest
+                                                                                    : Side::kTrain;
+    chosen->Add({group[1], static_cast<uint64_t>(side)});
+  }
+}
+
+// The sides that old members hold of groups that are asked for in the order of their ranks.
+class HeldSides {
+ public:
+  explicit HeldSides(const ExternalSort<2>& sides) : reader_(sides) {
+    more_ = reader_.Next(&next_);
+  }
+
+  uint64_t Of(uint64_t rank) {  // bits
+    uint64_t bits = 0;
+    for (; more_ && next_[0] <= rank; more_ = reader_.Next(&next_)) {
+      if (next_[0] == rank) bits |= next_[1];
+    }
+    return bits;
+  }
+
+ private:
+  ExternalSort<2>::Reader reader_;
+  ExternalSort<2>::Record next_ = {};
+  bool more_ = false;
+};
 
 }  // namespace
 
@@ -48,14 +89,32 @@ Splitter::Splitter(std::filesystem::path directory, SplitRequest request, size_t
       items_(directory_ / "items") {}
 
 void Splitter::Add(const Interaction& interaction) {
-  std::array<uint64_t, kFields> fields = {};
-  if (!interaction.user.empty()) fields[kUser] = HashOf("user", interaction.user);
+  Fields fields = {};
+  const std::string& key = request_.key;  // users as shards hold them
+  if (!interaction.user.empty()) {
+    fields[kUser] =
+        key.empty() ? HashOf("user", interaction.user) : HashOfUser(key, interaction.user) | 1;
+  }
   if (!interaction.path.empty()) fields[kPath] = HashOf("path", interaction.path);
   if (fields[kUser] != 0 && fields[kPath] != 0) starts_.Insert(ChangedByUser(fields[kPath]));
+  Append(interaction, fields, interaction.path.empty() || request_.by == "id");
+}
+
+void Splitter::AddOld(const OldInteraction& old) {
+  Fields fields = {};
+  fields[kOld] = 1 + static_cast<uint64_t>(old.side);
+  if (old.user != 0) fields[kUser] = old.user | 1;
+  if (!old.interaction.path.empty()) fields[kPath] = HashOf("path", old.interaction.path);
+  if (fields[kUser] != 0 && fields[kPath] != 0) starts_.Insert(ChangedByUser(fields[kPath]));
+  Append(old.interaction, fields, true);
+  ++old_;
+}
+
+void Splitter::Append(const Interaction& interaction, Fields fields, bool as_dialog) {
   fields[kTime] = Ordered(interaction.time_micros);
   fields[kBytes] = static_cast<uint64_t>(interaction.TextBytes()) + 1;
   std::vector<uint64_t> prefixes;
-  if (interaction.path.empty() || request_.by == "id") {
+  if (as_dialog) {
     bool request = false;  // a user spoke before the last message
     uint64_t hash = HashOf("dialog", "");
     for (const Segment& segment : interaction.segments) {
@@ -88,6 +147,7 @@ void Splitter::ForEachKept(const std::vector<bool>& left_out, const Visit& visit
 }
 
 bool Splitter::GroupsAreUsers(const std::vector<bool>& left_out) const {
+  if (!request_.key.empty()) return request_.users;
   if (request_.by == "path" || request_.by == "id") return false;
   std::unordered_set<uint64_t> users;  // at most kMinUsers
   ForEachKept(left_out, [&](const Item& item) {
@@ -116,13 +176,38 @@ Splitter::Group Splitter::GroupOf(const Item& item, bool by_user) const {
   return {path, Kind::kPath};
 }
 
-void Splitter::SumGroups(const ExternalSort<4>& members, ExternalSort<3>* order,
-                         Totals* totals) const {
+uint64_t Splitter::RankOf(uint64_t group) const {
+  return core::Mix64(group ^ core::Mix64(request_.seed));
+}
+
+void Splitter::AddSides(const Item& old, bool by_user, ExternalSort<2>* sides) const {
+  const uint64_t bit = uint64_t{1} << (old.fields[kOld] - 1);
+  if (by_user && old.fields[kUser] != 0) {
+    sides->Add({RankOf(old.fields[kUser]), bit});
+    return;
+  }
+  // Whether it was a file's or a dialog is not kept: the other group has no new members.
+  if (old.fields[kPath] != 0) sides->Add({RankOf(old.fields[kPath]), bit});
+  sides->Add({RankOf(StartOf(old)), bit});
+}
+
+void Splitter::SumGroups(const ExternalSort<4>& members, const ExternalSort<2>& sides,
+                         ExternalSort<3>* order, ExternalSort<2>* chosen, Totals* totals) const {
   const bool by_time = request_.by == "time";
   uint64_t rank = 0, bytes = 0, newest = 0;
+  uint64_t size = 0;  // of the group
+  HeldSides held(sides);
   const auto close_group = [&] {
-    if (bytes > 0) order->Add({by_time ? ~newest : rank, rank, bytes});
-    bytes = newest = 0;
+    const uint64_t bits = bytes > 0 ? held.Of(rank) : 0;
+    if (std::popcount(bits) > 1) {
+      chosen->Add({rank, static_cast<uint64_t>(Side::kLeftOut)});
+      totals->joining += static_cast<int64_t>(size);
+    } else if (bits != 0) {
+      chosen->Add({rank, static_cast<uint64_t>(std::countr_zero(bits))});
+    } else if (bytes > 0) {
+      order->Add({by_time ? ~newest : rank, rank, bytes});
+    }
+    bytes = newest = size = 0;
   };
   ExternalSort<4>::Reader reader(members);
   ExternalSort<4>::Record member;
@@ -136,6 +221,7 @@ void Splitter::SumGroups(const ExternalSort<4>& members, ExternalSort<3>* order,
                                : totals->dialog_groups);
     }
     if (kind == Kind::kDialog) ++totals->dialogs;
+    ++size;
     bytes += member[2];
     newest = std::max(newest, member[3]);
   }
@@ -154,20 +240,20 @@ std::string Splitter::RuleOf(const Totals& totals, bool by_user) const {
 }
 
 void Splitter::Gather(const std::vector<bool>& left_out, bool by_user, ExternalSort<4>* members,
-                      Totals* totals) const {
-  const uint64_t seed = core::Mix64(request_.seed);
+                      ExternalSort<2>* sides, Totals* totals) const {
   bool timed = false;
   ForEachKept(left_out, [&](const Item& item) {
+    if (item.fields[kOld] != 0) return AddSides(item, by_user, sides);
     totals->bytes += static_cast<double>(item.fields[kBytes]);
     timed = timed || item.fields[kTime] != Ordered(0);
     const Group group = GroupOf(item, by_user);
     if (group.hash == 0) return;
-    members->Add({core::Mix64(group.hash ^ seed),
-                  item.number << 2 | static_cast<uint64_t>(group.kind), item.fields[kBytes],
-                  item.fields[kTime]});
+    members->Add({RankOf(group.hash), item.number << 2 | static_cast<uint64_t>(group.kind),
+                  item.fields[kBytes], item.fields[kTime]});
   });
   members->Close();
-  if (request_.by == "time" && !timed) {
+  sides->Close();
+  if (request_.by == "time" && !timed && request_.key.empty()) {
     throw core::DataError(
         "--split=time: expected interactions with a time, found none; use --split=auto");
   }
@@ -178,24 +264,30 @@ Split Splitter::Decide(const std::vector<bool>& left_out) {
   const bool by_user = GroupsAreUsers(left_out);
   Totals totals;
   ExternalSort<4> members(directory_ / "members", sort_bytes_);
-  Gather(left_out, by_user, &members, &totals);
+  ExternalSort<2> sides(directory_ / "sides", sort_bytes_);
+  Gather(left_out, by_user, &members, &sides, &totals);
   ExternalSort<3> order(directory_ / "groups", sort_bytes_);
-  SumGroups(members, &order, &totals);
+  ExternalSort<2> chosen(directory_ / "chosen", sort_bytes_);
+  SumGroups(members, sides, &order, &chosen, &totals);
   order.Close();
   if (request_.by == "path" && totals.paths == 0) {
     throw core::DataError(
         "--split=path: expected files or git history, found neither; use --split=auto");
   }
-  ExternalSort<2> chosen(directory_ / "chosen", sort_bytes_);
-  ChooseGroups({order, order.size(), totals.bytes}, request_, &chosen);
+  if (!request_.key.empty() && request_.by != "time") {
+    ChooseByRank(order, request_, &chosen);
+  } else {
+    ChooseGroups({order, order.size(), totals.bytes}, request_, &chosen);
+  }
   chosen.Close();
 
-  Split split(count_);
+  Split split(count_ - old_);
   split.rule = RuleOf(totals, by_user);
   split.groups = order.size();
-  PutMembers(members, chosen, &split);
-  for (size_t i = 0; i < left_out.size(); ++i) {
-    if (left_out[i]) split.Put(i, Side::kLeftOut);
+  split.joining = totals.joining;
+  PutMembers(members, chosen, old_, &split);
+  for (size_t i = old_; i < left_out.size(); ++i) {
+    if (left_out[i]) split.Put(i - old_, Side::kLeftOut);
   }
   return split;
 }

@@ -36,4 +36,9 @@ uint64_t HashOfRequest(const std::string& key, const std::string& request) {
   return core::KeyedHash64(key, "request:" + request);
 }
 
+std::string KeyCheck(const std::string& key) {
+  const uint64_t hash = core::KeyedHash64(key, "check:");
+  return core::Hex(core::Sha256Of(std::to_string(hash))).substr(0, 16);
+}
+
 }  // namespace moat::data

@@ -18,4 +18,7 @@ uint64_t HashOfId(const std::string& key, const std::string& id);
 uint64_t HashOfUser(const std::string& key, const std::string& user);
 uint64_t HashOfRequest(const std::string& key, const std::string& request);
 
+// Tells the key from others and says nothing else about it: a hash in a domain of its own, in hex.
+std::string KeyCheck(const std::string& key);
+
 }  // namespace moat::data

@@ -33,6 +33,8 @@ void PrintImport(const data::ImportReport& report, const std::string& out, bool 
     };
     std::cout << json{{"out", out},
                       {"already_done", report.already_done},
+                      {"version", report.version},
+                      {"added", report.added},
                       {"split_rule", report.split_rule},
                       {"train", split(report.train)},
                       {"validation", split(report.validation)},
@@ -65,7 +67,8 @@ void PrintImport(const data::ImportReport& report, const std::string& out, bool 
               << "/quarantine.jsonl\n";
   }
   if (!report.already_done) {
-    std::cout << "wrote " << out << " in " << core::FormatSeconds(report.seconds) << "\n";
+    std::cout << report.added << " interactions added; " << out << " is at version "
+              << report.version << ", in " << core::FormatSeconds(report.seconds) << "\n";
   }
 }
 
