@@ -56,7 +56,8 @@ MOAT_LIST_FLAG(data_version, "0", kRun,
 MOAT_FLAG(string, init_from, train.init_from, kRun,
           "run whose best weights a new run begins with, or a checkpoint directory (a path with a "
           "'/'); empty: random weights");
-MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures, "directory that holds the runs");
+MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures | kDataStat,
+          "directory that holds the runs");
 MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");
 MOAT_FLAG(string, resume, train.resume, kRun,
@@ -197,8 +198,10 @@ MOAT_FLAG(double, max_bad_fraction, import_defaults.max_bad_fraction, kDataImpor
 MOAT_FLAG(int64, shard_tokens, import_defaults.shard_tokens, kDataImport, "tokens in one shard");
 MOAT_FLAG(int64, max_file_bytes, import_defaults.max_file_bytes, kDataImport,
           "bytes above which a file of a tree is skipped and counted");
-MOAT_FLAG(string, user, "", kDataForget | kDataStat,
-          "the user, as the input named them; for stat: count only what this one has");
+MOAT_FLAG(
+    string, user, "", kDataForget | kDataStat,
+    "the user, as the input named them; for stat: what this one has in each version, and the runs "
+    "in --run_root that read it");
 MOAT_FLAG(string, user_key, import_defaults.user_key, kDataImport | kDataForget | kDataStat,
           "file with the 32-byte key of user hashes; empty: user.key in the data set, made if "
           "absent");

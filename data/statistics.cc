@@ -164,24 +164,59 @@ Statistics Measure(const Dataset& dataset, bool with_baselines) {
   return statistics;
 }
 
+namespace {
+
+// What one shard holds of a user.
+UserStatistics::Split CountUser(const ShardReader& reader, uint64_t user, int64_t* first_time,
+                                int64_t* last_time) {
+  UserStatistics::Split split;
+  for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
+    const StoredKeys keys = reader.ReadKeys(window.first, window.count);
+    const InteractionSizes sizes = reader.ReadSizes(window.first, window.count);
+    for (size_t i = 0; i < keys.user.size(); ++i) {
+      if (keys.user[i] != user) continue;
+      ++split.interactions;
+      split.tokens += sizes.tokens[i];
+      Widen(keys.time[i], first_time, last_time);
+    }
+  }
+  return split;
+}
+
+}  // namespace
+
+int64_t UserStatistics::Version::interactions() const {
+  int64_t sum = 0;
+  for (const auto& [name, split] : splits) sum += split.interactions;
+  return sum;
+}
+
 UserStatistics MeasureUser(const Dataset& dataset, const std::string& user,
                            const std::string& user_key) {
   const uint64_t hash = HashOfUser(ReadUserKey(dataset.directory(), user_key), user);
+  const Dataset newest = Dataset::Open(dataset.directory());
   UserStatistics statistics;
-  for (const ShardEntry& entry : dataset.shards()) {
-    const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
-    UserStatistics::Split& split = statistics.splits[entry.split];
-    for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
-      const StoredKeys keys = reader.ReadKeys(window.first, window.count);
-      const InteractionSizes sizes = reader.ReadSizes(window.first, window.count);
-      for (size_t i = 0; i < keys.user.size(); ++i) {
-        if (keys.user[i] != hash) continue;
-        ++split.interactions;
-        split.tokens += sizes.tokens[i];
-        Widen(keys.time[i], &statistics.first_time, &statistics.last_time);
-      }
+  for (const DatasetVersion& version : newest.history()) {
+    statistics.versions.push_back({version.number,
+                                   version.kind,
+                                   version.created_micros,
+                                   version.kind == "forget" ? version.interactions : 0,
+                                   version.digests,
+                                   {}});
+  }
+  for (int64_t i = 0; i < static_cast<int64_t>(newest.shards().size()); ++i) {
+    const ShardEntry& entry = newest.shards()[static_cast<size_t>(i)];
+    const ShardReader reader(newest.directory(), entry, newest.vocab_size());
+    const UserStatistics::Split held =
+        CountUser(reader, hash, &statistics.first_time, &statistics.last_time);
+    for (size_t v = 0; v < statistics.versions.size(); ++v) {
+      if (i >= newest.history()[v].shards) continue;
+      UserStatistics::Split& split = statistics.versions[v].splits[entry.split];
+      split.interactions += held.interactions;
+      split.tokens += held.tokens;
     }
   }
+  statistics.splits = statistics.versions.back().splits;
   return statistics;
 }
 

@@ -67,11 +67,24 @@ struct UserStatistics {
   struct Split {
     int64_t interactions = 0, tokens = 0;
   };
-  std::map<std::string, Split> splits;
+  // The user's part of one version, as it is now: what was forgotten is in none.
+  struct Version {
+    int number = 0;
+    std::string kind;  // as in the index
+    int64_t created_micros = 0;
+    int64_t forgotten = 0;             // interactions of somebody that this version made blank
+    std::vector<std::string> digests;  // as in the index
+    std::map<std::string, Split> splits;
+
+    int64_t interactions() const;
+  };
+  std::map<std::string, Split> splits;  // of the newest version
+  std::vector<Version> versions;        // from 1 on
   int64_t first_time = 0, last_time = 0;
 };
 
-// The user as the input named them; `user_key` as in data/user_key.h.
+// The user as the input named them; of all versions, whichever is open; `user_key` as in
+// data/user_key.h.
 UserStatistics MeasureUser(const Dataset& dataset, const std::string& user,
                            const std::string& user_key);
 

@@ -174,16 +174,44 @@ std::string ToText(const UserStatistics& statistics) {
     out << "from " << core::FormatUtc(statistics.first_time) << " to "
         << core::FormatUtc(statistics.last_time) << "\n";
   }
+  for (const UserStatistics::Version& version : statistics.versions) {
+    out << "version " << version.number << " (" << version.kind << ", "
+        << core::FormatUtc(version.created_micros) << ")";
+    const char* separator = ": ";
+    for (const auto& [name, split] : version.splits) {
+      out << separator << name << " " << split.interactions;
+      separator = ", ";
+    }
+    if (version.forgotten > 0) {
+      out << "; versions before it held " << version.forgotten
+          << " interactions that were forgotten here, whose is not kept";
+    }
+    out << "\n";
+  }
   return out.str();
 }
 
 std::string ToJson(const UserStatistics& statistics) {
-  json value = {{"first_time", TimeJson(statistics.first_time)},
-                {"last_time", TimeJson(statistics.last_time)}};
-  for (const auto& [name, split] : statistics.splits) {
-    value["splits"][name] = {{"interactions", split.interactions}, {"tokens", split.tokens}};
+  const auto splits_json = [](const std::map<std::string, UserStatistics::Split>& splits) {
+    json value = json::object();
+    for (const auto& [name, split] : splits) {
+      value[name] = {{"interactions", split.interactions}, {"tokens", split.tokens}};
+    }
+    return value;
+  };
+  json versions = json::array();
+  for (const UserStatistics::Version& version : statistics.versions) {
+    versions.push_back({{"version", version.number},
+                        {"kind", version.kind},
+                        {"created", TimeJson(version.created_micros)},
+                        {"forgotten", version.forgotten},
+                        {"splits", splits_json(version.splits)}});
   }
-  return value.dump();
+  return json{{"first_time", TimeJson(statistics.first_time)},
+              {"last_time", TimeJson(statistics.last_time)},
+              {"splits", splits_json(statistics.splits)},
+              {"versions", versions}}
+      .dump();
 }
 
 }  // namespace moat::data

@@ -19,6 +19,7 @@
 #include "data/statistics.h"
 #include "data/synth.h"
 #include "data/verify.h"
+#include "programs/moat_data/user_runs.h"
 
 namespace moat::programs {
 namespace {
@@ -123,7 +124,14 @@ int RunStat(const CommandLine& line) {
   if (!line.value("user").empty()) {
     const data::UserStatistics user =
         data::MeasureUser(dataset, line.value("user"), line.value("user_key"));
-    std::cout << (line.Bool("json") ? data::ToJson(user) + "\n" : data::ToText(user));
+    const std::vector<UserRun> runs = RunsThatReadUser(line.value("run_root"), user);
+    if (line.Bool("json")) {
+      json value = json::parse(data::ToJson(user));
+      value["runs"] = json::parse(ToJson(runs));
+      std::cout << value << "\n";
+    } else {
+      std::cout << data::ToText(user) << ToText(runs);
+    }
     return 0;
   }
   const data::Statistics statistics = data::Measure(dataset, line.Bool("baselines"));

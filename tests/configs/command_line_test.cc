@@ -168,6 +168,28 @@ TEST(CommandLine, DefaultsOfTheFlagsAreThoseOfTheStructs) {
   EXPECT_EQ(generate.temperature, GenerateConfig{}.temperature);
 }
 
+TEST(CommandLine, AnAppendRefusesWhatTheDataSetDecides) {
+  const auto parse = [](const std::vector<std::string>& flags) {
+    std::vector<std::string> words = {"--in=i", "--out=o", "--append"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    return ImportConfigFromFlags(CommandLine::Parse("data import", words));
+  };
+  for (const char* flag : {"--tokenizer=t", "--vocab_size=4096", "--split=auto", "--seed=1",
+                           "--validation_fraction=0.05", "--test_fraction=0"}) {
+    try {
+      parse({flag});
+      ADD_FAILURE() << flag;
+    } catch (const core::ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find("does not go with --append"), std::string::npos);
+    }
+  }
+  EXPECT_EQ(parse({}).dedup, "");
+  EXPECT_EQ(parse({}).near_threshold, 0);
+  EXPECT_EQ(parse({"--dedup=near"}).dedup, "near");
+  EXPECT_THROW(parse({"--dedup=nearly"}), core::ConfigError);
+  EXPECT_THROW(parse({"--near_threshold=0.1"}), core::ConfigError);
+}
+
 TEST(CommandLine, EveryFlagOfRecordsFillsItsField) {
   const auto records = [](const std::string& flag) {
     return ImportConfigFromFlags(CommandLine::Parse("data import", {"--in=i", "--out=o", flag}))

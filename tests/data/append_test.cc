@@ -13,6 +13,7 @@
 #include "data/import.h"
 #include "data/old_interactions.h"
 #include "data/sample_stream.h"
+#include "data/statistics.h"
 #include "data/user_key.h"
 #include "data/verify.h"
 #include "tests/data/fixture.h"
@@ -327,6 +328,26 @@ TEST_F(AppendTest, ByTimeNobodyWhoIsInTrainingIsHeldOutLater) {
   for (const auto& [user, held] : sides) EXPECT_EQ(held.size(), 1u);
   EXPECT_EQ(sides.at(HashOfUser(ReadUserKey(set(), ""), "user49")),
             std::set<Side>{Side::kValidation});
+}
+
+TEST_F(AppendTest, StatisticsSayWhatEachVersionHoldsOfAUser) {
+  ImportLines(UsersLines(0, 120, 30));
+  AppendLines(UsersLines(120, 60, 30));
+  UserStatistics user = MeasureUser(Dataset::Open(set(), 1), "user7", "");
+  ASSERT_EQ(user.versions.size(), 2u);
+  EXPECT_EQ(user.versions[0].interactions(), 4);
+  EXPECT_EQ(user.versions[1].interactions(), 6);
+  Forget(set(), "user7", "");
+  user = MeasureUser(Dataset::Open(set()), "user7", "");
+  ASSERT_EQ(user.versions.size(), 3u);
+  for (const auto& version : user.versions) EXPECT_EQ(version.interactions(), 0);
+  EXPECT_EQ(user.versions[2].forgotten, 6);
+  const std::string text = ToText(user);
+  EXPECT_TRUE(Contains(text, "versions before it held 6 interactions that were forgotten here"))
+      << text;
+  EXPECT_FALSE(Contains(text, "user7"));
+  AppendLines(UsersLines(180, 30, 30), "back.jsonl");
+  EXPECT_EQ(MeasureUser(Dataset::Open(set()), "user7", "").versions[3].interactions(), 1);
 }
 
 TEST_F(AppendTest, RefusesWhatIsNoDataSetAndAnotherKey) {

@@ -5,7 +5,9 @@
 #include <functional>
 
 #include "comm/self.h"
+#include "core/durable_file.h"
 #include "data/forget.h"
+#include "data/import.h"
 #include "data/index.h"
 #include "tests/trainer/fixture.h"
 
@@ -40,6 +42,29 @@ class RunStartTest : public TrainerTest {
     options.config.steps = 20;
     options.config.checkpoint_every = 10;
     return options;
+  }
+
+  // Adds a version with 50 more dialogs to the data set.
+  void Append() const {
+    std::string text;
+    for (int i = 0; i < 50; ++i) {
+      const std::string n = std::to_string(i);
+      text += R"({"user": "u)" + n + R"(", "prompt": "later )" + n +
+              R"(", "completion": "yes"})"
+              "\n";
+    }
+    core::WriteFileAtomically(runs_ / "later.jsonl", text);
+    configs::ImportConfig config;
+    config.in = {(runs_ / "later.jsonl").string()};
+    config.out = (runs_ / "data").string();
+    config.append = true;
+    ASSERT_EQ(data::Import(config).added, 50);
+  }
+
+  // What the newest checkpoint of a run says.
+  Identity IdentityOf(const std::string& run) const {
+    const auto last = ChooseTrained(runs_ / run / "ckpt", run, "newest", *comm::MakeSelf());
+    return ReadIdentity(checkpoint::ReadManifest(last));
   }
 
   testing::TemporaryDirectory runs_;
@@ -101,6 +126,25 @@ TEST_F(RunStartTest, ReadsTheVersionItBeganWithAndRefusesAnother) {
   other = OptionsOf("none");
   other.config.data_version = {3};
   EXPECT_TRUE(Contains(ConfigErrorOf([&] { Train(other, 1, 1); }), "no version 3"));
+}
+
+TEST_F(RunStartTest, GoesOnWithTheVersionItBeganWithWhileAnotherRunTakesItsWeightsToTheNewOne) {
+  const End whole = Train(OptionsOf("whole"), 1, 1);
+  ASSERT_EQ(Train(StoppedAfter(OptionsOf("run"), 8), 1, 1).code, core::ExitCode::kPreempted);
+  Append();
+  const data::Dataset newest = data::Dataset::Open(runs_ / "data");
+  ASSERT_EQ(newest.version(), 2);
+  const End end = Train(OptionsOf("run"), 1, 1);
+  EXPECT_EQ(end.code, core::ExitCode::kOk);
+  EXPECT_EQ(end.hashes.back(), whole.hashes.back());
+  EXPECT_EQ(IdentityOf("run").at("data version"), "1");
+  TrainerOptions pupil = OptionsOf("pupil");
+  pupil.config.init_from = "run";
+  pupil.config.data_version = 2;
+  EXPECT_EQ(Train(pupil, 1, 1).code, core::ExitCode::kOk);
+  EXPECT_EQ(IdentityOf("pupil").at("data version"), "2");
+  EXPECT_EQ(IdentityOf("pupil").at("data content"), newest.content_digest());
+  EXPECT_TRUE(Contains(IdentityOf("pupil").at("initial weights"), "run/ckpt/step-"));
 }
 
 TEST_F(RunStartTest, BeginsWithAnotherRunsBestWeightsAndSaysSoInItsCheckpoints) {
