@@ -22,7 +22,6 @@ const std::vector<CommandInfo>& Commands() {
         "--out=datasets/logs",
         "zcat faq.csv.gz | moat data import --in=- --format=csv --field_prompt=question "
         "--field_completion=answer --out=datasets/faq",
-        "moat data import --in=. --in=docs --out=datasets/repository --vocab_size=4096",
         "moat data import --in=this-week.chat.jsonl --out=datasets/mine --append",
         "moat data import --in=my.chat.jsonl --redact=configs/redaction.rules --dry_run"}},
       {kDataStat,

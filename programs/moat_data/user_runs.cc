@@ -4,14 +4,19 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <sstream>
 
+#include "checkpoint/manifest/manifest.h"
+#include "core/durable_file.h"
 #include "rundir/capsule.h"
 
 namespace moat::programs {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using Version = data::UserStatistics::Version;
 
 // Interactions of `version` that may have been made blank after its contents had the digest of
@@ -25,9 +30,9 @@ int64_t ForgottenSince(const data::UserStatistics& user, const Version& version,
   return forgotten;
 }
 
-// What the contents `digest` tell of the user; nothing where they are of no version.
-std::vector<UserRun> ReadersOf(const data::UserStatistics& user, const std::string& digest) {
-  std::vector<UserRun> found;
+// What the contents `digest` tell of the user; nullopt where they are of no version, or tell
+// nothing.
+std::optional<UserRun> ReaderOf(const data::UserStatistics& user, const std::string& digest) {
   for (const Version& version : user.versions) {
     const auto at = std::find(version.digests.begin(), version.digests.end(), digest);
     if (at == version.digests.end()) continue;
@@ -36,24 +41,53 @@ std::vector<UserRun> ReadersOf(const data::UserStatistics& user, const std::stri
     run.interactions = version.interactions();
     run.forgotten_since =
         ForgottenSince(user, version, static_cast<size_t>(at - version.digests.begin()));
-    if (run.interactions > 0 || run.forgotten_since > 0) found.push_back(run);
+    if (run.interactions > 0 || run.forgotten_since > 0) return run;
     break;  // versions with the same contents: the first
   }
-  return found;
+  return std::nullopt;
+}
+
+std::vector<std::string> DigestsIn(const std::string& content) {
+  std::vector<std::string> digests;
+  std::istringstream stream(content);
+  for (std::string digest; std::getline(stream, digest, ',');) digests.push_back(digest);
+  return digests;
+}
+
+// The contents that a checkpoint was trained on; "": it does not say.
+std::string ContentOf(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / checkpoint::kManifestName;
+  const auto manifest = checkpoint::Manifest::FromText(core::ReadWholeFile(path), path.string());
+  const auto identity = manifest.position.values.find("identity");
+  if (identity == manifest.position.values.end()) return "";
+  const json names = json::parse(identity->second, nullptr, false);
+  return names.is_object() ? names.value("data content", "") : "";
 }
 
 void AddRun(const fs::path& root, const data::UserStatistics& user, std::vector<UserRun>* runs) {
-  std::map<std::string, std::vector<int>> attempts;  // by what they read
-  for (const rundir::CapsuleEntry& entry : rundir::ReadCapsule({root})) {
+  const rundir::RunLayout layout{root};
+  std::map<std::string, UserRun> by_digest;
+  for (const rundir::CapsuleEntry& entry : rundir::ReadCapsule(layout)) {
     const auto content = entry.data.find("content");
-    if (content != entry.data.end()) attempts[content->second].push_back(entry.attempt);
-  }
-  for (const auto& [digest, numbers] : attempts) {
-    for (UserRun& run : ReadersOf(user, digest)) {
-      run.run = root.filename();
-      run.attempts = numbers;
-      runs->push_back(std::move(run));
+    if (content == entry.data.end()) continue;
+    for (const std::string& digest : DigestsIn(content->second)) {
+      by_digest[digest].attempts.push_back(entry.attempt);
     }
+  }
+  if (fs::is_directory(layout.checkpoints())) {
+    for (const auto& directory : checkpoint::ListCheckpoints(layout.checkpoints())) {
+      for (const std::string& digest : DigestsIn(ContentOf(directory.path))) {
+        by_digest[digest].checkpoints.push_back(directory.path.filename());
+      }
+    }
+  }
+  for (auto& [digest, seen] : by_digest) {
+    std::optional<UserRun> run = ReaderOf(user, digest);
+    if (!run) continue;
+    run->run = root.filename();
+    run->attempts = std::move(seen.attempts);
+    run->checkpoints = std::move(seen.checkpoints);
+    runs->push_back(std::move(*run));
   }
 }
 
@@ -78,6 +112,8 @@ std::string ToText(const std::vector<UserRun>& runs) {
   for (const UserRun& run : runs) {
     text += "run " + run.run + ", attempts";
     for (const int attempt : run.attempts) text += " " + std::to_string(attempt);
+    if (!run.checkpoints.empty()) text += ", checkpoints";
+    for (const std::string& checkpoint : run.checkpoints) text += " " + checkpoint;
     text += ": read version " + std::to_string(run.version) + ", which holds " +
             std::to_string(run.interactions) + " of the user";
     if (run.forgotten_since > 0) {
@@ -90,10 +126,11 @@ std::string ToText(const std::vector<UserRun>& runs) {
 }
 
 std::string ToJson(const std::vector<UserRun>& runs) {
-  nlohmann::json list = nlohmann::json::array();
+  json list = json::array();
   for (const UserRun& run : runs) {
     list.push_back({{"run", run.run},
                     {"attempts", run.attempts},
+                    {"checkpoints", run.checkpoints},
                     {"version", run.version},
                     {"interactions", run.interactions},
                     {"forgotten_since", run.forgotten_since}});

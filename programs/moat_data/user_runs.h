@@ -11,19 +11,21 @@ namespace moat::programs {
 
 struct UserRun {
   std::string run;
-  std::vector<int> attempts;  // as capsule.json numbers them
-  int version = 0;            // of the data, that they read
-  int64_t interactions = 0;   // that the user still has in that version
+  std::vector<int> attempts;             // as capsule.json numbers them
+  std::vector<std::string> checkpoints;  // those that are still there, newest first
+  int version = 0;                       // of the data, that they read
+  int64_t interactions = 0;              // that the user still has in that version
   // Interactions that the version has lost to forgetting since the attempts read it, at most,
   // whoever's.
   int64_t forgotten_since = 0;
 };
 
-// By run, then by attempt: the runs in `run_root` whose attempts read a version of the data in
-// which the user has interactions, or that has forgotten somebody since. What an attempt read is
-// what its capsule's content digest says; a run on other data, or without a capsule, is not among
-// them, nor is one that began with such a run's weights (its checkpoints name those). No
-// `run_root`: none. A capsule that cannot be read is a DataError.
+// By run, then by attempt: the runs in `run_root` of which an attempt read, or a checkpoint was
+// trained on, a version of the data in which the user has interactions, or that has forgotten
+// somebody since. The content digests in capsules and in checkpoints' identities say which (of a
+// mixture several, joined by commas). Not among them: runs on other data, and runs that only began
+// with such a run's weights, whose checkpoints name those. No `run_root`: none. Throws DataError
+// for a capsule or a manifest that cannot be read.
 std::vector<UserRun> RunsThatReadUser(const std::filesystem::path& run_root,
                                       const data::UserStatistics& user);
 

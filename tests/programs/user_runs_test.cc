@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "checkpoint/manifest/manifest.h"
+#include "core/durable_file.h"
 #include "rundir/capsule.h"
 #include "tests/support/temporary_directory.h"
 
@@ -59,6 +61,21 @@ TEST_F(UserRunsTest, SaysWhatWasForgottenSinceARunReadIt) {
   EXPECT_EQ(runs[0].forgotten_since, 7);
   EXPECT_EQ(runs[1].interactions, 5);
   EXPECT_EQ(runs[1].forgotten_since, 7);
+}
+
+TEST_F(UserRunsTest, NamesCheckpointsAndLooksIntoMixtures) {
+  checkpoint::Manifest manifest;
+  manifest.position.step = 20;
+  manifest.position.values["identity"] = R"({"data content": "x,c2"})";
+  const std::filesystem::path directory = root_ / "mixed/ckpt/step-00000020";
+  std::filesystem::create_directories(directory);
+  core::WriteFileAtomically(directory / checkpoint::kManifestName, manifest.ToText());
+  AddAttempt("mixed", 0, "x,c2");
+  const std::vector<UserRun> runs = RunsThatReadUser(root_.path(), History());
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].attempts, (std::vector<int>{0}));
+  EXPECT_EQ(runs[0].checkpoints, (std::vector<std::string>{"step-00000020"}));
+  EXPECT_NE(ToText(runs).find("checkpoints step-00000020: read version 3"), std::string::npos);
 }
 
 TEST_F(UserRunsTest, WithoutADirectoryOfRunsThereAreNone) {
