@@ -140,7 +140,7 @@ TEST_F(RunStartTest, GoesOnWithTheVersionItBeganWithWhileAnotherRunTakesItsWeigh
   EXPECT_EQ(IdentityOf("run").at("data version"), "1");
   TrainerOptions pupil = OptionsOf("pupil");
   pupil.config.init_from = "run";
-  pupil.config.data_version = 2;
+  pupil.config.data_version = {2};
   EXPECT_EQ(Train(pupil, 1, 1).code, core::ExitCode::kOk);
   EXPECT_EQ(IdentityOf("pupil").at("data version"), "2");
   EXPECT_EQ(IdentityOf("pupil").at("data content"), newest.content_digest());
