@@ -75,6 +75,10 @@ MOAT_FLAG(
     "data-parallel ranks; -1: what the number of started ranks leaves, and 1 for moat launch");
 MOAT_FLAG(int32, tp, train.tp, kRun, "tensor-parallel ranks");
 MOAT_FLAG(
+    bool, sequence_parallel, train.sequence_parallel, kRun,
+    "tensor-parallel ranks share norms, dropout and the residual stream by slots: less memory "
+    "for activations; tp divides seq_len");
+MOAT_FLAG(
     int32, zero, train.zero, kRun,
     "1: data ranks share the optimizer's state between them (ZeRO stage 1); 0: each keeps all "
     "of it; the bits are the same");

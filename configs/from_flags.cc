@@ -101,6 +101,7 @@ ModelConfig ModelOf(const CommandLine& line) {
 void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.dp = static_cast<int>(line.Int("dp"));
   train.tp = static_cast<int>(line.Int("tp"));
+  train.sequence_parallel = line.Bool("sequence_parallel");
   train.zero = static_cast<int>(line.Int("zero"));
   train.threads = static_cast<int>(line.Int("threads"));
   train.reduction = Choice(line, "reduction", std::vector{Reduction::kCanonical, Reduction::kFast});

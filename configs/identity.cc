@@ -15,8 +15,8 @@ const std::vector<std::string>& IdentityFlags() {
 }
 
 const std::vector<std::string>& BitFlags() {
-  static const std::vector<std::string> flags = {"micro_batch", "canonical_ways", "reduction", "tp",
-                                                 "device"};
+  static const std::vector<std::string> flags = {
+      "micro_batch", "canonical_ways", "reduction", "tp", "device", "sequence_parallel"};
   return flags;
 }
 

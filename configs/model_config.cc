@@ -11,6 +11,43 @@ const char* Name(Norm norm) { return norm == Norm::kRms ? "rms" : "layer"; }
 const char* Name(Position position) { return position == Position::kRotary ? "rotary" : "learned"; }
 const char* Name(Mlp mlp) { return mlp == Mlp::kSwiglu ? "swiglu" : "gelu"; }
 
+namespace {
+
+// The first equation that does not hold; "" where all do.
+std::string BrokenEquation(const ModelConfig& c, int64_t tp, bool sequence_parallel) {
+  const auto broken = [&](const char* what, int64_t extent) {
+    return std::string(what) + " / tp = " + std::to_string(extent) + " / " + std::to_string(tp) +
+           " is not whole";
+  };
+  if (c.heads % tp != 0) return broken("heads", c.heads);
+  if (c.kv_heads % tp != 0 && tp % c.kv_heads != 0) {
+    return broken("kv_heads", c.kv_heads) + ", nor is tp / kv_heads";
+  }
+  if (c.ffn % tp != 0) return broken("ffn", c.ffn);
+  if (sequence_parallel && c.seq_len % tp != 0) {
+    return broken("seq_len", c.seq_len) + ", which --sequence_parallel needs";
+  }
+  // 0: of a data set that is not looked at yet.
+  if (c.vocab_size > 0 && c.vocab_size < tp) {
+    return "vocab_size / tp = " + std::to_string(c.vocab_size) + " / " + std::to_string(tp) +
+           " leaves a rank without a token";
+  }
+  return "";
+}
+
+}  // namespace
+
+void ValidateTensorSplit(const ModelConfig& config, int tp, bool sequence_parallel) {
+  const std::string broken = BrokenEquation(config, tp, sequence_parallel);
+  if (broken.empty()) return;
+  std::string would_do;
+  for (int64_t other = 1; other <= config.heads; ++other) {
+    if (!BrokenEquation(config, other, sequence_parallel).empty()) continue;
+    would_do += (would_do.empty() ? "" : ", ") + std::to_string(other);
+  }
+  throw core::ConfigError(broken + "; a --tp of " + would_do + " would do");
+}
+
 void Validate(const ModelConfig& config) {
   const auto n = [](int64_t value) { return std::to_string(value); };
   AtLeast("vocab_size", config.vocab_size, 0);

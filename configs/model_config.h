@@ -34,6 +34,13 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
+// Can `tp` tensor ranks share the model? Each holds heads / tp heads, ffn / tp of the MLP, a part
+// of the vocabulary, and kv_heads / tp key and value heads, or, where tp is a multiple of kv_heads,
+// one that tp / kv_heads ranks share; with `sequence_parallel` seq_len / tp slots of each
+// sequence's worth (whole for any number of sequences). Throws ConfigError with the equations, and
+// which tp would do.
+void ValidateTensorSplit(const ModelConfig& config, int tp, bool sequence_parallel);
+
 // Throws ConfigError with the equation that does not hold: heads x head width = width, kv_heads
 // divides heads, even head width for rotary positions, everything positive, dropout in [0, 1).
 void Validate(const ModelConfig& config);

@@ -25,19 +25,10 @@ void ValidateResume(const std::string& resume) {
   if (!digits) Expected("resume", resume, "auto, never or the number of a saved step");
 }
 
-// A tensor rank holds whole heads and an equal part of the MLP.
-void Divides(const char* flag, int64_t extent, int tp) {
-  if (extent % tp == 0) return;
-  throw core::ConfigError(std::string(flag) + " / tp = " + N(extent) + " / " + N(tp) +
-                          " is not whole; choose a --tp that divides --" + flag);
-}
-
 void ValidateGrid(const TrainConfig& config) {
   if (config.dp != -1) AtLeast("dp", config.dp, 1);
   AtLeast("tp", config.tp, 1);
-  Divides("heads", config.model.heads, config.tp);
-  Divides("kv_heads", config.model.kv_heads, config.tp);
-  Divides("ffn", config.model.ffn, config.tp);
+  ValidateTensorSplit(config.model, config.tp, config.sequence_parallel);
   if (config.zero != 0 && config.zero != 1) Expected("zero", N(config.zero), "0 or 1");
   AtLeast("threads", config.threads, 0);
   AtLeast("canonical_ways", config.canonical_ways, 0);

@@ -30,6 +30,7 @@ struct TrainConfig {
 
   int dp = -1;
   int tp = 1;
+  bool sequence_parallel = false;  // tensor ranks share the slots between the split layers
   int zero = 1;     // 1: data ranks share the optimizer's state; 0: each has all of it
   int threads = 0;  // per rank; 0: cores of the node / ranks on it, at least 1
   Reduction reduction = Reduction::kCanonical;

@@ -36,7 +36,8 @@ Linear Transformer::LinearOf(int weight, int bias, int count, int64_t in, int64_
           GradientGroup(weight, count),
           GradientGroup(bias, count),
           in,
-          out};
+          out,
+          0};
 }
 
 Norm Transformer::NormOf(int weight, int bias) {
@@ -53,6 +54,7 @@ void Transformer::BindParameters() {
                        LinearOf(at.w_in, at.b_in, at.in_count, shape_.width, shape_.in_width()),
                        LinearOf(at.w_down, at.b_down, 1, shape_.ffn, shape_.width)});
   }
+  for (Layer& layer : layers_) layer.qkv.copied = 2 * shape_.kv_heads * shape_.head_width;
   final_norm_ = NormOf(index_.final_norm, index_.final_norm_bias);
 }
 
@@ -60,6 +62,10 @@ View Transformer::Planned(const std::string& name) {
   const ActivationBuffer& buffer = plan_.at(name);
   return {static_cast<char*>(arena_.view().data) + buffer.offset, buffer.elements, buffer.dtype,
           core::DeviceKind::kCpu};
+}
+
+TensorScratch Transformer::PlannedScratch() {
+  return {Planned("partial_sums"), Planned("whole"), Planned("gradient.parameter")};
 }
 
 NormOutput Transformer::PlannedNorm(const std::string& name) {
@@ -85,6 +91,8 @@ Transformer::CommonBuffers Transformer::PlannedCommon() {
   at.losses = Planned("losses");
   at.logits = Planned("logits");
   at.gradient_logits = Planned("gradient.logits");
+  at.statistics = Planned("statistics");
+  at.all_statistics = Planned("statistics.all");
   at.final_input = Planned("final.input");
   at.final_norm = PlannedNorm("final_norm");
   at.branch = Planned("branch");
@@ -96,7 +104,7 @@ Transformer::CommonBuffers Transformer::PlannedCommon() {
 }
 
 View Transformer::Front(View view, int64_t rows) const {
-  return view.Range(0, view.count / max_rows_ * rows);
+  return view.Range(0, view.count * rows / max_rows_);
 }
 
 NormOutput Transformer::Front(const NormOutput& output, int64_t rows) const {

@@ -58,6 +58,7 @@ int32_t SampleToken(const std::vector<float>& logits, const Sampling& sampling, 
 
 Generator::Generator(Transformer& model, tensor::Stream& stream)
     : model_(model), stream_(stream), capacity_(model.config().seq_len) {
+  MOAT_CHECK(!model.axis().sequence_parallel(), "a single slot is not shared out");
   const LayerShape& shape = model.layer_shape();
   const int64_t layers = model.config().layers, width = shape.width;
   const int64_t kv = shape.kv_heads * shape.head_width;
@@ -97,7 +98,7 @@ std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
   NormForward(model_.final_norm(), hidden_.view().Range((count - 1) * width, width), normed,
               stream_);
   std::vector<float> logits(static_cast<size_t>(vocab));
-  model_.OutputProduct(normed.y, HostView(logits.data(), vocab));
+  model_.WholeLogits(normed.y, HostView(logits.data(), vocab));
   stream_.Synchronize();
   return logits;
 }

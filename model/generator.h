@@ -24,8 +24,9 @@ int32_t SampleToken(const std::vector<float>& logits, const Sampling& sampling, 
 
 class Generator {
  public:
-  // Uses the model's weights; the model must outlive it, and be alone (no tensor group). At most
-  // config.seq_len tokens, prompt included, are remembered.
+  // Uses the model's weights; the model must outlive it, and not be sequence-parallel. At most
+  // config.seq_len tokens, prompt included, are remembered. Over a tensor group all ranks feed the
+  // same tokens and get the same logits.
   Generator(Transformer& model, tensor::Stream& stream);
 
   int64_t length() const { return length_; }  // tokens seen so far

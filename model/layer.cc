@@ -1,6 +1,8 @@
 // A transformer layer, forward and backward.
 #include "model/layer.h"
 
+#include <algorithm>
+
 namespace moat::model {
 
 using tensor::ConstView;
@@ -30,7 +32,7 @@ LayerShape LayerShapeOf(const configs::ModelConfig& config, int tp) {
   LayerShape shape;
   shape.width = config.width;
   shape.heads = config.heads / tp;
-  shape.kv_heads = config.kv_heads / tp;
+  shape.kv_heads = std::max<int64_t>(1, config.kv_heads / tp);  // one, shared, where tp is larger
   shape.head_width = config.head_width();
   shape.ffn = config.ffn / tp;
   shape.position = config.position;
@@ -41,7 +43,7 @@ LayerShape LayerShapeOf(const configs::ModelConfig& config, int tp) {
 
 void BeforeAttention(const LayerContext& c, const Layer& layer, const LayerBuffers& at) {
   NormForward(layer.attention_norm, at.input, at.attention_norm, c.stream);
-  SplitOutputForward(layer.qkv, at.attention_norm.y, at.qkv, c.stream);
+  SplitOutputForward(layer.qkv, c.axis, at.attention_norm.y, at.qkv, c.stream);
   Rotate(c, at.qkv, false);
 }
 
@@ -51,7 +53,7 @@ void AfterAttention(const LayerContext& c, const Layer& layer, const LayerBuffer
   SplitInputForward(layer.out, c.axis, at.attention, branch, c.stream);
   tensor::AddDropout(at.input, branch, at.middle, c.shape.width, attention_dropout, c.stream);
   NormForward(layer.ffn_norm, at.middle, at.ffn_norm, c.stream);
-  SplitOutputForward(layer.in, at.ffn_norm.y, at.ffn_in, c.stream);
+  SplitOutputForward(layer.in, c.axis, at.ffn_norm.y, at.ffn_in, c.stream);
   if (c.shape.mlp == configs::Mlp::kSwiglu) {
     tensor::SwiGlu(at.ffn_in, at.ffn, c.shape.ffn, c.stream);
   } else {
@@ -63,8 +65,8 @@ void AfterAttention(const LayerContext& c, const Layer& layer, const LayerBuffer
 
 void BackwardFfn(const LayerContext& c, const Layer& layer, const LayerBuffers& at,
                  const GradientBuffers& gradient, const DropoutKey& dropout, bool accumulate) {
-  SplitInputBackward(layer.down, at.ffn, Dropped(c, gradient, dropout), gradient.ffn, accumulate,
-                     c.stream);
+  SplitInputBackward(layer.down, c.axis, at.ffn, Dropped(c, gradient, dropout), gradient.ffn,
+                     accumulate, c.stream);
   if (c.shape.mlp == configs::Mlp::kSwiglu) {
     tensor::SwiGluGrad(at.ffn_in, gradient.ffn, gradient.ffn_in, c.shape.ffn, c.stream);
   } else {
@@ -72,8 +74,8 @@ void BackwardFfn(const LayerContext& c, const Layer& layer, const LayerBuffers& 
   }
   SplitOutputBackward(layer.in, c.axis, at.ffn_norm.y, gradient.ffn_in, gradient.branch, accumulate,
                       c.stream);
-  NormBackward(layer.ffn_norm, at.middle, at.ffn_norm, gradient.branch, gradient.branch, accumulate,
-               c.stream);
+  NormBackward(layer.ffn_norm, c.axis, at.middle, at.ffn_norm, gradient.branch, gradient.branch,
+               accumulate, c.stream);
   tensor::Add(gradient.branch, gradient.residual, c.stream);
 }
 
@@ -81,15 +83,15 @@ void BackwardAttention(const LayerContext& c, const Layer& layer, const LayerBuf
                        const GradientBuffers& gradient, const DropoutKey& dropout,
                        const tensor::AttentionShape& shape, ConstView span_start, View workspace,
                        bool accumulate) {
-  SplitInputBackward(layer.out, at.attention, Dropped(c, gradient, dropout), gradient.attention,
-                     accumulate, c.stream);
+  SplitInputBackward(layer.out, c.axis, at.attention, Dropped(c, gradient, dropout),
+                     gradient.attention, accumulate, c.stream);
   tensor::AttentionGrad(shape, span_start, at.qkv, at.attention, at.log_sum, gradient.attention,
                         gradient.qkv, workspace, c.stream);
   Rotate(c, gradient.qkv, true);
   SplitOutputBackward(layer.qkv, c.axis, at.attention_norm.y, gradient.qkv, gradient.branch,
                       accumulate, c.stream);
-  NormBackward(layer.attention_norm, at.input, at.attention_norm, gradient.branch, gradient.branch,
-               accumulate, c.stream);
+  NormBackward(layer.attention_norm, c.axis, at.input, at.attention_norm, gradient.branch,
+               gradient.branch, accumulate, c.stream);
   tensor::Add(gradient.branch, gradient.residual, c.stream);
 }
 

@@ -29,7 +29,7 @@ struct LayerShape {
   int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_width; }
   int64_t in_width() const { return (mlp == configs::Mlp::kSwiglu ? 2 : 1) * ffn; }
 };
-// REQUIRES: tp divides heads, kv_heads and ffn (PlanActivations throws ConfigError).
+// REQUIRES: configs::ValidateTensorSplit(config, tp, ...).
 LayerShape LayerShapeOf(const configs::ModelConfig& config, int tp);
 
 struct Layer {
@@ -39,7 +39,8 @@ struct Layer {
   Linear in, down;
 };
 
-// What the backward pass needs again. [tokens, ...]
+// What the backward pass needs again. [tokens, ...]; the residual stream, norms and branches hold
+// the slots that are here (TensorAxis), the rest all of them.
 struct LayerBuffers {
   tensor::View input;  // the residual stream, [width]
   NormOutput attention_norm;

@@ -10,6 +10,30 @@ namespace moat::model {
 using tensor::ConstView;
 using tensor::View;
 
+namespace {
+
+parallel::FlatRange VocabularyPart(const std::vector<Parameter>& table, const ParameterIndex& index,
+                                   const TensorAxis& axis) {
+  const auto& split = table[static_cast<size_t>(index.embedding)].split;
+  const parallel::Slice part = parallel::LocalSlice(split, axis.rank(), axis.size());
+  return {part.begin[0], part.end[0] - part.begin[0]};
+}
+
+// The ranks of `tensor` that hold this one's kv heads; null where no other does. Collective.
+std::unique_ptr<comm::Communicator> CopiesGroup(const std::vector<Parameter>& table,
+                                                const ParameterIndex& index,
+                                                comm::Communicator* tensor) {
+  if (tensor == nullptr) return nullptr;
+  const auto& keys = table[static_cast<size_t>(index.layers[0].wq + 1)].split;
+  const int copies = parallel::Copies(keys, tensor->size());
+  if (copies == 1) return nullptr;
+  std::vector<int> ranks;
+  for (int i = 0; i < copies; ++i) ranks.push_back(tensor->rank() / copies * copies + i);
+  return tensor->Group("kv heads", ranks);
+}
+
+}  // namespace
+
 Transformer::Transformer(const configs::ModelConfig& config, const TransformerOptions& options,
                          tensor::Stream& stream)
     : config_(config),
@@ -18,9 +42,11 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
       stream_(stream),
       table_(ParameterTable(config)),
       index_(IndexParameters(config, table_)),
-      axis_(options.tensor, {}) {
+      axis_({.group = options.tensor}, {}) {
+  plan_ = PlanActivations(
+      config, {max_rows_, stream.threads(), dtype_, axis_.size(), options.sequence_parallel});
   layout_ = FlatLayout(table_, axis_.rank(), axis_.size());
-  plan_ = PlanActivations(config, {max_rows_, stream.threads(), dtype_, axis_.size()});
+  vocabulary_ = VocabularyPart(table_, index_, axis_);
   MOAT_CHECK(options.with_master_weights || dtype_ != core::DType::kF32,
              "in f32 the passes read the master weights");
   const int64_t multiple = options.flat_multiple;
@@ -29,7 +55,8 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
   if (dtype_ != core::DType::kF32) rounded_ = tensor::Tensor(total, dtype_);
   if (options.with_gradients) gradients_ = tensor::Tensor(total, core::DType::kF32);
   arena_ = tensor::Tensor(plan_.total.value, core::DType::kU8);
-  axis_ = TensorAxis(options.tensor, Planned("partial_sums"));
+  copies_ = CopiesGroup(table_, index_, options.tensor);
+  axis_ = TensorAxis({options.tensor, copies_.get(), options.sequence_parallel}, PlannedScratch());
   shape_ = LayerShapeOf(config, axis_.size());
   BindParameters();
   for (int64_t l = 0; l < config.layers; ++l) layer_buffers_.push_back(PlannedLayer(l));
@@ -75,7 +102,8 @@ tensor::DropoutKey Transformer::DropoutFor(const MicroBatch& batch, int64_t plac
   const uint64_t key = core::KeyFromName(
       core::Mix64(seed_) + core::Mix64(static_cast<uint64_t>(step_)) + static_cast<uint64_t>(place),
       "dropout");
-  return {key, batch.samples, config_.seq_len, static_cast<float>(dropout_)};
+  return {key, batch.samples, config_.seq_len, static_cast<float>(dropout_),
+          axis_.Here(batch.rows * config_.seq_len).begin};
 }
 
 void Transformer::LoadBatch(const MicroBatch& batch) {
@@ -97,15 +125,36 @@ void Transformer::LoadBatch(const MicroBatch& batch) {
 }
 
 void Transformer::EmbedTokens(ConstView tokens, ConstView positions, View hidden) {
-  tensor::Embed(tokens, PassWeight(index_.embedding), hidden, config_.width, false, stream_);
+  const View table = PassWeight(index_.embedding);
+  axis_.Sum(hidden, stream_, [&](View sum) {  // each rank knows its tokens' rows
+    const View rows = sum.dtype == table.dtype ? sum : axis_.Scratch(sum.count);
+    tensor::Embed(tokens, table, vocabulary_.begin, rows, config_.width, false, stream_);
+    if (rows.data != sum.data) tensor::Cast(rows, sum, stream_);
+  });
   if (index_.position != kAbsent) {
-    tensor::Embed(positions, PassWeight(index_.position), hidden, config_.width, true, stream_);
+    const parallel::FlatRange here = axis_.Here(positions.count);
+    tensor::Embed(positions.Range(here.begin, here.count), PassWeight(index_.position), 0, hidden,
+                  config_.width, true, stream_);
   }
 }
 
 void Transformer::OutputProduct(ConstView normed, View logits) {
-  tensor::MatMul(false, true, normed.count / config_.width, config_.vocab_size, config_.width,
+  tensor::MatMul(false, true, normed.count / config_.width, vocabulary_.count, config_.width,
                  normed, PassWeight(index_.output), {}, logits, false, stream_);
+}
+
+// Each rank's columns among zeros, summed: parts are uneven, and this is no training.
+void Transformer::WholeLogits(ConstView normed, View logits) {
+  if (axis_.size() == 1) return OutputProduct(normed, logits);
+  const int64_t rows = normed.count / config_.width, mine = vocabulary_.count;
+  tensor::Tensor part(rows * mine, core::DType::kF32);
+  OutputProduct(normed, part.view());
+  std::memset(logits.data, 0, static_cast<size_t>(logits.bytes().value));
+  for (int64_t r = 0; r < rows; ++r) {
+    tensor::Copy(part.view().Range(r * mine, mine),
+                 logits.Range(r * config_.vocab_size + vocabulary_.begin, mine), stream_);
+  }
+  axis_.SumInPlace(logits, stream_);
 }
 
 void Transformer::ForwardLayers(const MicroBatch& batch) {
@@ -159,7 +208,7 @@ void Transformer::BackwardLayers(const MicroBatch& batch, bool accumulate,
   const CommonBuffers common = CommonFor(batch.rows);
   const LayerContext context = ContextFor(common);
   if (index_.output != index_.embedding) ready(index_.output);
-  NormBackward(final_norm_, common.final_input, common.final_norm, common.gradient.residual,
+  NormBackward(final_norm_, axis_, common.final_input, common.final_norm, common.gradient.residual,
                common.gradient.residual, accumulate, stream_);
   Announce(ready, {{index_.final_norm_bias, 1}, {index_.final_norm, 1}});
   for (int64_t l = config_.layers - 1; l >= 0; --l) {
@@ -189,14 +238,15 @@ void Transformer::BackwardEmbedding(const MicroBatch& batch, bool accumulate) {
   const CommonBuffers at = CommonFor(batch.rows);
   const View residual = at.gradient.residual;
   tensor::Dropout(residual, config_.width, DropoutFor(batch, 0), stream_);
+  const ConstView dy = axis_.Whole(residual, stream_);
   // Look-ups add to their gradient. A tied embedding's was written by the output product already.
-  const auto look_up = [&](ConstView ids, int parameter, bool fresh) {
+  const auto look_up = [&](ConstView ids, int parameter, int64_t first, bool fresh) {
     const View table = gradient(parameter);
     if (fresh) std::memset(table.data, 0, static_cast<size_t>(table.bytes().value));
-    tensor::EmbedGrad(ids, residual, table, config_.width, stream_);
+    tensor::EmbedGrad(ids, dy, table, first, config_.width, stream_);
   };
-  look_up(at.tokens, index_.embedding, !accumulate && !config_.tie_embeddings);
-  if (index_.position != kAbsent) look_up(at.positions, index_.position, !accumulate);
+  look_up(at.tokens, index_.embedding, vocabulary_.begin, !accumulate && !config_.tie_embeddings);
+  if (index_.position != kAbsent) look_up(at.positions, index_.position, 0, !accumulate);
 }
 
 LossSums Transformer::Evaluate(const MicroBatch& batch, float* losses) {
@@ -214,39 +264,61 @@ void Transformer::Logits(const MicroBatch& batch, float* logits) {
   dropout_ = 0;
   ForwardLayers(batch);
   const int64_t tokens = batch.rows * config_.seq_len;
-  OutputProduct(CommonFor(batch.rows).final_norm.y,
-                tensor::HostView(logits, tokens * config_.vocab_size));
+  WholeLogits(axis_.Whole(CommonFor(batch.rows).final_norm.y, stream_),
+              tensor::HostView(logits, tokens * config_.vocab_size));
 }
 
-// Losses of slots [begin, begin + rows), and in `dlogits`, where not empty, the gradient.
-void Transformer::ChunkLoss(const CommonBuffers& at, int64_t begin, int64_t rows, View dlogits) {
-  const int64_t vocab = config_.vocab_size;
+// Losses of slots [begin, begin + rows) from the logits of this rank's part of the vocabulary, and
+// in `dlogits`, where not empty, their gradient. Of other parts a rank learns three numbers a slot.
+void Transformer::LossOfChunk(const CommonBuffers& at, ConstView logits, int64_t begin,
+                              int64_t rows, View dlogits) {
+  const View targets = at.targets.Range(begin, rows), weights = at.weights.Range(begin, rows);
+  const View losses = at.losses.Range(begin, rows);
+  if (axis_.size() == 1) {
+    return tensor::CrossEntropy(logits, targets, weights, losses, dlogits, stream_);
+  }
+  const View mine = at.statistics.Range(0, rows * kLossStatistics);
+  const View all = at.all_statistics.Range(0, mine.count * axis_.size());
+  tensor::PartStatistics(logits, targets, vocabulary_.begin, mine, stream_);
+  axis_.Gather(mine, all, stream_);
+  tensor::CrossEntropyOfPart(all, logits, targets, vocabulary_.begin, weights, losses, dlogits,
+                             stream_);
+}
+
+void Transformer::ChunkLoss(const CommonBuffers& at, ConstView normed, int64_t begin, int64_t rows,
+                            View dlogits) {
+  const int64_t part = vocabulary_.count;
   for (int64_t done = 0; done < rows; done += kLossRows) {
     const int64_t count = std::min(kLossRows, rows - done);
-    const View logits = at.logits.Range(0, count * vocab);
-    OutputProduct(at.final_norm.y.Range((begin + done) * config_.width, count * config_.width),
-                  logits);
-    tensor::CrossEntropy(
-        logits, at.targets.Range(begin + done, count), at.weights.Range(begin + done, count),
-        at.losses.Range(begin + done, count),
-        dlogits.empty() ? dlogits : dlogits.Range(done * vocab, count * vocab), stream_);
+    const View logits = at.logits.Range(0, count * part);
+    OutputProduct(normed.Range((begin + done) * config_.width, count * config_.width), logits);
+    LossOfChunk(at, logits, begin + done, count,
+                dlogits.empty() ? dlogits : dlogits.Range(done * part, count * part));
   }
 }
 
 LossSums Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) {
   const int64_t tokens = batch.rows * config_.seq_len;
-  const int64_t width = config_.width, vocab = config_.vocab_size;
+  const int64_t width = config_.width, part = vocabulary_.count;
   const CommonBuffers at = CommonFor(batch.rows);
-  for (int64_t begin = 0; begin < tokens; begin += kLossGradientRows) {
-    const int64_t rows = std::min(kLossGradientRows, tokens - begin);
-    const View dlogits = gradient ? at.gradient_logits.Range(0, rows * vocab) : View{};
-    ChunkLoss(at, begin, rows, dlogits);
-    if (!gradient) continue;
-    const View chunk = at.final_norm.y.Range(begin * width, rows * width);
-    tensor::MatMul(false, false, rows, width, vocab, dlogits, PassWeight(index_.output), {},
-                   at.gradient.residual.Range(begin * width, rows * width), false, stream_);
-    tensor::MatMul(true, false, vocab, width, rows, dlogits, chunk, {},
-                   this->gradient(index_.output), accumulate || begin > 0, stream_);
+  const ConstView normed = axis_.Whole(at.final_norm.y, stream_);
+  const auto chunks = [&](View dnormed) {
+    for (int64_t begin = 0; begin < tokens; begin += kLossGradientRows) {
+      const int64_t rows = std::min(kLossGradientRows, tokens - begin);
+      const View dlogits = gradient ? at.gradient_logits.Range(0, rows * part) : View{};
+      ChunkLoss(at, normed, begin, rows, dlogits);
+      if (!gradient) continue;
+      tensor::MatMul(false, false, rows, width, part, dlogits, PassWeight(index_.output), {},
+                     dnormed.Range(begin * width, rows * width), false, stream_);
+      tensor::MatMul(true, false, part, width, rows, dlogits,
+                     normed.Range(begin * width, rows * width), {}, this->gradient(index_.output),
+                     accumulate || begin > 0, stream_);
+    }
+  };
+  if (gradient) {
+    axis_.Sum(at.gradient.residual, stream_, chunks);
+  } else {
+    chunks({});
   }
   stream_.Synchronize();
   LossSums sums;

@@ -6,13 +6,14 @@
 // section 2.3), from one description and on one code path. All arithmetic goes through
 // tensor/ops.h.
 //
-// Over a tensor group each rank holds its heads and its part of the MLP; embeddings and norms are
-// whole on each. All ranks of the group make the same calls with the same batches, and get the same
-// losses, bit for bit.
+// Over a tensor group each rank holds its heads, its part of the MLP and of the vocabulary; norms
+// and learned positions are whole on each. All ranks of the group make the same calls with the same
+// batches, and get the same losses, bit for bit.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -55,6 +56,7 @@ struct TransformerOptions {
   bool with_gradients = true;             // false: for evaluation and generation only
   core::DType dtype = core::DType::kF32;  // of the passes; master weights and gradients are f32
   comm::Communicator* tensor = nullptr;   // null: alone. Must outlive the model
+  bool sequence_parallel = false;         // model/parallel_linear.h
   // f32 weights are kept here; false: elsewhere (ZeRO), and only rounded ones here. REQUIRES then:
   // a dtype other than f32.
   bool with_master_weights = true;
@@ -63,7 +65,8 @@ struct TransformerOptions {
 
 class Transformer {
  public:
-  // Weights are zero until InitializeWeights or a checkpoint fills them.
+  // Weights are zero until InitializeWeights or a checkpoint fills them. Collective over the tensor
+  // group.
   Transformer(const configs::ModelConfig& config, const TransformerOptions& options,
               tensor::Stream& stream);
 
@@ -72,6 +75,12 @@ class Transformer {
   const std::vector<Parameter>& parameters() const { return table_; }
   const std::vector<FlatRange>& layout() const { return layout_; }  // of this tensor rank
   const ParameterIndex& index() const { return index_; }
+  // Does this rank answer for its slice of the parameter? Of tensor ranks that hold the same one,
+  // the first does.
+  bool FirstOfCopies(int parameter) const {
+    const auto& split = table_[static_cast<size_t>(parameter)].split;
+    return axis_.rank() % parallel::Copies(split, axis_.size()) == 0;
+  }
   const ActivationPlan& activation_plan() const { return plan_; }
   const TensorAxis& axis() const { return axis_; }
 
@@ -108,15 +117,18 @@ class Transformer {
   const Layer& layer(int64_t l) const { return layers_[static_cast<size_t>(l)]; }
   const LayerShape& layer_shape() const { return shape_; }
   const Norm& final_norm() const { return final_norm_; }
+  // Of all tokens; those that are here are embedded. Collective over the tensor group.
   void EmbedTokens(tensor::ConstView tokens, tensor::ConstView positions, tensor::View hidden);
-  // logits [tokens, vocab_size] f32 from the final norm's output.
-  void OutputProduct(tensor::ConstView normed, tensor::View logits);
+  // logits [tokens, vocab_size] f32 on the host, from the final norm's output [tokens, width].
+  // Collective over the tensor group.
+  void WholeLogits(tensor::ConstView normed, tensor::View logits);
 
  private:
   // The arena, cut into views: planned once, found by name once. Whole for max_rows; the passes
   // take the front of each.
   struct CommonBuffers {
     tensor::View tokens, targets, span_start, positions, weights, losses, logits, gradient_logits;
+    tensor::View statistics, all_statistics;
     tensor::View final_input;
     NormOutput final_norm;
     tensor::View branch, workspace;
@@ -132,6 +144,7 @@ class Transformer {
   Norm NormOf(int weight, int bias);
   void BindParameters();
   tensor::View Planned(const std::string& name);
+  TensorScratch PlannedScratch();
   NormOutput PlannedNorm(const std::string& name);
   LayerBuffers PlannedLayer(int64_t layer);
   CommonBuffers PlannedCommon();
@@ -147,7 +160,11 @@ class Transformer {
   void LoadBatch(const MicroBatch& batch);
   void ForwardLayers(const MicroBatch& batch);
   void ForwardLayer(const MicroBatch& batch, int64_t layer);
-  void ChunkLoss(const CommonBuffers& at, int64_t begin, int64_t rows, tensor::View dlogits);
+  void OutputProduct(tensor::ConstView normed, tensor::View logits);
+  void ChunkLoss(const CommonBuffers& at, tensor::ConstView normed, int64_t begin, int64_t rows,
+                 tensor::View dlogits);
+  void LossOfChunk(const CommonBuffers& at, tensor::ConstView logits, int64_t begin, int64_t rows,
+                   tensor::View dlogits);
   LossSums Loss(const MicroBatch& batch, bool gradient, bool accumulate);
   void BackwardLayers(const MicroBatch& batch, bool accumulate, const OnGradReady& ready);
   void BackwardEmbedding(const MicroBatch& batch, bool accumulate);
@@ -160,7 +177,9 @@ class Transformer {
   ParameterIndex index_;
   std::vector<FlatRange> layout_;
   ActivationPlan plan_;
+  parallel::FlatRange vocabulary_;  // this rank's tokens
   tensor::Tensor weights_, rounded_, gradients_, arena_;
+  std::unique_ptr<comm::Communicator> copies_;  // ranks with the same kv heads
   TensorAxis axis_;
   LayerShape shape_;
   std::vector<Layer> layers_;

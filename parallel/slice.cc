@@ -85,18 +85,27 @@ void CopySlice(const Slice& part, const Slice& source, const void* from, const S
   }
 }
 
+int Copies(const SplitSpec& spec, int parts) {
+  if (spec.dim < 0) return parts;
+  const bool several = spec.fit == SplitSpec::Fit::kShared && parts % spec.pieces == 0;
+  return several ? static_cast<int>(parts / spec.pieces) : 1;
+}
+
 Slice LocalSlice(const SplitSpec& spec, int index, int parts) {
   Slice slice = Slice::Whole(spec.global);
-  if (spec.replicated() || parts == 1) return slice;
-  const int64_t extent = spec.global[spec.dim];
-  if (extent % parts != 0) {
+  const int copies = Copies(spec, parts);
+  const int64_t holders = parts / copies, holder = index / copies;
+  if (holders == 1) return slice;
+  if (spec.pieces % holders != 0 && spec.fit != SplitSpec::Fit::kUneven) {
     throw core::ConfigError("cannot split dim " + std::to_string(spec.dim) + " of " +
                             spec.global.text() + " over tp=" + std::to_string(parts) + ": " +
-                            std::to_string(extent) + " / " + std::to_string(parts) +
+                            std::to_string(spec.pieces) + " / " + std::to_string(parts) +
                             " is not whole; choose sizes that --tp divides");
   }
-  slice.begin[spec.dim] = extent / parts * index;
-  slice.end[spec.dim] = extent / parts * (index + 1);
+  const int64_t size = spec.global[spec.dim] / spec.pieces;
+  const int64_t each = spec.pieces / holders, rest = spec.pieces % holders;
+  slice.begin[spec.dim] = size * (each * holder + std::min(holder, rest));
+  slice.end[spec.dim] = size * (each * (holder + 1) + std::min(holder + 1, rest));
   return slice;
 }
 

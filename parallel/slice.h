@@ -30,20 +30,39 @@ Slice Intersect(const Slice& a, const Slice& b);
 void CopySlice(const Slice& part, const Slice& source, const void* from, const Slice& target,
                void* to, int64_t element_size);
 
-// How a tensor lies on the tensor axis: whole on every rank, or cut in equal parts along one dim.
+// How a tensor lies on the tensor axis: whole on every rank, or cut along one dim between pieces
+// that stay whole (rows, or the rows of one head).
 struct SplitSpec {
-  core::Shape global;
-  int dim = -1;  // -1: replicated
+  // Where the number of parts does not divide the number of pieces:
+  //   kEven    an error
+  //   kUneven  the first parts hold one piece more; a part may be empty
+  //   kShared  as kEven, but when it is a multiple of the number of pieces, so many consecutive
+  //            parts hold the same piece
+  enum class Fit { kEven, kUneven, kShared };
 
-  static SplitSpec Replicated(core::Shape shape) { return {std::move(shape), -1}; }
-  static SplitSpec Split(core::Shape shape, int dim) { return {std::move(shape), dim}; }
-  bool replicated() const { return dim < 0; }
+  core::Shape global;
+  int dim = -1;        // -1: replicated
+  int64_t pieces = 0;  // along dim, equally large
+  Fit fit = Fit::kEven;
+
+  static SplitSpec Replicated(core::Shape shape) { return {std::move(shape)}; }
+  static SplitSpec Split(core::Shape shape, int dim, Fit fit = Fit::kEven) {
+    const int64_t pieces = shape[dim];
+    return {std::move(shape), dim, pieces, fit};
+  }
+  // REQUIRES: `pieces` divides shape[dim].
+  static SplitSpec SplitPieces(core::Shape shape, int dim, int64_t pieces, Fit fit = Fit::kEven) {
+    return {std::move(shape), dim, pieces, fit};
+  }
 };
 
 // What part `index` of `parts` holds. THE one place that decides it: initialisation, checkpoints,
-// export and tests ask here. Throws ConfigError with the equation when parts does not divide the
-// extent.
+// export and tests ask here. Throws ConfigError with the equation when it cannot be cut so.
 Slice LocalSlice(const SplitSpec& spec, int index, int parts);
+
+// How many consecutive parts hold the same slice: `parts` when replicated, 1 when each its own.
+// Part `index` is the first of its copies, which answers for all, when index % Copies(...) is 0.
+int Copies(const SplitSpec& spec, int parts);
 
 // A flat, half-open range of a row-major tensor as boxes (at most 2 x dims - 1, in order of
 // memory).

@@ -25,8 +25,11 @@ struct DropoutKey {
   uint64_t key;             // of (seed, step, place in the model)
   const uint64_t* samples;  // [rows] global sample numbers
   int64_t seq_len;
-  float rate;  // 0: nothing is dropped
+  float rate;             // 0: nothing is dropped
+  int64_t first_row = 0;  // of the batch's rows x seq_len slots: where the tensor at hand begins
 };
+
+constexpr int64_t kPartStatistics = 3;  // numbers a row: ops.h, PartStatistics
 
 struct AdamWStep {
   float learning_rate;
@@ -42,10 +45,10 @@ struct KernelTable {
                  const Stream&);  // bias: null for none
   void (*bias_grad)(int64_t rows, int64_t width, const void* dy, float* dbias, bool accumulate,
                     const Stream&);
-  void (*embed)(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
-                bool accumulate, const Stream&);
-  void (*embed_grad)(int64_t tokens, int64_t width, const int32_t* ids, const void* dy,
-                     float* dtable, const Stream&);
+  void (*embed)(int64_t tokens, int64_t width, int64_t first, int64_t table_rows,
+                const int32_t* ids, const void* table, void* y, bool accumulate, const Stream&);
+  void (*embed_grad)(int64_t tokens, int64_t width, int64_t first, int64_t table_rows,
+                     const int32_t* ids, const void* dy, float* dtable, const Stream&);
   void (*rms_norm)(int64_t rows, int64_t width, float epsilon, const void* x, const void* weight,
                    void* y, float* inverse_rms, const Stream&);
   void (*rms_norm_grad)(int64_t rows, int64_t width, const void* x, const void* weight,
@@ -79,6 +82,12 @@ struct KernelTable {
   void (*from_f32)(int64_t count, const float* x, void* y, const Stream&);
   void (*cross_entropy)(int64_t rows, int64_t vocab, const float* logits, const int32_t* targets,
                         const float* weights, float* losses, void* dlogits, const Stream&);
+  void (*part_statistics)(int64_t rows, int64_t part, int64_t first, const float* logits,
+                          const int32_t* targets, float* statistics, const Stream&);
+  void (*cross_entropy_of_part)(int64_t parts, int64_t rows, int64_t part, int64_t first,
+                                const float* statistics, const float* logits,
+                                const int32_t* targets, const float* weights, float* losses,
+                                void* dlogits, const Stream&);
   // `rounded` is bf16, or null.
   void (*adamw)(int64_t count, const AdamWStep&, const float* gradient, float* moment1,
                 float* moment2, float* weight, void* rounded, const Stream&);

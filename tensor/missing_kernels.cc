@@ -53,9 +53,11 @@ void RefuseMissingKernels(KernelTable* table) {
   Fill<device, "Cast">(table->to_f32);
   Fill<device, "Cast">(table->from_f32);
   Fill<device, "CrossEntropy">(table->cross_entropy);
+  Fill<device, "PartStatistics">(table->part_statistics);
+  Fill<device, "CrossEntropyOfPart">(table->cross_entropy_of_part);
   Fill<device, "AdamW">(table->adamw);
   Fill<device, "SumsOfSquares">(table->sums_of_squares);
-  static_assert(sizeof(KernelTable) == 24 * sizeof(void (*)()),
+  static_assert(sizeof(KernelTable) == 26 * sizeof(void (*)()),
                 "a new kernel needs its line above, or its call would end the program");
 }
 

@@ -53,17 +53,24 @@ void BiasGrad(ConstView dy, View dbias, bool accumulate, Stream& stream) {
   Kernels(dy, stream).bias_grad(rows, dbias.count, dy.data, Floats(dbias), accumulate, stream);
 }
 
-void Embed(ConstView ids, ConstView table, View y, int64_t width, bool accumulate, Stream& stream) {
+void Embed(ConstView ids, ConstView table, int64_t first, View y, int64_t width, bool accumulate,
+           Stream& stream) {
   Expect(ids, ids.count, kI32, "ids");
+  Expect(table, table.count / width * width, table.dtype, "table");
   Expect(y, ids.count * width, table.dtype, "y");
-  Kernels(table, stream).embed(ids.count, width, Ints(ids), table.data, y.data, accumulate, stream);
+  Kernels(table, stream)
+      .embed(ids.count, width, first, table.count / width, Ints(ids), table.data, y.data,
+             accumulate, stream);
 }
 
-void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t width, Stream& stream) {
+void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t first, int64_t width,
+               Stream& stream) {
   Expect(ids, ids.count, kI32, "ids");
   Expect(dy, ids.count * width, dy.dtype, "dy");
-  Expect(dtable, dtable.count, kF32, "dtable");
-  Kernels(dy, stream).embed_grad(ids.count, width, Ints(ids), dy.data, Floats(dtable), stream);
+  Expect(dtable, dtable.count / width * width, kF32, "dtable");
+  Kernels(dy, stream)
+      .embed_grad(ids.count, width, first, dtable.count / width, Ints(ids), dy.data, Floats(dtable),
+                  stream);
 }
 
 void RmsNorm(ConstView x, ConstView weight, View y, View inverse_rms, double epsilon,
@@ -257,6 +264,37 @@ void CrossEntropy(ConstView logits, ConstView targets, ConstView weights, View l
   Kernels(dlogits.empty() ? logits : dlogits, stream)
       .cross_entropy(rows, vocab, Floats(logits), Ints(targets), Floats(weights), Floats(losses),
                      OrNull(dlogits), stream);
+}
+
+void PartStatistics(ConstView logits, ConstView targets, int64_t first, View statistics,
+                    Stream& stream) {
+  const int64_t rows = targets.count;
+  if (rows == 0) return;
+  const int64_t part = logits.count / rows;
+  MOAT_CHECK(part > 0, "an empty part of the vocabulary");
+  Expect(logits, rows * part, kF32, "logits");
+  Expect(targets, rows, kI32, "targets");
+  Expect(statistics, rows * kPartStatistics, kF32, "statistics");
+  Kernels(logits, stream)
+      .part_statistics(rows, part, first, Floats(logits), Ints(targets), Floats(statistics),
+                       stream);
+}
+
+void CrossEntropyOfPart(ConstView statistics, ConstView logits, ConstView targets, int64_t first,
+                        ConstView weights, View losses, View dlogits, Stream& stream) {
+  const int64_t rows = targets.count;
+  if (rows == 0) return;
+  const int64_t part = logits.count / rows, parts = statistics.count / (rows * kPartStatistics);
+  Expect(statistics, parts * rows * kPartStatistics, kF32, "statistics");
+  Expect(logits, rows * part, kF32, "logits");
+  if (!dlogits.empty()) Expect(dlogits, logits.count, dlogits.dtype, "dlogits");
+  Expect(targets, rows, kI32, "targets");
+  Expect(weights, rows, kF32, "weights");
+  Expect(losses, rows, kF32, "losses");
+  Kernels(dlogits.empty() ? logits : dlogits, stream)
+      .cross_entropy_of_part(parts, rows, part, first, Floats(statistics), Floats(logits),
+                             Ints(targets), Floats(weights), Floats(losses), OrNull(dlogits),
+                             stream);
 }
 
 void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2, View weight,

@@ -26,11 +26,13 @@ void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstVi
 // `accumulate`.
 void BiasGrad(ConstView dy, View dbias, bool accumulate, Stream& stream);
 
-// y [tokens, width] = table[ids], or y += with `accumulate`; table [vocab, width]. REQUIRES: 0 <=
-// ids < vocab (checked where data enters).
-void Embed(ConstView ids, ConstView table, View y, int64_t width, bool accumulate, Stream& stream);
-// dtable [vocab, width] (f32) += rows of dy, in the order of tokens.
-void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t width, Stream& stream);
+// y [tokens, width] = rows ids of a table, or y += with `accumulate`. `table` [rows, width] holds
+// the rows [first, first + rows) of it; other ids give zeros.
+void Embed(ConstView ids, ConstView table, int64_t first, View y, int64_t width, bool accumulate,
+           Stream& stream);
+// dtable (f32; `first` as above) += rows of dy, in the order of tokens; other ids are passed over.
+void EmbedGrad(ConstView ids, ConstView dy, View dtable, int64_t first, int64_t width,
+               Stream& stream);
 
 // y = x / rms(x) * weight, rms(x) = sqrt(mean(x^2) + epsilon), over rows of `width`. inverse_rms
 // [rows] (f32) is kept for the gradient. Zhang and Sennrich, "Root Mean Square Layer
@@ -111,6 +113,16 @@ void Cast(ConstView x, View y, Stream& stream);  // y = x, between float dtypes;
 // logits itself. Rows of weight 0 give loss 0 and gradient 0.
 void CrossEntropy(ConstView logits, ConstView targets, ConstView weights, View losses, View dlogits,
                   Stream& stream);
+
+// The same where logits [rows, part] are those of a part of the vocabulary, the tokens [first,
+// first
+// + part). First each part's statistics [rows, 3] (f32): the largest logit, the sum of exp(logit -
+// largest), and the target's logit (0 when the target is of another part). Then, from those of all
+// parts, [parts, rows, 3] in a fixed order, losses and this part's gradient.
+void PartStatistics(ConstView logits, ConstView targets, int64_t first, View statistics,
+                    Stream& stream);
+void CrossEntropyOfPart(ConstView statistics, ConstView logits, ConstView targets, int64_t first,
+                        ConstView weights, View losses, View dlogits, Stream& stream);
 
 // AdamW over one f32 range: g = scale * gradient; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
 // w -= lr * (m / c1 / (sqrt(v / c2) + eps) + decay * w). Loshchilov and Hutter, "Decoupled Weight

@@ -34,6 +34,7 @@ model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int d
   options.max_rows = config.micro_batch;
   options.dtype = config.dtype;
   options.tensor = tensor;
+  options.sequence_parallel = config.sequence_parallel;
   // In f32 the passes read the master weights, so every rank has them.
   options.with_master_weights = !Sharded(config, dp) || config.dtype == core::DType::kF32;
   options.flat_multiple = dp * parallel::kOptimizerBlock;
@@ -138,8 +139,8 @@ double Optimizer::GradientNorm() {
     data_.AllReduce(sums(0, blocks), comm::ReduceOp::kSum, comm::Order::kTree, stream_);
   }
   for (size_t p = 0; p < squares_.size(); ++p) {
-    // What every tensor rank holds whole counts once.
-    const bool counts = !model_.parameters()[p].split.replicated() || model_.axis().rank() == 0;
+    // What several tensor ranks hold counts once.
+    const bool counts = model_.FirstOfCopies(static_cast<int>(p));
     const int64_t end = p + 1 < squares_.size() ? first_block_[p + 1] : blocks;
     squares_[p] = 0;
     for (int64_t b = first_block_[p]; counts && b < end; ++b) {

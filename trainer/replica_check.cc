@@ -2,7 +2,9 @@
 #include "trainer/replica_check.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "core/crc32c.h"
@@ -41,34 +43,44 @@ ReplicaHashes HashesOf(model::Transformer& model, Optimizer& optimizer) {
     }
   }
   for (size_t p = 0; p < model.parameters().size(); ++p) {
-    if (!model.parameters()[p].split.replicated()) continue;
+    const int tp = model.axis().size();
+    const int copies = parallel::Copies(model.parameters()[p].split, tp);
+    if (copies == 1) continue;
+    uint32_t& hash = copies == tp ? hashes.replicated : hashes.shared;
     const model::FlatRange& range = model.layout()[p];
-    hashes.replicated =
-        Crc(model.pass_weights().Range(range.begin, range.count), hashes.replicated);
+    hash = Crc(model.pass_weights().Range(range.begin, range.count), hash);
   }
   return hashes;
 }
 
-std::vector<int> OddRanks(const std::vector<ReplicaHashes>& ranks, int tp) {
+int CopiesOf(const model::Transformer& model) {
+  const auto keys = static_cast<size_t>(model.index().layers[0].wq) + 1;
+  return parallel::Copies(model.parameters()[keys].split, model.axis().size());
+}
+
+std::vector<int> OddRanks(const std::vector<ReplicaHashes>& ranks, int tp, int copies) {
   const int size = static_cast<int>(ranks.size());
   std::vector<int> odd;
+  const auto compare = [&](int group_size, uint32_t ReplicaHashes::*hash) {
+    for (int first = 0; first < size; first += group_size) {
+      std::vector<int> group(static_cast<size_t>(group_size));
+      std::iota(group.begin(), group.end(), first);
+      AddOdd(
+          group, [&](int r) { return ranks[static_cast<size_t>(r)].*hash; }, &odd);
+    }
+  };
   for (int tp_index = 0; tp_index < tp; ++tp_index) {
     std::vector<int> data_group;
     for (int rank = tp_index; rank < size; rank += tp) data_group.push_back(rank);
     AddOdd(
         data_group, [&](int r) { return ranks[static_cast<size_t>(r)].all; }, &odd);
   }
-  if (!odd.empty()) {  // a data group is the better judge where it is large enough to have a
-                       // majority
-    std::sort(odd.begin(), odd.end());
-    return odd;
+  if (odd.empty()) {  // a data group is the better judge where it is large enough for a majority
+    compare(tp, &ReplicaHashes::replicated);
+    compare(copies, &ReplicaHashes::shared);
   }
-  for (int first = 0; first < size; first += tp) {
-    std::vector<int> tensor_group;
-    for (int rank = first; rank < first + tp; ++rank) tensor_group.push_back(rank);
-    AddOdd(
-        tensor_group, [&](int r) { return ranks[static_cast<size_t>(r)].replicated; }, &odd);
-  }
+  std::sort(odd.begin(), odd.end());
+  odd.erase(std::unique(odd.begin(), odd.end()), odd.end());
   return odd;
 }
 
@@ -76,16 +88,17 @@ void CheckReplicas(model::Transformer& model, Optimizer& optimizer, const RankGr
                    int64_t step) {
   if (groups.world.size() == 1) return;
   const ReplicaHashes mine = HashesOf(model, optimizer);
-  const uint64_t packed = uint64_t{mine.all} << 32 | mine.replicated;
-  std::vector<uint64_t> all(static_cast<size_t>(groups.world.size()));
+  const std::array<uint64_t, 2> packed = {uint64_t{mine.all} << 32 | mine.replicated, mine.shared};
+  std::vector<uint64_t> all(packed.size() * static_cast<size_t>(groups.world.size()));
   tensor::Stream host;
-  groups.world.AllGather(tensor::HostView(&packed, 1),
-                         tensor::HostView(all.data(), groups.world.size()), host);
+  groups.world.AllGather(tensor::HostView(packed.data(), static_cast<int64_t>(packed.size())),
+                         tensor::HostView(all.data(), static_cast<int64_t>(all.size())), host);
   std::vector<ReplicaHashes> ranks;
-  for (const uint64_t each : all) {
-    ranks.push_back({static_cast<uint32_t>(each >> 32), static_cast<uint32_t>(each)});
+  for (size_t at = 0; at < all.size(); at += packed.size()) {
+    ranks.push_back({static_cast<uint32_t>(all[at] >> 32), static_cast<uint32_t>(all[at]),
+                     static_cast<uint32_t>(all[at + 1])});
   }
-  const std::vector<int> odd = OddRanks(ranks, groups.tensor.size());
+  const std::vector<int> odd = OddRanks(ranks, groups.tensor.size(), CopiesOf(model));
   if (odd.empty()) return;
   std::string names;
   for (const int rank : odd) names += (names.empty() ? "" : ", ") + std::to_string(rank);

@@ -59,9 +59,7 @@ std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& mode
                                                   const Optimizer& optimizer) {
   std::vector<checkpoint::SliceToSave> slices;
   for (const OptimizedPart& part : optimizer.Owned()) {
-    const model::Parameter& parameter =
-        model.parameters()[static_cast<size_t>(part.range.parameter)];
-    if (parameter.split.replicated() && model.axis().rank() != 0) continue;  // written once
+    if (!model.FirstOfCopies(part.range.parameter)) continue;  // written once
     AddState(model, part, &slices);
   }
   return slices;

@@ -148,6 +148,7 @@ void Trainer::Describe() const {
               << c.model.seq_len << "; " << core::Name(c.dtype) << " on cpu";
   DescribeData();
   core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size()
+              << (model_.axis().sequence_parallel() ? " with sequence parallelism" : "")
               << (optimizer_.sharded() ? ", the optimizer's state shared out (--zero=1), " : ", ")
               << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
               << ways_.micro_batches << " micro-batches of " << c.micro_batch << " in "

@@ -30,13 +30,19 @@ class TableBuilder {
     const int64_t q = c_.heads * c_.head_width(), kv = c_.kv_heads * c_.head_width();
     const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(c_.layers));
     Norm(layer + "attention_norm");
-    Matrix(layer + "attention.wq", SplitSpec::Split({q, c_.width}, 0));
-    Matrix(layer + "attention.wk", SplitSpec::Split({kv, c_.width}, 0));
-    Matrix(layer + "attention.wv", SplitSpec::Split({kv, c_.width}, 0));
-    Bias(layer + "attention.bq", SplitSpec::Split({q}, 0));
-    Bias(layer + "attention.bk", SplitSpec::Split({kv}, 0));
-    Bias(layer + "attention.bv", SplitSpec::Split({kv}, 0));
-    Matrix(layer + "attention.wo", SplitSpec::Split({c_.width, q}, 1), residual);
+    const auto query = [&](core::Shape shape, int dim) {
+      return SplitSpec::SplitPieces(std::move(shape), dim, c_.heads);
+    };
+    const auto key = [&](core::Shape shape) {
+      return SplitSpec::SplitPieces(std::move(shape), 0, c_.kv_heads, SplitSpec::Fit::kShared);
+    };
+    Matrix(layer + "attention.wq", query({q, c_.width}, 0));
+    Matrix(layer + "attention.wk", key({kv, c_.width}));
+    Matrix(layer + "attention.wv", key({kv, c_.width}));
+    Bias(layer + "attention.bq", query({q}, 0));
+    Bias(layer + "attention.bk", key({kv}));
+    Bias(layer + "attention.bv", key({kv}));
+    Matrix(layer + "attention.wo", query({c_.width, q}, 1), residual);
     Bias(layer + "attention.bo", SplitSpec::Replicated({c_.width}));
     Norm(layer + "ffn_norm");
     const bool gated = c_.mlp == configs::Mlp::kSwiglu;
@@ -58,15 +64,6 @@ class TableBuilder {
   std::vector<Parameter> table_;
 };
 
-// The share of `extent` that one tensor rank holds.
-int64_t Share(const char* what, int64_t extent, int tp) {
-  if (extent % tp != 0) {
-    throw core::ConfigError(std::string(what) + " / tp = " + std::to_string(extent) + " / " +
-                            std::to_string(tp) + " is not whole; choose a --tp that divides it");
-  }
-  return extent / tp;
-}
-
 class PlanBuilder {
  public:
   void Add(std::string name, int64_t elements, core::DType dtype = core::DType::kF32) {
@@ -85,13 +82,14 @@ class PlanBuilder {
 
 std::vector<Parameter> ParameterTable(const configs::ModelConfig& c) {
   TableBuilder table(c);
-  table.Matrix("embedding", SplitSpec::Replicated({c.vocab_size, c.width}));
+  const auto vocabulary = SplitSpec::Split({c.vocab_size, c.width}, 0, SplitSpec::Fit::kUneven);
+  table.Matrix("embedding", vocabulary);
   if (c.position == configs::Position::kLearned) {
     table.Matrix("position", SplitSpec::Replicated({c.seq_len, c.width}));
   }
   for (int64_t l = 0; l < c.layers; ++l) table.Layer("layers." + std::to_string(l) + ".");
   table.Norm("final_norm");
-  if (!c.tie_embeddings) table.Matrix("output", SplitSpec::Replicated({c.vocab_size, c.width}));
+  if (!c.tie_embeddings) table.Matrix("output", vocabulary);
   return table.Take();
 }
 
@@ -161,12 +159,15 @@ const ActivationBuffer& ActivationPlan::at(const std::string& name) const {
 }
 
 ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions& o) {
+  configs::ValidateTensorSplit(c, o.tp, o.sequence_parallel);
+  const bool sequence_parallel = o.sequence_parallel && o.tp > 1;
   const int64_t tokens = o.rows * c.seq_len;
-  const int64_t heads = Share("heads", c.heads, o.tp), ffn = Share("ffn", c.ffn, o.tp);
-  const int64_t q = heads * c.head_width();
-  const int64_t qkv = q + 2 * Share("kv_heads", c.kv_heads, o.tp) * c.head_width();
+  const int64_t here = sequence_parallel ? tokens / o.tp : tokens;
+  const int64_t heads = c.heads / o.tp, kv_heads = std::max<int64_t>(1, c.kv_heads / o.tp);
+  const int64_t ffn = c.ffn / o.tp, vocabulary = (c.vocab_size + o.tp - 1) / o.tp;
+  const int64_t q = heads * c.head_width(), qkv = q + 2 * kv_heads * c.head_width();
   const int64_t in = (c.mlp == configs::Mlp::kSwiglu ? 2 : 1) * ffn;
-  const int64_t means = c.norm == configs::Norm::kLayer ? tokens : 0;
+  const int64_t means = c.norm == configs::Norm::kLayer ? here : 0;
   const bool rounded = o.dtype != core::DType::kF32;
   PlanBuilder plan;
   for (const char* name : {"tokens", "targets", "span_start", "positions"}) {
@@ -174,35 +175,43 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   }
   const auto norm = [&](const std::string& name) {
     plan.Add(name + ".mean", means);
-    plan.Add(name + ".inverse", tokens);
-    plan.Add(name, tokens * c.width, o.dtype);
+    plan.Add(name + ".inverse", here);
+    plan.Add(name, here * c.width, o.dtype);
   };
   for (int64_t l = 0; l < c.layers; ++l) {  // what the backward pass needs again
     const std::string layer = "layers." + std::to_string(l) + ".";
-    plan.Add(layer + "input", tokens * c.width, o.dtype);
+    plan.Add(layer + "input", here * c.width, o.dtype);
     norm(layer + "attention_norm");
     plan.Add(layer + "qkv", tokens * qkv, o.dtype);
     plan.Add(layer + "attention", tokens * q, o.dtype);
     plan.Add(layer + "log_sum", tokens * heads);
-    plan.Add(layer + "middle", tokens * c.width, o.dtype);
+    plan.Add(layer + "middle", here * c.width, o.dtype);
     norm(layer + "ffn_norm");
     plan.Add(layer + "ffn_in", tokens * in, o.dtype);
     plan.Add(layer + "ffn", tokens * ffn, o.dtype);
   }
-  plan.Add("final.input", tokens * c.width, o.dtype);
+  plan.Add("final.input", here * c.width, o.dtype);
   norm("final_norm");
   plan.Add("weights", tokens);
   plan.Add("losses", tokens);
-  plan.Add("logits", std::min(tokens, kLossRows) * c.vocab_size);
-  plan.Add("gradient.logits", std::min(tokens, kLossGradientRows) * c.vocab_size, o.dtype);
-  plan.Add("branch", tokens * c.width, o.dtype);  // a layer's output before it joins the residual
-  plan.Add("gradient", tokens * c.width, o.dtype);
-  plan.Add("gradient.branch", tokens * c.width, o.dtype);
+  const int64_t loss_rows = std::min(tokens, kLossRows);
+  plan.Add("logits", loss_rows * vocabulary);
+  plan.Add("gradient.logits", std::min(tokens, kLossGradientRows) * vocabulary, o.dtype);
+  plan.Add("statistics", o.tp > 1 ? loss_rows * kLossStatistics : 0);
+  plan.Add("statistics.all", o.tp > 1 ? loss_rows * kLossStatistics * o.tp : 0);
+  plan.Add("branch", here * c.width, o.dtype);  // a layer's output before it joins the residual
+  plan.Add("gradient", here * c.width, o.dtype);
+  plan.Add("gradient.branch", here * c.width, o.dtype);
   plan.Add("gradient.qkv", tokens * qkv, o.dtype);
   plan.Add("gradient.attention", tokens * q, o.dtype);
   plan.Add("gradient.ffn_in", tokens * in, o.dtype);
   plan.Add("gradient.ffn", tokens * ffn, o.dtype);
-  plan.Add("partial_sums", o.tp > 1 && rounded ? tokens * c.width : 0);  // tensor ranks add in f32
+  const bool scratch = o.tp > 1 && (rounded || sequence_parallel);
+  plan.Add("partial_sums", scratch ? tokens * c.width : 0);  // tensor ranks add in f32
+  plan.Add("whole", scratch ? tokens * c.width : 0, o.dtype);
+  const int64_t norms = sequence_parallel ? 2 * c.width : 0;
+  const int64_t copied = o.tp > c.kv_heads ? qkv * (c.width + 1) : 0;
+  plan.Add("gradient.parameter", std::max(norms, copied));  // before tensor ranks add it up
   plan.Add("attention.workspace",
            o.threads * (2 * c.seq_len * (kAttentionTile + c.head_width()) + 2 * kAttentionTile));
   return plan.Take();

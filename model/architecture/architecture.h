@@ -31,12 +31,13 @@ struct Parameter {
 // All parameters in the order of the flat buffers (weights, gradients, moments). Neighbours that
 // one product serves stand side by side: wq, wk, wv and w_gate, w_up, and so do their biases.
 //
-//   embedding                   [vocab_size, width]
+//   embedding                   [vocab_size, width]              split dim 0, unevenly
 //   position                    [seq_len, width]                 learned positions
 //   layers.L.attention_norm     [width]
 //   layers.L.attention_norm.bias                                 LayerNorm with --bias
 //   layers.L.attention.wq       [heads * head_width, width]      split dim 0
-//   layers.L.attention.wk, wv   [kv_heads * head_width, width]   split dim 0
+//   layers.L.attention.wk, wv   [kv_heads * head_width, width]   split dim 0, in whole heads;
+//                                                   shared where there are more ranks than kv heads
 //   layers.L.attention.bq, bk, bv  one per row of wq, wk, wv     split dim 0, with --bias
 //   layers.L.attention.wo       [width, heads * head_width]      split dim 1
 //   layers.L.attention.bo       [width]                          with --bias
@@ -49,7 +50,8 @@ struct Parameter {
 //   layers.L.ffn.b_down         [width]                          with --bias
 //   final_norm                  [width]
 //   final_norm.bias                                              LayerNorm with --bias
-//   output                      [vocab_size, width]              absent when embeddings are tied
+//   output                      [vocab_size, width]              split dim 0, unevenly; absent when
+//                                                                embeddings are tied
 //
 // Matrices are drawn from N(0, 0.02); those that write to the residual stream (wo, w_down) from
 // N(0, 0.02 / sqrt(2 layers)) (Radford et al., "Language Models are Unsupervised Multitask
@@ -107,17 +109,20 @@ constexpr int64_t kLossRows = 256;      // slots whose logits (f32) exist at onc
 // matrix, which is read and written whole, so fewer are faster.
 constexpr int64_t kLossGradientRows = 1024;
 
+constexpr int64_t kLossStatistics = 3;  // numbers a slot: tensor::PartStatistics
+
 struct PlanOptions {
   int64_t rows = 1;                       // sequences of a micro-batch
   int threads = 1;                        // of the rank
   core::DType dtype = core::DType::kF32;  // of activations
-  int tp = 1;                             // tensor ranks: each holds its heads and its part of ffn
+  int tp = 1;                             // tensor ranks: each holds its part of the layers
+  bool sequence_parallel = false;         // and of the slots between them
 };
 
 // Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
 // workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for kLossRows
 // slots only, their gradient for kLossGradientRows. Statistics, losses and logits are f32 whatever
-// the dtype. Throws ConfigError with the equation when tp does not divide heads, kv_heads or ffn.
+// the dtype. Throws ConfigError as configs::ValidateTensorSplit.
 ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 
 }  // namespace moat::model

@@ -121,8 +121,9 @@ void GeluGrad(int64_t count, const void* x, const void* dy, void* dx, const Stre
 // The factors of one row: 0 or 1/(1-rate), eight features from each call of the generator (16 bits
 // each).
 void DropoutFactors(const DropoutKey& d, int64_t row, int64_t width, float* factors) {
-  const uint64_t sample = d.samples[row / d.seq_len];
-  const auto position = static_cast<uint32_t>(row % d.seq_len);
+  const int64_t slot = d.first_row + row;
+  const uint64_t sample = d.samples[slot / d.seq_len];
+  const auto position = static_cast<uint32_t>(slot % d.seq_len);
   const auto threshold = static_cast<uint32_t>(d.rate * 65536.0f);
   const float kept = 1.0f / (1.0f - static_cast<float>(threshold) / 65536.0f);
   for (int64_t i = 0; i < width; i += 8) {

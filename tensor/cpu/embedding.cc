@@ -1,4 +1,5 @@
 // Token embeddings and rotary positions.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -24,12 +25,17 @@ MOAT_ROW_KERNEL void AddToTable(const T* x, float* y, int64_t n) {
 }
 
 template <typename T>
-void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table, void* y,
-           bool accumulate, const Stream& stream) {
+void Embed(int64_t tokens, int64_t width, int64_t first, int64_t table_rows, const int32_t* ids,
+           const void* table, void* y, bool accumulate, const Stream& stream) {
   ParallelBlocks(tokens, kRowBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const T* from = static_cast<const T*>(table) + ids[t] * width;
+      const int64_t row = ids[t] - first;
       T* to = static_cast<T*>(y) + t * width;
+      if (row < 0 || row >= table_rows) {
+        if (!accumulate) std::fill_n(to, width, T{});
+        continue;
+      }
+      const T* from = static_cast<const T*>(table) + row * width;
       if (!accumulate) {
         std::memcpy(to, from, static_cast<size_t>(width) * sizeof(T));
         continue;
@@ -42,11 +48,13 @@ void Embed(int64_t tokens, int64_t width, const int32_t* ids, const void* table,
 // Tokens repeat, so rows collide: work is split by columns, and each column adds its tokens in
 // order.
 template <typename T>
-void EmbedGrad(int64_t tokens, int64_t width, const int32_t* ids, const void* dy, float* dtable,
-               const Stream& stream) {
+void EmbedGrad(int64_t tokens, int64_t width, int64_t first, int64_t table_rows, const int32_t* ids,
+               const void* dy, float* dtable, const Stream& stream) {
   ParallelBlocks(width, kColumnBlock, stream, [&](int64_t begin, int64_t end) {
     for (int64_t t = 0; t < tokens; ++t) {
-      AddToTable(static_cast<const T*>(dy) + t * width + begin, dtable + ids[t] * width + begin,
+      const int64_t row = ids[t] - first;
+      if (row < 0 || row >= table_rows) continue;
+      AddToTable(static_cast<const T*>(dy) + t * width + begin, dtable + row * width + begin,
                  end - begin);
     }
   });

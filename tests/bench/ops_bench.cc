@@ -283,10 +283,11 @@ class Bench {
     for (int64_t i = 0; i < kTokens; ++i) {
       ids.view().as<int32_t>()[i] = static_cast<int32_t>(i * 7919 % kVocab);
     }
-    AddRows("embed", dtype, 2 * kTokens * kWidth * size,
-            [&] { tensor::Embed(ids.view(), table.view(), rows.view(), kWidth, false, stream_); });
+    AddRows("embed", dtype, 2 * kTokens * kWidth * size, [&] {
+      tensor::Embed(ids.view(), table.view(), 0, rows.view(), kWidth, false, stream_);
+    });
     AddRows("embed_grad", dtype, kTokens * kWidth * (size + 8),
-            [&] { tensor::EmbedGrad(ids.view(), rows.view(), dtable.view(), kWidth, stream_); });
+            [&] { tensor::EmbedGrad(ids.view(), rows.view(), dtable.view(), 0, kWidth, stream_); });
   }
 
   void Optimizer(DType dtype) {

@@ -99,8 +99,7 @@ TEST_F(FlagfileTest, EveryMistakeIsReportedWithFileAndLine) {
       {"--lr=nan\n", "--lr is set at "},
       {"--device=cuda\n", "--device=cuda is not offered"},
       {"--flagfile=" MOAT_SOURCE_DIR "/configs/gpt2_124m.flags\n--heads=7\n", "--heads is set at "},
-      {"--flagfile=" MOAT_SOURCE_DIR "/configs/llama_1b.flags\n--tp=16\n",
-       "kv_heads / tp = 8 / 16"},
+      {"--flagfile=" MOAT_SOURCE_DIR "/configs/llama_1b.flags\n--tp=64\n", "heads / tp = 32 / 64"},
   };
   for (const auto& [text, message] : mistakes) {
     const std::string error = ErrorOf(text);

@@ -110,8 +110,15 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.device = "cuda"; }, "this version trains on CPUs"},
       {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
       {[](C& c) { c.tp = 3; }, "heads / tp = 4 / 3 is not whole"},
-      {[](C& c) { c.tp = 4, c.model.kv_heads = 2; }, "kv_heads / tp = 2 / 4 is not whole"},
-      {[](C& c) { c.tp = 4, c.model.ffn = 702; }, "ffn / tp = 702 / 4 is not whole"},
+      {[](C& c) {
+         c.tp = 2, c.model.width = 24, c.model.heads = 6, c.model.kv_heads = 3, c.model.ffn = 60;
+       },
+       "kv_heads / tp = 3 / 2 is not whole, nor is tp / kv_heads; a --tp of 1, 3, 6 would do"},
+      {[](C& c) { c.tp = 4, c.model.ffn = 702; },
+       "ffn / tp = 702 / 4 is not whole; a --tp of 1, 2 would do"},
+      {[](C& c) { c.tp = 4, c.sequence_parallel = true, c.model.seq_len = 30; },
+       "seq_len / tp = 30 / 4 is not whole, which --sequence_parallel needs"},
+      {[](C& c) { c.tp = 4, c.model.vocab_size = 3; }, "vocab_size / tp = 3 / 4 leaves a rank"},
   };
   for (const auto& [change, message] : cases) {
     EXPECT_THAT(ErrorOf<C>(C{}, change), ::testing::HasSubstr(message));

@@ -26,7 +26,7 @@ TEST(Architecture, FlatLayoutHasNoGapsAndSplitsAddUp) {
     for (const FlatRange& r : FlatLayout(even_table, tp_index, 2)) halves += r.count;
   }
   for (const Parameter& p : even_table)
-    replicated += p.split.replicated() ? p.split.global.elements() : 0;
+    replicated += p.split.dim < 0 ? p.split.global.elements() : 0;
   EXPECT_EQ(halves, ParameterCount(even) + replicated);
   EXPECT_THROW(FlatLayout(table, 0, 2), core::ConfigError);  // ffn = 29 does not split
 }
@@ -90,6 +90,26 @@ TEST(Architecture, EveryParameterIsInTheIndexOnceOrInAGroupOfNeighbours) {
       mark(at.b_in, at.in_count);
     }
     for (size_t p = 0; p < table.size(); ++p) EXPECT_EQ(seen[p], 1) << table[p].name;
+  }
+}
+
+TEST(ActivationPlan, TensorRanksShareTheLayersAndWithSequenceParallelismWhatIsBetweenThem) {
+  configs::ModelConfig c = testing::TinyConfig();
+  c.ffn = 64;
+  c.seq_len = 64;
+  c.vocab_size = 50001;
+  const ActivationPlan whole = PlanActivations(c, {.rows = 4});
+  const ActivationPlan split = PlanActivations(c, {.rows = 4, .tp = 2});
+  const ActivationPlan cut = PlanActivations(c, {.rows = 4, .tp = 2, .sequence_parallel = true});
+  for (const char* name : {"layers.1.qkv", "layers.1.attention", "layers.1.ffn_in"}) {
+    EXPECT_EQ(split.at(name).elements, whole.at(name).elements / 2) << name;
+    EXPECT_EQ(cut.at(name).elements, whole.at(name).elements / 2) << name;
+  }
+  EXPECT_EQ(split.at("logits").elements, kLossRows * 25001);
+  for (const char* name : {"layers.1.input", "layers.1.middle", "layers.1.ffn_norm",
+                           "layers.1.ffn_norm.inverse", "final.input", "branch", "gradient"}) {
+    EXPECT_EQ(split.at(name).elements, whole.at(name).elements) << name;
+    EXPECT_EQ(cut.at(name).elements, whole.at(name).elements / 2) << name;
   }
 }
 

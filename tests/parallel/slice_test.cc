@@ -28,6 +28,41 @@ TEST(Slice, LocalSlicesTileTheTensor) {
   EXPECT_THROW(LocalSlice(spec, 0, 3), core::ConfigError);
 }
 
+TEST(Slice, UnevenPartsTileTheTensorAndDifferByOneRow) {
+  const SplitSpec spec = SplitSpec::Split({11, 3}, 0, SplitSpec::Fit::kUneven);
+  for (const int parts : {1, 2, 3, 4, 11, 13}) {
+    int64_t next = 0;
+    for (int i = 0; i < parts; ++i) {
+      const Slice slice = LocalSlice(spec, i, parts);
+      EXPECT_EQ(slice.begin[0], next);
+      const int64_t rows = slice.end[0] - slice.begin[0];
+      EXPECT_TRUE(rows == 11 / parts || rows == 11 / parts + 1) << parts;
+      next = slice.end[0];
+      EXPECT_EQ(Copies(spec, parts), 1);
+    }
+    EXPECT_EQ(next, 11);
+  }
+}
+
+TEST(Slice, PiecesStayWhole) {
+  const SplitSpec heads = SplitSpec::SplitPieces({12, 8}, 0, 3);
+  EXPECT_EQ(LocalSlice(heads, 1, 3).text(), "4:8,0:8");
+  EXPECT_THROW(LocalSlice(heads, 0, 2), core::ConfigError);  // 12 / 2 is whole, 3 / 2 heads are not
+}
+
+TEST(Slice, MorePartsThanSharedPiecesHoldTheSamePieceSideBySide) {
+  const SplitSpec keys = SplitSpec::SplitPieces({8, 4}, 0, 2, SplitSpec::Fit::kShared);
+  EXPECT_EQ(Copies(keys, 1), 1);
+  EXPECT_EQ(Copies(keys, 2), 1);
+  EXPECT_EQ(Copies(keys, 4), 2);
+  EXPECT_EQ(LocalSlice(keys, 0, 1).text(), "0:8,0:4");
+  EXPECT_EQ(LocalSlice(keys, 0, 4).text(), "0:4,0:4");
+  EXPECT_EQ(LocalSlice(keys, 1, 4).text(), "0:4,0:4");
+  EXPECT_EQ(LocalSlice(keys, 2, 4).text(), "4:8,0:4");
+  EXPECT_THROW(LocalSlice(keys, 0, 3), core::ConfigError);
+  EXPECT_EQ(Copies(SplitSpec::Replicated({8, 4}), 3), 3);
+}
+
 TEST(Slice, CopyMovesExactlyTheCommonBox) {
   const core::Shape shape{5, 7};
   std::vector<int> global(35);

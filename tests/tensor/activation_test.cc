@@ -144,6 +144,18 @@ TEST_P(ActivationTest, AddDropoutEqualsDropoutThenAdd) {
   }
 }
 
+TEST(Dropout, APartOfTheSlotsHasThePartOfTheMask) {
+  const int64_t width = 19, seq_len = 6, slots = 18, first = 4;
+  const std::vector<uint64_t> samples = {5, 9, 2};
+  std::vector<float> whole(slots * width, 1.0f), part((slots - first) * width, 1.0f);
+  Stream stream;
+  DropoutKey key = {1, samples.data(), seq_len, 0.4f};
+  Dropout(HostView(whole.data(), slots * width), width, key, stream);
+  key.first_row = first;
+  Dropout(HostView(part.data(), (slots - first) * width), width, key, stream);
+  EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first * width));
+}
+
 TEST(AddDropout, EqualsDropoutThenAdd) {
   const int64_t width = 13, rows = 8, n = rows * width;
   const std::vector<uint64_t> samples = {3, 4};

@@ -18,8 +18,8 @@ TEST_P(EmbeddingTest, GathersRowsAndAddsGradientsOfRepeatedTokens) {
     Stream stream(threads);
     Stored y(dtype, 5 * width);
     std::vector<float> grad(static_cast<size_t>(vocab * width), 0.5f);
-    Embed(HostView(ids.data(), 5), stored_table.view(), y.view(), width, false, stream);
-    EmbedGrad(HostView(ids.data(), 5), stored_dy.view(), HostView(grad.data(), vocab * width),
+    Embed(HostView(ids.data(), 5), stored_table.view(), 0, y.view(), width, false, stream);
+    EmbedGrad(HostView(ids.data(), 5), stored_dy.view(), HostView(grad.data(), vocab * width), 0,
               width, stream);
     std::vector<float> both = y.floats();
     both.insert(both.end(), grad.begin(), grad.end());
@@ -42,12 +42,32 @@ TEST_P(EmbeddingTest, GathersRowsAndAddsGradientsOfRepeatedTokens) {
   }
 }
 
+TEST_P(EmbeddingTest, PartsOfATableGiveTheirOwnRowsAndZerosForOthers) {
+  const int64_t width = 5;
+  const std::vector<int32_t> ids = {3, 1, 0, 4, 3};
+  const ConstView tokens = HostView(ids.data(), 5);
+  const auto table = RandomStored(dtype, "table", 5 * width), dy = RandomStored(dtype, "dy", 25);
+  Stream stream;
+  Stored whole(dtype, 25), part(dtype, 25);
+  std::vector<float> gradient(25), part_gradient(3 * width);
+  Embed(tokens, table.view(), 0, whole.view(), width, false, stream);
+  EmbedGrad(tokens, dy.view(), HostView(gradient.data(), 25), 0, width, stream);
+  Embed(tokens, table.view().Range(width, 3 * width), 1, part.view(), width, false, stream);
+  EmbedGrad(tokens, dy.view(), HostView(part_gradient.data(), 3 * width), 1, width, stream);
+  const std::vector<float> from = whole.floats(), got = part.floats();
+  for (size_t t = 0; t < 5; ++t) {
+    const bool own = ids[t] >= 1 && ids[t] < 4;
+    for (size_t i = t * 5; i < t * 5 + 5; ++i) EXPECT_EQ(got[i], own ? from[i] : 0.0f);
+  }
+  for (size_t i = 0; i < 15; ++i) EXPECT_EQ(part_gradient[i], gradient[5 + i]);
+}
+
 TEST_P(EmbeddingTest, AddsWhenAsked) {
   const std::vector<int32_t> ids = {2, 0};
   const auto table = RandomStored(dtype, "table", 3 * 5);
   Stored y(dtype, std::vector<float>(10, 0.25f));
   Stream stream;
-  Embed(HostView(ids.data(), 2), table.view(), y.view(), 5, true, stream);
+  Embed(HostView(ids.data(), 2), table.view(), 0, y.view(), 5, true, stream);
   const auto from = table.floats(),
              want = Stored(dtype, {0.25f + from[10], 0.25f + from[4]}).floats();
   EXPECT_EQ(y.floats()[0], want[0]);

@@ -59,6 +59,50 @@ TEST_P(LossTest, LossAndGradientEqualReferenceAndZeroWeightsAreSilent) {
 
 MOAT_EVERY_DTYPE(LossTest);
 
+TEST_P(LossTest, PartsOfTheVocabularyGiveTheLossAndGradientOfTheWhole) {
+  const int64_t rows = 7, vocab = 301;
+  const std::vector<int64_t> cuts = {0, 100, 101, 301};
+  const auto logits = testing::RandomValues("logits", rows * vocab, 8);
+  const std::vector<int32_t> targets = {0, 99, 100, 101, 300, 7, 200};
+  const std::vector<float> weights = {1, 0.5f, 2, 1, 0.25f, 0, 1};
+  const ConstView target = HostView(targets.data(), rows), weight = HostView(weights.data(), rows);
+  Stream stream(2);
+  std::vector<float> want_losses(rows), losses(rows, NAN);
+  Stored want(dtype, rows * vocab);
+  CrossEntropy(HostView(logits.data(), rows * vocab), target, weight,
+               HostView(want_losses.data(), rows), want.view(), stream);
+
+  std::vector<std::vector<float>> parts(3);
+  std::vector<float> statistics(3 * rows * kPartStatistics);
+  const auto of = [&](size_t p) {
+    return HostView(std::as_const(parts[p]).data(), static_cast<int64_t>(parts[p].size()));
+  };
+  for (size_t p = 0; p < 3; ++p) {
+    for (int64_t r = 0; r < rows; ++r) {
+      parts[p].insert(parts[p].end(), logits.begin() + r * vocab + cuts[p],
+                      logits.begin() + r * vocab + cuts[p + 1]);
+    }
+    const auto at = static_cast<int64_t>(p) * rows * kPartStatistics;
+    PartStatistics(of(p), target, cuts[p], HostView(statistics.data() + at, rows * kPartStatistics),
+                   stream);
+  }
+  const ConstView all = HostView(std::as_const(statistics).data(), 3 * rows * kPartStatistics);
+  for (size_t p = 0; p < 3; ++p) {
+    const int64_t part = cuts[p + 1] - cuts[p];
+    Stored gradient(dtype, rows * part);
+    CrossEntropyOfPart(all, of(p), target, cuts[p], weight, HostView(losses.data(), rows),
+                       gradient.view(), stream);
+    EXPECT_LT(testing::RelativeError(losses, want_losses), 1e-6);
+    std::vector<float> columns;
+    const std::vector<float> whole = want.floats();
+    for (int64_t r = 0; r < rows; ++r) {
+      columns.insert(columns.end(), whole.begin() + r * vocab + cuts[p],
+                     whole.begin() + r * vocab + cuts[p + 1]);
+    }
+    EXPECT_LT(testing::RelativeError(gradient.floats(), columns), Bound(1e-5)) << "part " << p;
+  }
+}
+
 TEST(CrossEntropy, HugeLogitsStayFinite) {
   Stream stream;
   std::vector<float> logits = {1e4f, -1e4f, 0, 3e4f}, losses(1);

@@ -16,13 +16,14 @@ configs::TrainConfig Config() {
   config.model.vocab_size = 17;
   config.model.layers = 1;
   config.model.width = 16;
-  config.model.heads = config.model.kv_heads = 2;
+  config.model.heads = 4;
+  config.model.kv_heads = 2;
   config.model.ffn = 24;
   config.model.seq_len = 8;
   return config;
 }
 
-enum class Where { kNowhere, kSplitWeight, kReplicatedWeight, kMoment };
+enum class Where { kNowhere, kSplitWeight, kReplicatedWeight, kSharedKeys, kMoment };
 
 // What the check of dp x tp ranks says after a bit was flipped on `rank`; "" when it says nothing.
 std::string Check(int dp, int tp, int rank, Where where, int zero = 0) {
@@ -36,8 +37,9 @@ std::string Check(int dp, int tp, int rank, Where where, int zero = 0) {
     model::Transformer model(config.model, ModelOptions(config, dp, groups.tensor.get()), stream);
     Optimizer optimizer(config, model, *groups.data, stream);
     optimizer.InitializeWeights(3);
-    const int parameter =
-        where == Where::kReplicatedWeight ? model.index().final_norm : model.index().layers[0].wq;
+    int parameter = model.index().layers[0].wq;
+    if (where == Where::kReplicatedWeight) parameter = model.index().final_norm;
+    if (where == Where::kSharedKeys) parameter = model.index().layers[0].wq + 1;
     tensor::View at = where == Where::kMoment
                           ? optimizer.held()[static_cast<size_t>(parameter)].moment2
                           : model.weight(parameter);
@@ -80,6 +82,14 @@ TEST(ReplicaCheck, UnderZeroWeightsAreCompared) {
 TEST(ReplicaCheck, NamesBothOfTwoThatDiffer) {
   EXPECT_NE(Check(2, 1, 1, Where::kSplitWeight).find("rank 0, 1 of 2 "), std::string::npos);
   EXPECT_NE(Check(1, 2, 1, Where::kReplicatedWeight).find("rank 0, 1 of 2 "), std::string::npos);
+}
+
+// Over four tensor ranks two hold each of the two key and value heads.
+TEST(ReplicaCheck, KeyHeadsThatRanksShareAreCompared) {
+  EXPECT_EQ(Check(1, 4, 0, Where::kNowhere), "");
+  EXPECT_NE(Check(1, 4, 2, Where::kSharedKeys).find("rank 2, 3 of 4 "), std::string::npos);
+  EXPECT_EQ(Check(1, 2, 1, Where::kSharedKeys), "") << "each has its own";
+  EXPECT_NE(Check(3, 4, 6, Where::kSharedKeys).find("rank 6 of 12 "), std::string::npos);
 }
 
 }  // namespace
