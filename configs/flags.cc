@@ -95,6 +95,10 @@ MOAT_FLAG(string, reduction, Name(train.reduction), kRun,
 MOAT_FLAG(int32, canonical_ways, train.canonical_ways, kRun,
           "ways of the canonical reduction, a power of two; 0: the largest up to 8 that divides "
           "global_batch / micro_batch");
+MOAT_FLAG(
+    string, recompute, Name(train.recompute), kRun,
+    "activations that the backward pass computes again instead of keeping them: none; inner: "
+    "of attention and MLP; block: of whole layers, but for their input. The bits are the same");
 MOAT_FLAG(string, overlap, Name(train.overlap), kRun,
           "on: gradients are reduced while the backward pass goes on, in a thread of its own; off: "
           "after it; auto: on where every rank has a core for it. The bits are the same");

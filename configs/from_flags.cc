@@ -106,6 +106,8 @@ void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.threads = static_cast<int>(line.Int("threads"));
   train.reduction = Choice(line, "reduction", std::vector{Reduction::kCanonical, Reduction::kFast});
   train.canonical_ways = static_cast<int>(line.Int("canonical_ways"));
+  train.recompute = Choice(line, "recompute",
+                           std::vector{Recompute::kNone, Recompute::kInner, Recompute::kBlock});
   train.overlap =
       Choice(line, "overlap", std::vector{OverlapMode::kAuto, OverlapMode::kOff, OverlapMode::kOn});
   train.dtype = DTypeOfFlag(line);

@@ -9,6 +9,18 @@ namespace moat::configs {
 
 const char* Name(Norm norm) { return norm == Norm::kRms ? "rms" : "layer"; }
 const char* Name(Position position) { return position == Position::kRotary ? "rotary" : "learned"; }
+const char* Name(Recompute recompute) {
+  switch (recompute) {
+    case Recompute::kNone:
+      return "none";
+    case Recompute::kInner:
+      return "inner";
+    case Recompute::kBlock:
+      return "block";
+  }
+  return "unknown";
+}
+
 const char* Name(Mlp mlp) { return mlp == Mlp::kSwiglu ? "swiglu" : "gelu"; }
 
 namespace {

@@ -8,10 +8,13 @@ namespace moat::configs {
 enum class Norm { kRms, kLayer };
 enum class Position { kRotary, kLearned };
 enum class Mlp { kSwiglu, kGelu };
+// What the backward pass computes again instead of keeping it.
+enum class Recompute { kNone, kInner, kBlock };
 
-const char* Name(Norm norm);          // "rms", "layer": as the flag says it
-const char* Name(Position position);  // "rotary", "learned"
-const char* Name(Mlp mlp);            // "swiglu", "gelu"
+const char* Name(Norm norm);            // "rms", "layer": as the flag says it
+const char* Name(Position position);    // "rotary", "learned"
+const char* Name(Mlp mlp);              // "swiglu", "gelu"
+const char* Name(Recompute recompute);  // "none", "inner", "block"
 
 struct ModelConfig {
   int64_t vocab_size = 0;  // from the data set

@@ -34,6 +34,7 @@ struct TrainConfig {
   int zero = 1;     // 1: data ranks share the optimizer's state; 0: each has all of it
   int threads = 0;  // per rank; 0: cores of the node / ranks on it, at least 1
   Reduction reduction = Reduction::kCanonical;
+  Recompute recompute = Recompute::kNone;
   int canonical_ways = 0;  // 0: default
   OverlapMode overlap = OverlapMode::kAuto;
   core::DType dtype = core::DType::kF32;

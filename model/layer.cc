@@ -43,22 +43,35 @@ LayerShape LayerShapeOf(const configs::ModelConfig& config, int tp) {
 
 void BeforeAttention(const LayerContext& c, const Layer& layer, const LayerBuffers& at) {
   NormForward(layer.attention_norm, at.input, at.attention_norm, c.stream);
+  ProjectQkv(c, layer, at);
+}
+
+void ProjectQkv(const LayerContext& c, const Layer& layer, const LayerBuffers& at) {
   SplitOutputForward(layer.qkv, c.axis, at.attention_norm.y, at.qkv, c.stream);
   Rotate(c, at.qkv, false);
 }
 
-void AfterAttention(const LayerContext& c, const Layer& layer, const LayerBuffers& at,
-                    const DropoutKey& attention_dropout, const DropoutKey& ffn_dropout, View branch,
-                    View next) {
+void JoinAttention(const LayerContext& c, const Layer& layer, const LayerBuffers& at,
+                   const DropoutKey& dropout, View branch) {
   SplitInputForward(layer.out, c.axis, at.attention, branch, c.stream);
-  tensor::AddDropout(at.input, branch, at.middle, c.shape.width, attention_dropout, c.stream);
+  tensor::AddDropout(at.input, branch, at.middle, c.shape.width, dropout, c.stream);
   NormForward(layer.ffn_norm, at.middle, at.ffn_norm, c.stream);
+}
+
+void ApplyMlp(const LayerContext& c, const Layer& layer, const LayerBuffers& at) {
   SplitOutputForward(layer.in, c.axis, at.ffn_norm.y, at.ffn_in, c.stream);
   if (c.shape.mlp == configs::Mlp::kSwiglu) {
     tensor::SwiGlu(at.ffn_in, at.ffn, c.shape.ffn, c.stream);
   } else {
     tensor::Gelu(at.ffn_in, at.ffn, c.stream);
   }
+}
+
+void AfterAttention(const LayerContext& c, const Layer& layer, const LayerBuffers& at,
+                    const DropoutKey& attention_dropout, const DropoutKey& ffn_dropout, View branch,
+                    View next) {
+  JoinAttention(c, layer, at, attention_dropout, branch);
+  ApplyMlp(c, layer, at);
   SplitInputForward(layer.down, c.axis, at.ffn, branch, c.stream);
   tensor::AddDropout(at.middle, branch, next, c.shape.width, ffn_dropout, c.stream);
 }

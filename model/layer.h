@@ -39,7 +39,8 @@ struct Layer {
   Linear in, down;
 };
 
-// What the backward pass needs again. [tokens, ...]; the residual stream, norms and branches hold
+// What the backward pass needs again; with recompute some of it is of the layer at hand only, and
+// shared by all. [tokens, ...]; the residual stream, norms and branches hold
 // the slots that are here (TensorAxis), the rest all of them.
 struct LayerBuffers {
   tensor::View input;  // the residual stream, [width]
@@ -66,11 +67,17 @@ struct LayerContext {
 
 // input to qkv, ready for attention.
 void BeforeAttention(const LayerContext& context, const Layer& layer, const LayerBuffers& at);
+// Its second half: attention_norm to qkv.
+void ProjectQkv(const LayerContext& context, const Layer& layer, const LayerBuffers& at);
 // attention to `next`, the following layer's input. `branch` [tokens, width] is scratch; middle and
 // next may be input.
 void AfterAttention(const LayerContext& context, const Layer& layer, const LayerBuffers& at,
                     const tensor::DropoutKey& attention_dropout,
                     const tensor::DropoutKey& ffn_dropout, tensor::View branch, tensor::View next);
+// Its first parts: attention to middle and ffn_norm; ffn_norm to ffn.
+void JoinAttention(const LayerContext& context, const Layer& layer, const LayerBuffers& at,
+                   const tensor::DropoutKey& dropout, tensor::View branch);
+void ApplyMlp(const LayerContext& context, const Layer& layer, const LayerBuffers& at);
 
 // Parameter gradients are replaced, or added to with `accumulate`.
 void BackwardFfn(const LayerContext& context, const Layer& layer, const LayerBuffers& at,

@@ -38,13 +38,14 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
                          tensor::Stream& stream)
     : config_(config),
       dtype_(options.dtype),
+      recompute_(options.recompute),
       max_rows_(options.max_rows),
       stream_(stream),
       table_(ParameterTable(config)),
       index_(IndexParameters(config, table_)),
       axis_({.group = options.tensor}, {}) {
-  plan_ = PlanActivations(
-      config, {max_rows_, stream.threads(), dtype_, axis_.size(), options.sequence_parallel});
+  plan_ = PlanActivations(config, {max_rows_, stream.threads(), dtype_, axis_.size(),
+                                   options.sequence_parallel, recompute_});
   layout_ = FlatLayout(table_, axis_.rank(), axis_.size());
   vocabulary_ = VocabularyPart(table_, index_, axis_);
   MOAT_CHECK(options.with_master_weights || dtype_ != core::DType::kF32,
@@ -179,6 +180,27 @@ void Transformer::ForwardLayer(const MicroBatch& batch, int64_t l) {
                  DropoutFor(batch, FfnPlace(l)), common.branch, next);
 }
 
+// What the backward pass needs of a layer and ForwardLayer wrote where later layers have written
+// since.
+void Transformer::RecomputeLayer(const MicroBatch& batch, int64_t l) {
+  if (recompute_ == configs::Recompute::kNone || l == config_.layers - 1) return;
+  const LayerBuffers at = LayerFor(l, batch.rows);
+  const CommonBuffers common = CommonFor(batch.rows);
+  const LayerContext context = ContextFor(common);
+  const bool block = recompute_ == configs::Recompute::kBlock;
+  if (block) {
+    BeforeAttention(context, layer(l), at);
+  } else {
+    ProjectQkv(context, layer(l), at);
+  }
+  tensor::Attention(AttentionOf(batch), common.span_start, at.qkv, at.attention, at.log_sum,
+                    common.workspace, stream_);
+  if (block) {
+    JoinAttention(context, layer(l), at, DropoutFor(batch, AttentionPlace(l)), common.branch);
+  }
+  ApplyMlp(context, layer(l), at);
+}
+
 LossSums Transformer::ForwardBackward(const MicroBatch& batch, uint64_t seed, int64_t step,
                                       bool accumulate, const OnGradReady& on_ready) {
   MOAT_CHECK(gradients_.count() > 0, "a model without gradients");
@@ -214,6 +236,7 @@ void Transformer::BackwardLayers(const MicroBatch& batch, bool accumulate,
   for (int64_t l = config_.layers - 1; l >= 0; --l) {
     const LayerBuffers at = LayerFor(l, batch.rows);
     const LayerIndex& p = index_.layers[static_cast<size_t>(l)];
+    RecomputeLayer(batch, l);
     BackwardFfn(context, layer(l), at, common.gradient, DropoutFor(batch, FfnPlace(l)), accumulate);
     Announce(ready, {{p.b_down, 1},
                      {p.w_down, 1},

@@ -57,6 +57,7 @@ struct TransformerOptions {
   core::DType dtype = core::DType::kF32;  // of the passes; master weights and gradients are f32
   comm::Communicator* tensor = nullptr;   // null: alone. Must outlive the model
   bool sequence_parallel = false;         // model/parallel_linear.h
+  configs::Recompute recompute = configs::Recompute::kNone;
   // f32 weights are kept here; false: elsewhere (ZeRO), and only rounded ones here. REQUIRES then:
   // a dtype other than f32.
   bool with_master_weights = true;
@@ -160,6 +161,7 @@ class Transformer {
   void LoadBatch(const MicroBatch& batch);
   void ForwardLayers(const MicroBatch& batch);
   void ForwardLayer(const MicroBatch& batch, int64_t layer);
+  void RecomputeLayer(const MicroBatch& batch, int64_t layer);
   void OutputProduct(tensor::ConstView normed, tensor::View logits);
   void ChunkLoss(const CommonBuffers& at, tensor::ConstView normed, int64_t begin, int64_t rows,
                  tensor::View dlogits);
@@ -171,6 +173,7 @@ class Transformer {
 
   configs::ModelConfig config_;
   core::DType dtype_;
+  configs::Recompute recompute_;
   int64_t max_rows_;
   tensor::Stream& stream_;
   std::vector<Parameter> table_;

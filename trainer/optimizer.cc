@@ -35,6 +35,7 @@ model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int d
   options.dtype = config.dtype;
   options.tensor = tensor;
   options.sequence_parallel = config.sequence_parallel;
+  options.recompute = config.recompute;
   // In f32 the passes read the master weights, so every rank has them.
   options.with_master_weights = !Sharded(config, dp) || config.dtype == core::DType::kF32;
   options.flat_multiple = dp * parallel::kOptimizerBlock;

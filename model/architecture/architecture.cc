@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "core/error.h"
 
@@ -158,6 +159,14 @@ const ActivationBuffer& ActivationPlan::at(const std::string& name) const {
   return *found;
 }
 
+std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const std::string& what) {
+  static const std::set<std::string> inner = {"qkv", "attention", "log_sum", "ffn_in", "ffn"};
+  const bool shared = recompute == configs::Recompute::kInner
+                          ? inner.contains(what)
+                          : recompute == configs::Recompute::kBlock && what != "input";
+  return shared ? "recomputed." + what : "layers." + std::to_string(layer) + "." + what;
+}
+
 ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions& o) {
   configs::ValidateTensorSplit(c, o.tp, o.sequence_parallel);
   const bool sequence_parallel = o.sequence_parallel && o.tp > 1;
@@ -173,25 +182,32 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   for (const char* name : {"tokens", "targets", "span_start", "positions"}) {
     plan.Add(name, tokens, core::DType::kI32);
   }
-  const auto norm = [&](const std::string& name) {
-    plan.Add(name + ".mean", means);
-    plan.Add(name + ".inverse", here);
-    plan.Add(name, here * c.width, o.dtype);
-  };
-  for (int64_t l = 0; l < c.layers; ++l) {  // what the backward pass needs again
-    const std::string layer = "layers." + std::to_string(l) + ".";
-    plan.Add(layer + "input", here * c.width, o.dtype);
-    norm(layer + "attention_norm");
-    plan.Add(layer + "qkv", tokens * qkv, o.dtype);
-    plan.Add(layer + "attention", tokens * q, o.dtype);
-    plan.Add(layer + "log_sum", tokens * heads);
-    plan.Add(layer + "middle", here * c.width, o.dtype);
-    norm(layer + "ffn_norm");
-    plan.Add(layer + "ffn_in", tokens * in, o.dtype);
-    plan.Add(layer + "ffn", tokens * ffn, o.dtype);
+  // What the backward pass needs again. Shared buffers are planned with the first layer.
+  for (int64_t l = 0; l < c.layers; ++l) {
+    const auto add = [&](const std::string& what, int64_t elements,
+                         core::DType dtype = core::DType::kF32) {
+      const std::string name = LayerBufferName(o.recompute, l, what);
+      if (l == 0 || name.starts_with("layers.")) plan.Add(name, elements, dtype);
+    };
+    const auto layer_norm = [&](const std::string& what) {
+      add(what + ".mean", means);
+      add(what + ".inverse", here);
+      add(what, here * c.width, o.dtype);
+    };
+    add("input", here * c.width, o.dtype);
+    layer_norm("attention_norm");
+    add("qkv", tokens * qkv, o.dtype);
+    add("attention", tokens * q, o.dtype);
+    add("log_sum", tokens * heads);
+    add("middle", here * c.width, o.dtype);
+    layer_norm("ffn_norm");
+    add("ffn_in", tokens * in, o.dtype);
+    add("ffn", tokens * ffn, o.dtype);
   }
   plan.Add("final.input", here * c.width, o.dtype);
-  norm("final_norm");
+  plan.Add("final_norm.mean", means);
+  plan.Add("final_norm.inverse", here);
+  plan.Add("final_norm", here * c.width, o.dtype);
   plan.Add("weights", tokens);
   plan.Add("losses", tokens);
   const int64_t loss_rows = std::min(tokens, kLossRows);

@@ -117,7 +117,14 @@ struct PlanOptions {
   core::DType dtype = core::DType::kF32;  // of activations
   int tp = 1;                             // tensor ranks: each holds its part of the layers
   bool sequence_parallel = false;         // and of the slots between them
+  configs::Recompute recompute = configs::Recompute::kNone;
 };
+
+// The name of a layer's buffer `what` ("qkv"): its own, or "recomputed.qkv" where the backward pass
+// computes it again, into a buffer that all layers share. kInner shares what lies between
+// attention_norm and the sum into the residual stream, and between ffn_norm and the next one;
+// kBlock all but the layer's input.
+std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const std::string& what);
 
 // Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
 // workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for kLossRows
