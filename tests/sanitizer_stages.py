@@ -6,7 +6,7 @@ SUPPRESSIONS = os.path.abspath("tests/sanitizers")
 PROGRAMS = ["moat", "moat-data", "moat-model", "moat-train"]
 
 # Equal bits over many runs: nothing here that one resumed run does not do, too.
-MANY_RUNS = ["*EveryGridAndThreadCountEndsWithTheSameBits*", "*InBf16GridsAndResumesKeepTheBits*", "ImportResumeTest.Killed*"]
+MANY_RUNS = ["*EveryGridAndThreadCountEndsWithTheSameBits*", "GridsTest.*", "TensorAxisTest.EveryDp*", "*InBf16GridsAndResumesKeepTheBits*", "ImportResumeTest.Killed*"]
 
 
 @dataclasses.dataclass
