@@ -14,6 +14,7 @@ struct JobQueue::State {
   mutable std::mutex mutex;  // guards what follows
   std::condition_variable_any changed;
   std::deque<std::function<void()>> jobs;  // the first one may be running
+  int64_t given = 0, done = 0;
   std::exception_ptr failure;
   std::jthread thread;  // last: it uses all of the above
 
@@ -29,6 +30,7 @@ struct JobQueue::State {
       }
       lock.lock();
       jobs.pop_front();
+      ++done;
       if (thrown) {
         failure = thrown;
         jobs.clear();
@@ -45,17 +47,24 @@ JobQueue::JobQueue() : state_(std::make_unique<State>()) {
 
 JobQueue::~JobQueue() = default;  // the thread is asked to stop, and joined
 
-void JobQueue::Add(std::function<void()> job) {
+int64_t JobQueue::Add(std::function<void()> job) {
   const std::lock_guard lock(state_->mutex);
-  if (state_->failure) return;  // Wait() says so
-  state_->jobs.push_back(std::move(job));
+  if (!state_->failure) state_->jobs.push_back(std::move(job));  // else Wait() says so
   state_->changed.notify_all();
+  return ++state_->given;
+}
+
+void JobQueue::WaitFor(int64_t jobs) {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [&] { return state_->done >= jobs || state_->failure; });
+  if (state_->failure) std::rethrow_exception(state_->failure);
 }
 
 void JobQueue::Wait() {
   std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return state_->jobs.empty(); });
-  if (state_->failure) std::rethrow_exception(state_->failure);
+  const int64_t all = state_->given;
+  lock.unlock();
+  WaitFor(all);
 }
 
 bool JobQueue::idle() const {

@@ -1,6 +1,7 @@
 // JobQueue: jobs run one after the other, in the order given, in a thread of their own.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -14,10 +15,12 @@ class JobQueue {
   ~JobQueue();
   JobQueue(const JobQueue&) = delete;
 
-  void Add(std::function<void()> job);
-  // Returns when all jobs are done. Throws what the first failed one threw; those after it are
-  // dropped, and the queue is of no more use.
-  void Wait();
+  // Returns how many jobs were given so far, this one included.
+  int64_t Add(std::function<void()> job);
+  // Returns when the first `jobs` that were given are done. Throws what the first failed one threw;
+  // those after it are dropped, and the queue is of no more use.
+  void WaitFor(int64_t jobs);
+  void Wait();  // for all
   bool idle() const;
 
  private:

@@ -162,9 +162,21 @@ void Transformer::ForwardLayers(const MicroBatch& batch) {
   LoadBatch(batch);
   const CommonBuffers at = CommonFor(batch.rows);
   const View first = LayerFor(0, batch.rows).input;
+  const auto need = [&](int64_t end) {
+    if (on_weights_needed_) on_weights_needed_(end);
+  };
+  const auto begin_of = [&](int parameter) {
+    return layout_[static_cast<size_t>(parameter)].begin;
+  };
+  need(begin_of(index_.layers.front().attention_norm));
   EmbedTokens(at.tokens, at.positions, first);
   tensor::Dropout(first, config_.width, DropoutFor(batch, 0), stream_);
-  for (int64_t l = 0; l < config_.layers; ++l) ForwardLayer(batch, l);
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    need(l + 1 < config_.layers ? begin_of(index_.layers[static_cast<size_t>(l) + 1].attention_norm)
+                                : begin_of(index_.final_norm));
+    ForwardLayer(batch, l);
+  }
+  need(layout_.back().end());
   NormForward(final_norm_, at.final_input, at.final_norm, stream_);
 }
 

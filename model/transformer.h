@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -50,6 +51,10 @@ void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uin
 // Told in the backward pass when a parameter's gradient is complete; the index is that of the
 // parameter table.
 using OnGradReady = std::function<void(int parameter)>;
+
+// Told in a forward pass, by its thread, before it reads weights [0, end) of the flat buffer: who
+// still brings them there returns when they are complete.
+using OnWeightsNeeded = std::function<void(int64_t end)>;
 
 struct TransformerOptions {
   int64_t max_rows = 1;                   // of a micro-batch
@@ -97,6 +102,8 @@ class Transformer {
   tensor::View pass_weights() { return rounded_.count() > 0 ? rounded_.view() : weights_.view(); }
   // Whoever writes weights() by other means than AdamW's second output calls this after it.
   void RoundWeights();
+
+  void SetOnWeightsNeeded(OnWeightsNeeded needed) { on_weights_needed_ = std::move(needed); }
 
   // Each value depends on (seed, parameter name, global index) only.
   void InitializeWeights(uint64_t seed);
@@ -188,6 +195,7 @@ class Transformer {
   std::vector<Layer> layers_;
   Norm final_norm_;
   std::vector<LayerBuffers> layer_buffers_;
+  OnWeightsNeeded on_weights_needed_;
   CommonBuffers common_;
   uint64_t seed_ = 0;  // of the step at hand
   int64_t step_ = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/clock.h"
 #include "core/error.h"
 
 namespace moat::trainer {
@@ -73,6 +74,17 @@ Optimizer::Optimizer(const configs::TrainConfig& config, model::Transformer& mod
     held_.push_back(PartAt(range, at));
     at += range.end - range.begin;
   }
+  if (sharded_ && config.overlap == configs::OverlapMode::kOn) {
+    gather_stream_ = std::make_unique<tensor::Stream>(1);
+    queue_ = std::make_unique<core::JobQueue>();
+    model_.SetOnWeightsNeeded([this](int64_t end) { WaitForWeightsBefore(end); });
+  }
+}
+
+Optimizer::~Optimizer() {
+  if (!queue_) return;
+  model_.SetOnWeightsNeeded({});
+  if (!queue_->idle()) data_.Abandon();  // peers are not waited for
 }
 
 OptimizedPart Optimizer::PartAt(const parallel::OptimizerPart& range, int64_t kept_at) {
@@ -118,6 +130,7 @@ void Optimizer::PublishWeights() {
     tensor::Cast(part.weight, rounded.Range(part.range.flat, part.weight.count), stream_);
   }
   GatherWeights();
+  WaitForWeights();
 }
 
 double Optimizer::GradientNorm() {
@@ -177,14 +190,34 @@ void Optimizer::Update(double learning_rate, double gradient_scale) {
   }
 }
 
+void Optimizer::GatherBucket(int bucket, tensor::Stream& stream) {
+  const tensor::View weights = model_.pass_weights();
+  const parallel::FlatRange whole = plan_.bucket(bucket), mine = plan_.part(bucket, data_.rank());
+  data_.AllGather(weights.Range(mine.begin, mine.count), weights.Range(whole.begin, whole.count),
+                  stream);
+}
+
 void Optimizer::GatherWeights() {
   if (!sharded_) return;
-  const tensor::View weights = model_.pass_weights();
-  for (int i = 0; i < plan_.count(); ++i) {
-    const parallel::FlatRange bucket = plan_.bucket(i), mine = plan_.part(i, data_.rank());
-    data_.AllGather(weights.Range(mine.begin, mine.count),
-                    weights.Range(bucket.begin, bucket.count), stream_);
+  WaitForWeights();
+  for (int i = 0; i < plan_.count(); ++i) {  // as the forward pass reads them
+    if (queue_) {
+      gathers_given_ = queue_->Add([this, i] { GatherBucket(i, *gather_stream_); });
+    } else {
+      GatherBucket(i, stream_);
+    }
   }
+}
+
+void Optimizer::WaitForWeights() { WaitForWeightsBefore(plan_.padded()); }
+
+void Optimizer::WaitForWeightsBefore(int64_t end) {
+  if (!queue_ || gathers_given_ == 0) return;
+  const double start = core::MonotonicSeconds();
+  int buckets = 0;
+  while (buckets < plan_.count() && plan_.bucket(buckets).begin < end) ++buckets;
+  queue_->WaitFor(gathers_given_ - plan_.count() + buckets);
+  waited_ += core::MonotonicSeconds() - start;
 }
 
 }  // namespace moat::trainer

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "configs/train_config.h"
+#include "core/job_queue.h"
 #include "model/transformer.h"
 #include "parallel/bucket_plan.h"
 #include "parallel/optimizer_range.h"
@@ -33,6 +35,7 @@ class Optimizer {
   // REQUIRES: the model was made with ModelOptions(config, data.size(), ...).
   Optimizer(const configs::TrainConfig& config, model::Transformer& model, comm::Communicator& data,
             tensor::Stream& stream);
+  ~Optimizer();
 
   const parallel::BucketPlan& plan() const { return plan_; }
   bool sharded() const { return sharded_; }
@@ -58,9 +61,17 @@ class Optimizer {
   // One update of the held parts with every gradient multiplied by `gradient_scale` first.
   void Update(double learning_rate, double gradient_scale);
   // Sharded: everybody's updated weights to everybody. Collective over data. To follow Update().
+  // With config.overlap kOn they travel in a thread of their own while the next forward pass
+  // begins, which waits for those it is about to read; whoever else reads them, or uses the data
+  // group, calls WaitForWeights() first.
   void GatherWeights();
+  void WaitForWeights();
+  // How long a thread that had something to compute waited for weights so far.
+  double waited_seconds() const { return waited_; }
 
  private:
+  void GatherBucket(int bucket, tensor::Stream& stream);
+  void WaitForWeightsBefore(int64_t end);
   OptimizedPart PartAt(const parallel::OptimizerPart& range, int64_t kept_at);
 
   const configs::TrainConfig& config_;
@@ -74,6 +85,10 @@ class Optimizer {
   std::vector<int64_t> first_block_;             // by parameter: of its sums in block_squares_
   std::vector<double> block_squares_, squares_;  // by block and by parameter: planned once
   int64_t updates_ = 0;
+  double waited_ = 0;
+  int64_t gathers_given_ = 0;                      // to the thread, so far
+  std::unique_ptr<tensor::Stream> gather_stream_;  // the thread's
+  std::unique_ptr<core::JobQueue> queue_;          // last: its jobs use all of the above
 };
 
 }  // namespace moat::trainer

@@ -240,6 +240,7 @@ core::ExitCode Trainer::Run() {
     }
     const auto due = [&](int64_t every) { return every > 0 && progress_.step % every == 0; };
     if (due(options_.config.check_replicas_every)) {
+      optimizer_.WaitForWeights();
       CheckReplicas(model_, optimizer_, groups_, progress_.step);
     }
     if (last || due(options_.config.eval_every)) Evaluate();
@@ -301,6 +302,7 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
 
 void Trainer::Evaluate() {
   EnterPhase(rundir::Phase::kEvaluating);
+  optimizer_.WaitForWeights();
   const double start = core::MonotonicSeconds();
   std::vector<Evaluation> parts;
   for (const Evaluator& evaluator : evaluators_) {
@@ -339,6 +341,7 @@ void Trainer::ReportEvaluation(const Evaluation& evaluation, const std::vector<E
 void Trainer::Save() {
   if (saved_step_ == progress_.step) return;
   EnterPhase(rundir::Phase::kSaving);
+  optimizer_.WaitForWeights();
   if (options_.config.check_replicas_every > 0) {  // nothing corrupt is kept
     CheckReplicas(model_, optimizer_, groups_, progress_.step);
   }

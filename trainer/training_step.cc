@@ -42,6 +42,7 @@ TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::C
 StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& next,
                              int stop_code) {
   StepResult result;
+  const double waited = optimizer_.waited_seconds();
   for (int64_t i = 0; i < ways_.micro_batches_per_rank(); ++i) {
     const data::Batch batch = next();
     const model::LossSums sums =
@@ -52,10 +53,11 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
     mine_[static_cast<size_t>(i) * kPerMicroBatch + 1] = sums.weight;
     result.fed += batch.content_hash;
   }
+  result.communication_seconds = optimizer_.waited_seconds() - waited;
   const double start = core::MonotonicSeconds();
   GatherScalars(result, stop_code);
   sync_.Finish(stream_);
-  result.communication_seconds = core::MonotonicSeconds() - start;
+  result.communication_seconds += core::MonotonicSeconds() - start;
   if (result.weight == 0) return result;
 
   result.grad_norm = optimizer_.GradientNorm() / result.weight;

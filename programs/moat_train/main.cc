@@ -87,6 +87,19 @@ void CheckSameFlags(const configs::CommandLine& line, comm::Communicator& world)
   }
 }
 
+// Tensor ranks exchange activations several times a layer, which only a node's memory is fast
+// enough for.
+void WarnOfWideTensorGroup(const comm::Communicator& tensor) {
+  for (const comm::Member& member : tensor.members()) {
+    if (member.host == tensor.members().front().host) continue;
+    core::Log(core::Log::kWarning) << "the tensor group of rank " << member.world_rank << " spans "
+                                   << member.host << " and " << tensor.members().front().host
+                                   << ": start so many ranks a node that --tp divides them, or "
+                                      "steps will wait for the network";
+    return;
+  }
+}
+
 core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session, Rank& self) {
   trainer::TrainerOptions options;
   options.config = configs::TrainConfigFromFlags(line);
@@ -103,6 +116,7 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
                            tensor::MissingInstructions(options.config.dtype), *world);
   options.identity["dtype"] = core::Name(options.config.dtype);
   const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
+  WarnOfWideTensorGroup(*groups.tensor);
   core::MakeDirectories(self.layout.logs(self.attempt));
   rundir::BoardWriter board(self.layout.board(self.attempt, self.rank), &stop);
   options.board = &board;

@@ -31,6 +31,20 @@ TEST(JobQueue, RunsJobsInOrderInAThreadOfItsOwn) {
   EXPECT_NE(where, std::this_thread::get_id());
 }
 
+TEST(JobQueue, TheFirstJobsCanBeWaitedForAlone) {
+  JobQueue queue;
+  std::promise<void> released;
+  std::atomic<int> ran = 0;
+  const int64_t first = queue.Add([&] { ++ran; });
+  queue.Add([&] { released.get_future().wait(); });
+  queue.WaitFor(first);
+  EXPECT_EQ(ran, 1);
+  EXPECT_FALSE(queue.idle());
+  released.set_value();
+  queue.Wait();
+  EXPECT_TRUE(queue.idle());
+}
+
 TEST(JobQueue, AnErrorDropsTheRestAndIsThrownByWait) {
   JobQueue queue;
   std::atomic<int> ran = 0;
