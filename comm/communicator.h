@@ -94,6 +94,8 @@ class Communicator {
   bool AnyOf(bool mine);
 
   const Traffic& traffic() const { return traffic_; }
+  // What this rank's process shows of the group's buffers, once they have been used.
+  virtual core::Bytes buffer_bytes() const { return {}; }
 
  protected:
   // `members` are the group's ranks in order, as people know them.

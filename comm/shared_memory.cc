@@ -33,6 +33,10 @@ class SharedMemoryCommunicator : public Communicator {
         piece_bytes_(piece_bytes),
         make_(std::move(make)) {}
 
+  core::Bytes buffer_bytes() const override {
+    return core::Bytes(static_cast<int64_t>(SharedMemorySize(size(), piece_bytes_)));
+  }
+
  protected:
   void DoAllReduce(tensor::View buffer, ReduceOp op, Order, tensor::Stream&) override {
     const int64_t width = piece_bytes_ / core::SizeOf(buffer.dtype);

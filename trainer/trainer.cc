@@ -170,11 +170,15 @@ core::Bytes Trainer::DescribeMemory() const {
        ways_.partial_sums()});
   core::Bytes windows = train_.window_bytes();
   for (const data::SampleStream& split : validation_) windows += split.window_bytes();
-  const core::Bytes all = plan.total + windows + before_;
+  core::Bytes buffers;  // of the groups; a group of this rank alone has none
+  for (const comm::Communicator* group : {&groups_.world, &groups_.data, &groups_.tensor}) {
+    buffers += group->buffer_bytes();
+  }
+  const core::Bytes all = plan.total + windows + buffers + before_;
   if (leader()) {
     core::Log() << "memory per rank: " << plan.text() << "; with " << core::Format(windows)
-                << " of shards and " << core::Format(before_) << " of the program, "
-                << core::Format(all);
+                << " of shards, " << core::Format(buffers) << " of groups and "
+                << core::Format(before_) << " of the program, " << core::Format(all);
   }
   return all;
 }
