@@ -1,11 +1,12 @@
-// CRC-32C: hardware instruction on three interleaved streams, joined by a table of shifts.
+// CRC-32C: a table; the CRC instruction on three interleaved streams, joined by a table of shifts;
+// carry-less multiplication of 256 bytes at a time.
 #include "core/crc32c.h"
 
 #include <array>
 #include <cstring>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <immintrin.h>
 #endif
 
 namespace moat::core {
@@ -71,33 +72,106 @@ __attribute__((target("sse4.2"))) uint64_t ThreeStreams(const ShiftTables& shift
   return a;
 }
 
-__attribute__((target("sse4.2"))) uint32_t Crc32cHardware(const uint8_t* p, size_t size,
-                                                          uint32_t crc) {
+// Registers, unlike CRCs, are not inverted.
+__attribute__((target("sse4.2"))) uint64_t Advance(const uint8_t* p, size_t size, uint64_t a) {
   static const ShiftTables long_shift(kLongStream), short_shift(kShortStream);
-  uint64_t a = ~crc;
   a = ThreeStreams<kLongStream>(long_shift, a, &p, &size);
   a = ThreeStreams<kShortStream>(short_shift, a, &p, &size);
   for (; size >= 8; p += 8, size -= 8) a = _mm_crc32_u64(a, Load(p));
   for (; size > 0; ++p, --size) a = _mm_crc32_u8(static_cast<uint32_t>(a), *p);
-  return ~static_cast<uint32_t>(a);
+  return a;
 }
+
+uint32_t Crc32cInstruction(const void* data, size_t size, uint32_t crc) {
+  return ~static_cast<uint32_t>(Advance(static_cast<const uint8_t*>(data), size, ~crc));
+}
+
+// Folding (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
+// Instruction", Intel, 2009): 128 bits that are followed by `distance` more are congruent, modulo
+// the polynomial, to low * x^(distance + 32) + high * x^(distance - 32), and so join what lies
+// `distance` bits further on. Reflected, a product is one bit short, which the factors make up for.
+struct FoldFactors {
+  uint64_t low, high;
+  explicit FoldFactors(int distance) : low(Power(distance + 32)), high(Power(distance - 32)) {}
+
+ private:
+  static uint64_t Power(int exponent) {  // of x, reflected
+    uint32_t value = 0x80000000u;
+    for (int i = 0; i < exponent; ++i) {
+      value = (value >> 1) ^ ((value & 1) ? kPolynomial : 0);
+    }
+    return uint64_t{value} << 1;
+  }
+};
+
+constexpr size_t kFold = 256;  // bytes: four vectors of four lanes
+#define MOAT_FOLDING __attribute__((target("avx512f,avx512vl,vpclmulqdq,pclmul,sse4.2")))
+
+MOAT_FOLDING inline __m512i FoldInto(__m512i lanes, __m512i factors, __m512i next) {
+  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(lanes, factors, 0x00),
+                                   _mm512_clmulepi64_epi128(lanes, factors, 0x11), next, 0x96);
+}
+
+MOAT_FOLDING uint32_t Crc32cFolding(const void* data, size_t size, uint32_t crc) {
+  static const FoldFactors whole(8 * kFold), lane(128);
+  const auto* p = static_cast<const uint8_t*>(data);
+  if (size < 2 * kFold) return Crc32cInstruction(data, size, crc);
+  __m512i x0 = _mm512_xor_si512(_mm512_loadu_si512(p),
+                                _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(~crc))));
+  __m512i x1 = _mm512_loadu_si512(p + 64), x2 = _mm512_loadu_si512(p + 128),
+          x3 = _mm512_loadu_si512(p + 192);
+  const auto low = static_cast<int64_t>(whole.low), high = static_cast<int64_t>(whole.high);
+  const __m512i factors = _mm512_set_epi64(high, low, high, low, high, low, high, low);
+  for (p += kFold, size -= kFold; size >= kFold; p += kFold, size -= kFold) {
+    x0 = FoldInto(x0, factors, _mm512_loadu_si512(p));
+    x1 = FoldInto(x1, factors, _mm512_loadu_si512(p + 64));
+    x2 = FoldInto(x2, factors, _mm512_loadu_si512(p + 128));
+    x3 = FoldInto(x3, factors, _mm512_loadu_si512(p + 192));
+  }
+  alignas(64) __m128i lanes[16];
+  _mm512_store_si512(lanes, x0);
+  _mm512_store_si512(lanes + 4, x1);
+  _mm512_store_si512(lanes + 8, x2);
+  _mm512_store_si512(lanes + 12, x3);
+  const __m128i one =
+      _mm_set_epi64x(static_cast<int64_t>(lane.high), static_cast<int64_t>(lane.low));
+  __m128i all = lanes[0];
+  for (int i = 1; i < 16; ++i) {
+    all = _mm_xor_si128(
+        _mm_xor_si128(_mm_clmulepi64_si128(all, one, 0x00), _mm_clmulepi64_si128(all, one, 0x11)),
+        lanes[i]);
+  }
+  uint64_t a = _mm_crc32_u64(0, static_cast<uint64_t>(_mm_cvtsi128_si64(all)));
+  a = _mm_crc32_u64(a, static_cast<uint64_t>(_mm_extract_epi64(all, 1)));
+  return ~static_cast<uint32_t>(Advance(p, size, a));
+}
+#undef MOAT_FOLDING
 #endif
 
-}  // namespace
-
-uint32_t Crc32cPortable(const void* data, size_t size, uint32_t crc) {
+uint32_t Crc32cTable(const void* data, size_t size, uint32_t crc) {
   const auto* p = static_cast<const uint8_t*>(data);
   crc = ~crc;
   for (size_t i = 0; i < size; ++i) crc = kTable[(crc ^ p[i]) & 0xff] ^ (crc >> 8);
   return ~crc;
 }
 
-uint32_t Crc32c(const void* data, size_t size, uint32_t crc) {
+}  // namespace
+
+std::vector<Crc32cWay> Crc32cWays() {
+  std::vector<Crc32cWay> ways = {{"table", Crc32cTable}};
 #if defined(__x86_64__)
-  static const bool hardware = __builtin_cpu_supports("sse4.2");
-  if (hardware) return Crc32cHardware(static_cast<const uint8_t*>(data), size, crc);
+  if (__builtin_cpu_supports("sse4.2")) ways.push_back({"sse4.2", Crc32cInstruction});
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("pclmul")) {
+    ways.push_back({"vpclmulqdq", Crc32cFolding});
+  }
 #endif
-  return Crc32cPortable(data, size, crc);
+  return ways;
+}
+
+uint32_t Crc32c(const void* data, size_t size, uint32_t crc) {
+  static const auto fastest = Crc32cWays().back().crc;
+  return fastest(data, size, crc);
 }
 
 }  // namespace moat::core

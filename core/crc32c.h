@@ -3,15 +3,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace moat::core {
 
 // The CRC of `size` bytes, continuing from `crc` (0 to start): Crc32c(b, nb, Crc32c(a, na)) is the
-// CRC of a followed by b. Uses the SSE4.2 instruction where the processor has it, on three
-// interleaved streams.
+// CRC of a followed by b. Uses the fastest way that the processor has.
 uint32_t Crc32c(const void* data, size_t size, uint32_t crc = 0);
 
-// The portable twin, for tests and other processors.
-uint32_t Crc32cPortable(const void* data, size_t size, uint32_t crc = 0);
+// The ways, for tests: the portable one first, then those that this processor has, the fastest
+// last.
+struct Crc32cWay {
+  const char* name;  // "table", "sse4.2", "vpclmulqdq"
+  uint32_t (*crc)(const void* data, size_t size, uint32_t crc);
+};
+std::vector<Crc32cWay> Crc32cWays();
 
 }  // namespace moat::core

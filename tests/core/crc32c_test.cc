@@ -17,12 +17,21 @@ TEST(Crc32c, MatchesPublishedCheckValue) {  // RFC 3720, B.4, and the usual chec
   EXPECT_EQ(Crc32c(ones.data(), 32), 0x62a8ab43u);
 }
 
-TEST(Crc32c, HardwareEqualsPortableForEveryLengthAndAlignment) {
+TEST(Crc32c, EveryWayEqualsTheTableForEveryLengthAndAlignment) {
   std::vector<uint8_t> bytes(40000);
-  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 131 >> 3);
-  for (const size_t size : {0ul, 1ul, 7ul, 8ul, 9ul, 4096ul, 12287ul, 12288ul, 12289ul, 39000ul}) {
-    for (size_t start : {0ul, 1ul, 5ul}) {
-      EXPECT_EQ(Crc32c(&bytes[start], size), Crc32cPortable(&bytes[start], size)) << size;
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * i * 131 >> 3);
+  std::vector<size_t> sizes = {4096, 12287, 12288, 12289, 39000};
+  for (size_t size = 0; size < 1100; ++size) sizes.push_back(size);
+  const std::vector<Crc32cWay> ways = Crc32cWays();
+  for (const Crc32cWay& way : ways) {
+    for (const size_t size : sizes) {
+      for (const size_t start : {0ul, 1ul, 5ul}) {
+        for (const uint32_t before : {0u, 0xdeadbeefu}) {
+          ASSERT_EQ(way.crc(&bytes[start], size, before),
+                    ways.front().crc(&bytes[start], size, before))
+              << way.name << ", " << size << " bytes";
+        }
+      }
     }
   }
 }
