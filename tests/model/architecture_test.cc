@@ -5,6 +5,7 @@
 
 #include "configs/command_line.h"
 #include "core/error.h"
+#include "model/architecture/memory_plan.h"
 #include "tensor/ops.h"
 #include "tests/model/tiny_model.h"
 
@@ -110,6 +111,34 @@ TEST(ActivationPlan, TensorRanksShareTheLayersAndWithSequenceParallelismWhatIsBe
                            "layers.1.ffn_norm.inverse", "final.input", "branch", "gradient"}) {
     EXPECT_EQ(split.at(name).elements, whole.at(name).elements) << name;
     EXPECT_EQ(cut.at(name).elements, whole.at(name).elements / 2) << name;
+  }
+}
+
+TEST(MemoryPlan, TensorRanksHaveHalfAndZeroRanksTheirShare) {
+  for (const std::string preset : {"gpt2_124m", "llama_1b"}) {
+    const std::string file = std::string(MOAT_SOURCE_DIR) + "/configs/" + preset + ".flags";
+    const auto line = configs::CommandLine::Parse(
+        "train", {"--flagfile=" + file, "--data=d", "--run=r", "--vocab_size=50257"});
+    const configs::ModelConfig config = configs::TrainConfigFromFlags(line).model;
+    const auto plan = [&](int tp, int dp, bool sharded) {
+      MemoryOptions options;
+      options.passes.dtype = core::DType::kBF16;
+      options.passes.tp = tp;
+      options.dp = dp;
+      options.sharded = sharded;
+      return PlanMemory(config, options);
+    };
+    const auto ratio = [](core::Bytes part, core::Bytes whole) {
+      return static_cast<double>(part.value) / static_cast<double>(whole.value);
+    };
+    for (const char* name : {"weights", "gradients", "optimizer"}) {
+      EXPECT_NEAR(ratio(plan(2, 1, false).of(name), plan(1, 1, false).of(name)), 0.5, 0.025)
+          << name;
+    }
+    for (const int dp : {2, 4, 8}) {  // moments, and master weights that stood with the weights
+      EXPECT_NEAR(ratio(plan(1, dp, true).of("optimizer"), plan(1, 1, false).of("optimizer")) * dp,
+                  1.5, 0.03);
+    }
   }
 }
 
