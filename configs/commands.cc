@@ -19,8 +19,7 @@ const std::vector<CommandInfo>& Commands() {
        "index.",
        {"moat data import --in=my.chat.jsonl --out=datasets/mine",
         "moat data import --in='logs/*.jsonl' --outcomes=accepted=1,rejected=0 --out=datasets/logs",
-        "zcat faq.csv.gz | moat data import --in=- --format=csv --field_prompt=question "
-        "--field_completion=answer --out=datasets/faq",
+        "zcat faq.csv.gz | moat data import --in=- --format=csv --field_prompt=q --out=datasets/q",
         "moat data import --in=. --in=docs --out=datasets/repository --vocab_size=4096",
         "moat data import --in=this-week.chat.jsonl --out=datasets/mine --append",
         "moat data import --in=my.chat.jsonl --redact=configs/redaction.rules --dry_run"}},
