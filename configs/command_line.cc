@@ -7,6 +7,7 @@
 
 #include "configs/commands.h"
 #include "configs/help.h"
+#include "core/comma_list.h"
 #include "core/error.h"
 #include "core/nearest.h"
 
@@ -14,12 +15,6 @@ namespace moat::configs {
 namespace {
 
 const char kCommandLine[] = "command line";
-
-std::string Joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-  return text;
-}
 
 [[noreturn]] void Refuse(const FlagLine& line, const std::string& what) {
   throw core::ConfigError(Place(line.origin) + what);
@@ -174,7 +169,9 @@ std::vector<std::string> CommandLine::values(const std::string& name) const {
   return {flag->default_value};
 }
 
-std::string CommandLine::value(const std::string& flag) const { return Joined(values(flag)); }
+std::string CommandLine::value(const std::string& flag) const {
+  return core::JoinWithCommas(values(flag));
+}
 
 std::string CommandLine::origin(const std::string& flag) const {
   const auto found = given_.find(flag);

@@ -10,6 +10,7 @@
 #include "configs/probe_config.h"
 #include "configs/synth_config.h"
 #include "configs/train_config.h"
+#include "core/comma_list.h"
 
 #define MOAT_FLAG(type, name, default_value, commands, help) \
   DEFINE_##type(name, default_value, help);                  \
@@ -29,12 +30,6 @@ const GenerateConfig generate;
 const ImportConfig import_defaults;
 const ProbeConfig probe;
 const SynthConfig synth;
-
-std::string Joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-  return text;
-}
 
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
@@ -130,7 +125,7 @@ MOAT_FLAG(int64, micro_batch, train.micro_batch, kRun,
           "sequences in one forward pass of one rank; divides global_batch");
 MOAT_FLAG(string, pack, train.pack, kRun,
           "separate: interactions that share a sequence do not see each other; concat: they do");
-MOAT_LIST_FLAG(loss_roles, Joined(train.loss_roles), kRun,
+MOAT_LIST_FLAG(loss_roles, core::JoinWithCommas(train.loss_roles), kRun,
                "roles whose tokens are learned, with commas or repeated: system, user, assistant, "
                "tool, text; or all; user=0.1 counts a tenth");
 MOAT_FLAG(double, lr, train.lr, kRun, "learning rate after warm-up");

@@ -1,20 +1,20 @@
 // From parsed flags to validated structs.
 #include <charconv>
 #include <functional>
-#include <sstream>
 
 #include "configs/bounds.h"
 #include "configs/command_line.h"
+#include "core/comma_list.h"
 #include "core/error.h"
 
 namespace moat::configs {
 namespace {
 
-std::vector<std::string> SplitAtCommas(const std::vector<std::string>& texts) {
+// The words of a list flag, whose values may be lists with commas.
+std::vector<std::string> WordsOf(const std::vector<std::string>& texts) {
   std::vector<std::string> words;
   for (const std::string& text : texts) {
-    std::istringstream stream(text);
-    for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
+    for (std::string& word : core::SplitAtCommas(text)) words.push_back(std::move(word));
   }
   return words;
 }
@@ -142,10 +142,10 @@ Value ParsedItem(const std::string& flag, const std::string& text, const std::st
 void FillData(const CommandLine& line, TrainConfig& train) {
   train.data = line.values("data");
   if (train.data == std::vector<std::string>{""}) train.data.clear();
-  for (const std::string& text : SplitAtCommas(line.values("data_weights"))) {
+  for (const std::string& text : WordsOf(line.values("data_weights"))) {
     train.data_weights.push_back(ParsedItem<double>("data_weights", text, "a number above 0"));
   }
-  const std::vector<std::string> versions = SplitAtCommas(line.values("data_version"));
+  const std::vector<std::string> versions = WordsOf(line.values("data_version"));
   if (versions == std::vector<std::string>{"0"}) return;  // of all data sets
   for (const std::string& text : versions) {
     train.data_version.push_back(
@@ -166,7 +166,7 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.global_batch = line.Int("global_batch");
   train.micro_batch = line.Int("micro_batch");
   train.pack = line.value("pack");
-  train.loss_roles = SplitAtCommas(line.values("loss_roles"));
+  train.loss_roles = WordsOf(line.values("loss_roles"));
   train.check_replicas_every = line.Int("check_replicas_every");
   train.eval_every = line.Int("eval_every");
   train.eval_batches = line.Int("eval_batches");
@@ -239,7 +239,7 @@ RecordConfig RecordsOf(const CommandLine& line) {
   records.field_request = line.value("field_request");
   records.field_weight = line.value("field_weight");
   records.field_outcome = line.value("field_outcome");
-  records.outcomes = ParseOutcomes(SplitAtCommas(line.values("outcomes")));
+  records.outcomes = ParseOutcomes(WordsOf(line.values("outcomes")));
   records.weight_on = line.value("weight_on");
   return records;
 }
@@ -316,7 +316,7 @@ GenerateConfig GenerateConfigFromFlags(const CommandLine& line) {
 ProbeConfig ProbeConfigFromFlags(const CommandLine& line) {
   return Filled<ProbeConfig>(line, [&] {
     ProbeConfig probe;
-    probe.measure = SplitAtCommas(line.values("measure"));
+    probe.measure = WordsOf(line.values("measure"));
     probe.run_root = line.value("run_root");
     probe.threads = static_cast<int>(line.Int("threads"));
     probe.seconds = line.Double("seconds");

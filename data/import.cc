@@ -357,12 +357,11 @@ ImportReport Import(const configs::ImportConfig& config) {
   } else {
     const ImportPlan plan = PlanImport(config, {out});
     report.already_done = AlreadyDone(out, plan.digest);
-    if (!report.already_done) {
-      FillReport(Build(plan, config, out), &report);
-      report.added = ReadIndex(out).history.back().interactions;
-    }
+    if (!report.already_done) FillReport(Build(plan, config, out), &report);
   }
-  FillReport(ReadIndex(out), &report);
+  const Index index = ReadIndex(out);
+  FillReport(index, &report);
+  if (!config.append && !report.already_done) report.added = index.history.back().interactions;
   report.seconds = core::MonotonicSeconds() - start;
   return report;
 }

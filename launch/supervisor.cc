@@ -333,11 +333,9 @@ rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
 // The same end for the third time.
 rundir::Outcome GivenUp(rundir::Outcome outcome) {
   const auto code = core::ExitCode::kDoNotRequeue;
-  const std::string what = std::to_string(kAttemptsWithoutProgress) +
-                           " attempts in a row ended without a new checkpoint; the last one: " +
-                           outcome.first_failure.value_or(rundir::FirstFailure{}).what;
   rundir::FirstFailure failure = outcome.first_failure.value_or(rundir::FirstFailure{});
-  failure.what = what;
+  failure.what = std::to_string(kAttemptsWithoutProgress) +
+                 " attempts in a row ended without a new checkpoint; the last one: " + failure.what;
   outcome.error_class = core::ExitCodeName(code);
   outcome.exit_code = static_cast<int>(code);
   outcome.state = rundir::StateOf(outcome.exit_code);

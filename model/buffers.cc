@@ -76,13 +76,11 @@ LayerBuffers Transformer::PlannedLayer(int64_t layer) {
   const auto name = [&](const std::string& what) {
     return LayerBufferName(recompute_, layer, what);
   };
-  const auto norm = [&](const std::string& what) {
-    return NormOutput{Planned(name(what)), Planned(name(what + ".mean")),
-                      Planned(name(what + ".inverse"))};
-  };
-  return {Planned(name("input")),     norm("attention_norm"),   Planned(name("qkv")),
-          Planned(name("attention")), Planned(name("log_sum")), Planned(name("middle")),
-          norm("ffn_norm"),           Planned(name("ffn_in")),  Planned(name("ffn"))};
+  return {Planned(name("input")),        PlannedNorm(name("attention_norm")),
+          Planned(name("qkv")),          Planned(name("attention")),
+          Planned(name("log_sum")),      Planned(name("middle")),
+          PlannedNorm(name("ffn_norm")), Planned(name("ffn_in")),
+          Planned(name("ffn"))};
 }
 
 Transformer::CommonBuffers Transformer::PlannedCommon() {

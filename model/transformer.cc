@@ -10,14 +10,9 @@ namespace moat::model {
 using tensor::ConstView;
 using tensor::View;
 
-namespace {
+static_assert(kLossStatistics == tensor::kPartStatistics, "the plan knows what the loss gathers");
 
-parallel::FlatRange VocabularyPart(const std::vector<Parameter>& table, const ParameterIndex& index,
-                                   const TensorAxis& axis) {
-  const auto& split = table[static_cast<size_t>(index.embedding)].split;
-  const parallel::Slice part = parallel::LocalSlice(split, axis.rank(), axis.size());
-  return {part.begin[0], part.end[0] - part.begin[0]};
-}
+namespace {
 
 // The ranks of `tensor` that hold this one's kv heads; null where no other does. Collective.
 std::unique_ptr<comm::Communicator> CopiesGroup(const std::vector<Parameter>& table,
@@ -47,7 +42,8 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
   plan_ = PlanActivations(config, {max_rows_, stream.threads(), dtype_, axis_.size(),
                                    options.sequence_parallel, recompute_});
   layout_ = FlatLayout(table_, axis_.rank(), axis_.size());
-  vocabulary_ = VocabularyPart(table_, index_, axis_);
+  const parallel::Slice tokens = slice(index_.embedding);
+  vocabulary_ = {tokens.begin[0], tokens.end[0] - tokens.begin[0]};
   MOAT_CHECK(options.with_master_weights || dtype_ != core::DType::kF32,
              "in f32 the passes read the master weights");
   const int64_t multiple = options.flat_multiple;
@@ -87,9 +83,8 @@ void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uin
 }
 
 void Transformer::InitializeWeights(uint64_t seed) {
-  for (size_t p = 0; p < table_.size(); ++p) {
-    InitialValues(table_[p], parallel::LocalSlice(table_[p].split, axis_.rank(), axis_.size()),
-                  seed, weight(static_cast<int>(p)));
+  for (int p = 0; p < static_cast<int>(table_.size()); ++p) {
+    InitialValues(table_[static_cast<size_t>(p)], slice(p), seed, weight(p));
   }
   RoundWeights();
 }

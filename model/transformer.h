@@ -81,6 +81,11 @@ class Transformer {
   const std::vector<Parameter>& parameters() const { return table_; }
   const std::vector<FlatRange>& layout() const { return layout_; }  // of this tensor rank
   const ParameterIndex& index() const { return index_; }
+  // What this rank holds of the parameter.
+  parallel::Slice slice(int parameter) const {
+    return parallel::LocalSlice(table_[static_cast<size_t>(parameter)].split, axis_.rank(),
+                                axis_.size());
+  }
   // Does this rank answer for its slice of the parameter? Of tensor ranks that hold the same one,
   // the first does.
   bool FirstOfCopies(int parameter) const {

@@ -251,16 +251,26 @@ void Cast(ConstView x, View y, Stream& stream) {
   }
 }
 
+namespace {
+
+// `logits` [rows, any]; `dlogits` as large, or empty.
+void ExpectLoss(int64_t rows, ConstView logits, ConstView targets, ConstView weights, View losses,
+                View dlogits) {
+  Expect(logits, logits.count / rows * rows, kF32, "logits");
+  if (!dlogits.empty()) Expect(dlogits, logits.count, dlogits.dtype, "dlogits");
+  Expect(targets, rows, kI32, "targets");
+  Expect(weights, rows, kF32, "weights");
+  Expect(losses, rows, kF32, "losses");
+}
+
+}  // namespace
+
 void CrossEntropy(ConstView logits, ConstView targets, ConstView weights, View losses, View dlogits,
                   Stream& stream) {
   const int64_t rows = targets.count;
   if (rows == 0) return;
   const int64_t vocab = logits.count / rows;
-  Expect(logits, rows * vocab, kF32, "logits");
-  if (!dlogits.empty()) Expect(dlogits, logits.count, dlogits.dtype, "dlogits");
-  Expect(targets, rows, kI32, "targets");
-  Expect(weights, rows, kF32, "weights");
-  Expect(losses, rows, kF32, "losses");
+  ExpectLoss(rows, logits, targets, weights, losses, dlogits);
   Kernels(dlogits.empty() ? logits : dlogits, stream)
       .cross_entropy(rows, vocab, Floats(logits), Ints(targets), Floats(weights), Floats(losses),
                      OrNull(dlogits), stream);
@@ -286,11 +296,7 @@ void CrossEntropyOfPart(ConstView statistics, ConstView logits, ConstView target
   if (rows == 0) return;
   const int64_t part = logits.count / rows, parts = statistics.count / (rows * kPartStatistics);
   Expect(statistics, parts * rows * kPartStatistics, kF32, "statistics");
-  Expect(logits, rows * part, kF32, "logits");
-  if (!dlogits.empty()) Expect(dlogits, logits.count, dlogits.dtype, "dlogits");
-  Expect(targets, rows, kI32, "targets");
-  Expect(weights, rows, kF32, "weights");
-  Expect(losses, rows, kF32, "losses");
+  ExpectLoss(rows, logits, targets, weights, losses, dlogits);
   Kernels(dlogits.empty() ? logits : dlogits, stream)
       .cross_entropy_of_part(parts, rows, part, first, Floats(statistics), Floats(logits),
                              Ints(targets), Floats(weights), Floats(losses), OrNull(dlogits),

@@ -12,9 +12,8 @@ namespace {
 
 std::vector<parallel::Slice> LocalSlices(const model::Transformer& model) {
   std::vector<parallel::Slice> slices;
-  for (const model::Parameter& parameter : model.parameters()) {
-    slices.push_back(
-        parallel::LocalSlice(parameter.split, model.axis().rank(), model.axis().size()));
+  for (int p = 0; p < static_cast<int>(model.parameters().size()); ++p) {
+    slices.push_back(model.slice(p));
   }
   return slices;
 }

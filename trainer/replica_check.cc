@@ -87,6 +87,7 @@ std::vector<int> OddRanks(const std::vector<ReplicaHashes>& ranks, int tp, int c
 void CheckReplicas(model::Transformer& model, Optimizer& optimizer, const RankGroups& groups,
                    int64_t step) {
   if (groups.world.size() == 1) return;
+  optimizer.WaitForWeights();
   const ReplicaHashes mine = HashesOf(model, optimizer);
   const std::array<uint64_t, 2> packed = {uint64_t{mine.all} << 32 | mine.replicated, mine.shared};
   std::vector<uint64_t> all(packed.size() * static_cast<size_t>(groups.world.size()));

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <sstream>
 
 #include "checkpoint/manifest/line.h"
+#include "core/comma_list.h"
 #include "core/error.h"
 #include "core/logging.h"
 #include "data/mixture.h"
@@ -30,19 +30,6 @@ std::string ValueOr(const Identity& identity, const char* name, const std::strin
   return found == identity.end() ? otherwise : found->second;
 }
 
-std::string Joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-  return text;
-}
-
-std::vector<std::string> SplitAtCommas(const std::string& text) {
-  std::vector<std::string> words;
-  std::istringstream stream(text);
-  for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
-  return words;
-}
-
 std::vector<std::string> ContentsOf(const std::vector<data::Dataset>& datasets) {
   std::vector<std::string> digests;
   for (const data::Dataset& dataset : datasets) digests.push_back(dataset.content_digest());
@@ -57,7 +44,7 @@ std::string SharesText(const std::vector<double>& weights) {
     std::snprintf(text, sizeof text, "%.9g", static_cast<double>(billionths) / 1e9);
     shares.emplace_back(text);
   }
-  return Joined(shares);
+  return core::JoinWithCommas(shares);
 }
 
 // By data set: the version `start` was trained on, else the one asked for, 0 for the newest.
@@ -66,8 +53,8 @@ std::vector<int> VersionsOf(const configs::TrainConfig& config,
   std::vector<int> versions = config.data_version;
   versions.resize(config.data.size(), 0);
   if (!start) return versions;
-  const std::vector<std::string> trained =
-      SplitAtCommas(ValueOr(ReadIdentity(checkpoint::ReadManifest(*start)), kDataVersion, "1"));
+  const std::vector<std::string> trained = core::SplitAtCommas(
+      ValueOr(ReadIdentity(checkpoint::ReadManifest(*start)), kDataVersion, "1"));
   if (trained.size() != versions.size()) {
     throw core::ConfigError("--data names " + std::to_string(versions.size()) + ", but " +
                             start->string() + " was trained on " + std::to_string(trained.size()) +
@@ -154,9 +141,9 @@ std::vector<data::Dataset> OpenData(const configs::TrainConfig& config,
   for (size_t i = 0; i < config.data.size(); ++i) {
     datasets.push_back(data::Dataset::Open(config.data[i], versions[i]));
   }
-  const std::string contents = Joined(ContentsOf(datasets));
+  const std::string contents = core::JoinWithCommas(ContentsOf(datasets));
   if (world.AnyOf(world.BroadcastText(contents, 0) != contents)) {
-    throw core::DataError(Joined(config.data) +
+    throw core::DataError(core::JoinWithCommas(config.data) +
                           " changed while the run started: ranks read different versions; launch "
                           "it again");
   }
@@ -173,8 +160,8 @@ Identity DataIdentity(const std::vector<data::Dataset>& datasets,
   for (const data::Dataset& dataset : datasets) {
     versions.push_back(std::to_string(dataset.version()));
   }
-  identity[kDataVersion] = Joined(versions);
-  identity[kDataContent] = Joined(ContentsOf(datasets));
+  identity[kDataVersion] = core::JoinWithCommas(versions);
+  identity[kDataContent] = core::JoinWithCommas(ContentsOf(datasets));
   identity["tokenizer"] = datasets.front().tokenizer_digest();
   if (datasets.size() > 1) {
     identity["data weights"] = weights.empty() ? "by size" : SharesText(weights);
@@ -186,12 +173,12 @@ Identity ExpectedIdentity(const Identity& saved, const Identity& now,
                           const std::vector<data::Dataset>& datasets) {
   Identity expected = now;
   if (!saved.contains(kDataVersion)) expected.erase(kDataVersion);
-  const std::vector<std::string> were = SplitAtCommas(ValueOr(saved, kDataContent, ""));
+  const std::vector<std::string> were = core::SplitAtCommas(ValueOr(saved, kDataContent, ""));
   std::vector<std::string> contents = ContentsOf(datasets);
   for (size_t i = 0; i < std::min(were.size(), contents.size()); ++i) {
     if (datasets[i].HeldBeforeForgetting(were[i])) contents[i] = were[i];
   }
-  expected[kDataContent] = Joined(contents);
+  expected[kDataContent] = core::JoinWithCommas(contents);
   return expected;
 }
 

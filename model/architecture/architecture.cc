@@ -182,6 +182,11 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   for (const char* name : {"tokens", "targets", "span_start", "positions"}) {
     plan.Add(name, tokens, core::DType::kI32);
   }
+  const auto add_norm = [&](const auto& add, const std::string& name) {
+    add(name + ".mean", means, core::DType::kF32);
+    add(name + ".inverse", here, core::DType::kF32);
+    add(name, here * c.width, o.dtype);
+  };
   // What the backward pass needs again. Shared buffers are planned with the first layer.
   for (int64_t l = 0; l < c.layers; ++l) {
     const auto add = [&](const std::string& what, int64_t elements,
@@ -189,25 +194,20 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
       const std::string name = LayerBufferName(o.recompute, l, what);
       if (l == 0 || name.starts_with("layers.")) plan.Add(name, elements, dtype);
     };
-    const auto layer_norm = [&](const std::string& what) {
-      add(what + ".mean", means);
-      add(what + ".inverse", here);
-      add(what, here * c.width, o.dtype);
-    };
     add("input", here * c.width, o.dtype);
-    layer_norm("attention_norm");
+    add_norm(add, "attention_norm");
     add("qkv", tokens * qkv, o.dtype);
     add("attention", tokens * q, o.dtype);
     add("log_sum", tokens * heads);
     add("middle", here * c.width, o.dtype);
-    layer_norm("ffn_norm");
+    add_norm(add, "ffn_norm");
     add("ffn_in", tokens * in, o.dtype);
     add("ffn", tokens * ffn, o.dtype);
   }
   plan.Add("final.input", here * c.width, o.dtype);
-  plan.Add("final_norm.mean", means);
-  plan.Add("final_norm.inverse", here);
-  plan.Add("final_norm", here * c.width, o.dtype);
+  add_norm([&](const std::string& name, int64_t elements,
+               core::DType dtype) { plan.Add(name, elements, dtype); },
+           "final_norm");
   plan.Add("weights", tokens);
   plan.Add("losses", tokens);
   const int64_t loss_rows = std::min(tokens, kLossRows);

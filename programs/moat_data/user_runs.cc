@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "checkpoint/manifest/manifest.h"
+#include "core/comma_list.h"
 #include "core/durable_file.h"
 #include "rundir/capsule.h"
 
@@ -47,13 +47,6 @@ std::optional<UserRun> ReaderOf(const data::UserStatistics& user, const std::str
   return std::nullopt;
 }
 
-std::vector<std::string> DigestsIn(const std::string& content) {
-  std::vector<std::string> digests;
-  std::istringstream stream(content);
-  for (std::string digest; std::getline(stream, digest, ',');) digests.push_back(digest);
-  return digests;
-}
-
 // The contents that a checkpoint was trained on; "": it does not say.
 std::string ContentOf(const fs::path& checkpoint) {
   const fs::path path = checkpoint / checkpoint::kManifestName;
@@ -70,13 +63,13 @@ void AddRun(const fs::path& root, const data::UserStatistics& user, std::vector<
   for (const rundir::CapsuleEntry& entry : rundir::ReadCapsule(layout)) {
     const auto content = entry.data.find("content");
     if (content == entry.data.end()) continue;
-    for (const std::string& digest : DigestsIn(content->second)) {
+    for (const std::string& digest : core::SplitAtCommas(content->second)) {
       by_digest[digest].attempts.push_back(entry.attempt);
     }
   }
   if (fs::is_directory(layout.checkpoints())) {
     for (const auto& directory : checkpoint::ListCheckpoints(layout.checkpoints())) {
-      for (const std::string& digest : DigestsIn(ContentOf(directory.path))) {
+      for (const std::string& digest : core::SplitAtCommas(ContentOf(directory.path))) {
         by_digest[digest].checkpoints.push_back(directory.path.filename());
       }
     }

@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "data/import.h"
 #include "data/import_sink.h"
+#include "tests/support/errors.h"
 #include "tests/support/temporary_directory.h"
 
 namespace moat::data {
@@ -24,21 +25,8 @@ inline void WriteText(const std::filesystem::path& path, std::string_view text) 
   core::WriteFileAtomically(path, text);
 }
 
-// What a DataError, ConfigError or StorageError thrown by `action` says; fails without one.
-inline std::string ErrorOf(core::ExitCode code, const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "expected an error";
-  return "";
-}
-
-inline bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using testing::Contains;
+using testing::ErrorOf;
 
 // A coffee bar's dialog: tool calls as JSON in JSON, sizes that differ.
 inline std::string CoffeeLine(int i) {

@@ -11,6 +11,7 @@
 #include "model/generator.h"
 #include "model/transformer.h"
 #include "tests/model/tiny_model.h"
+#include "tests/support/forwarding_communicator.h"
 #include "tests/support/values.h"
 
 namespace moat::model {
@@ -32,13 +33,11 @@ std::vector<float> Floats(tensor::ConstView view) {
 }
 
 // A group that leaves out the sums of so many elements, as a program would that forgot them.
-class Forgetful : public comm::Communicator {
+class Forgetful : public testing::ForwardingCommunicator {
  public:
   using Forgets = std::function<bool(const std::string& group, int64_t count)>;
   Forgetful(comm::Communicator& inner, Forgets forgets)
-      : Communicator(inner.name(), inner.rank(), inner.members()),
-        inner_(inner),
-        forgets_(std::move(forgets)) {}
+      : ForwardingCommunicator(inner), forgets_(std::move(forgets)) {}
 
   // Of the groups made from this one.
   uint64_t received_by_groups() const {
@@ -50,27 +49,16 @@ class Forgetful : public comm::Communicator {
  protected:
   void DoAllReduce(tensor::View buffer, comm::ReduceOp op, comm::Order order,
                    tensor::Stream& stream) override {
-    if (!forgets_(name(), buffer.count)) inner_.AllReduce(buffer, op, order, stream);
+    if (forgets_(name(), buffer.count)) return;
+    ForwardingCommunicator::DoAllReduce(buffer, op, order, stream);
   }
-  void DoReduceScatter(tensor::ConstView input, tensor::View output, comm::ReduceOp op,
-                       comm::Order order, tensor::Stream& stream) override {
-    inner_.ReduceScatter(input, output, op, order, stream);
-  }
-  void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
-    inner_.AllGather(input, output, stream);
-  }
-  void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
-    inner_.Broadcast(buffer, root, stream);
-  }
-  void DoBarrier() override { inner_.Barrier(); }
   std::unique_ptr<comm::Communicator> DoGroup(const std::string& name,
                                               const std::vector<int>& ranks) override {
-    groups_.push_back(inner_.Group(name, ranks));
+    groups_.push_back(inner().Group(name, ranks));
     return std::make_unique<Forgetful>(*groups_.back(), forgets_);
   }
 
  private:
-  comm::Communicator& inner_;
   Forgets forgets_;
   std::vector<std::unique_ptr<comm::Communicator>> groups_;
 };

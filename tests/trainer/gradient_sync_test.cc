@@ -1,5 +1,6 @@
 // Gradient sums have the same bits for every dp, and move no more than they may.
 #include "trainer/gradient_sync.h"
+#include "tests/support/forwarding_communicator.h"
 
 #include <gtest/gtest.h>
 
@@ -150,42 +151,27 @@ TEST(GradientSync, AnErrorInTheMiddleOfAStepGivesTheGroupUp) {
 }
 
 // A communicator that does something of its own before or after each sum.
-class Changed : public comm::Communicator {
+class Changed : public testing::ForwardingCommunicator {
  public:
   using Hook = std::function<void(tensor::View)>;
   Changed(comm::Communicator& inner, Hook before, Hook after)
-      : Communicator(inner.name(), inner.rank(), inner.members()),
-        inner_(inner),
-        before_(std::move(before)),
-        after_(std::move(after)) {}
+      : ForwardingCommunicator(inner), before_(std::move(before)), after_(std::move(after)) {}
 
  protected:
   void DoAllReduce(tensor::View buffer, comm::ReduceOp op, comm::Order order,
                    tensor::Stream& stream) override {
     before_(buffer);
-    inner_.AllReduce(buffer, op, order, stream);
+    ForwardingCommunicator::DoAllReduce(buffer, op, order, stream);
     after_(buffer);
   }
   void DoReduceScatter(tensor::ConstView input, tensor::View output, comm::ReduceOp op,
                        comm::Order order, tensor::Stream& stream) override {
     before_(output);
-    inner_.ReduceScatter(input, output, op, order, stream);
+    ForwardingCommunicator::DoReduceScatter(input, output, op, order, stream);
     after_(output);
-  }
-  void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
-    inner_.AllGather(input, output, stream);
-  }
-  void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
-    inner_.Broadcast(buffer, root, stream);
-  }
-  void DoBarrier() override { inner_.Barrier(); }
-  std::unique_ptr<comm::Communicator> DoGroup(const std::string& name,
-                                              const std::vector<int>& ranks) override {
-    return inner_.Group(name, ranks);
   }
 
  private:
-  comm::Communicator& inner_;
   Hook before_, after_;
 };
 

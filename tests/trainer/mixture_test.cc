@@ -4,6 +4,7 @@
 
 #include "comm/self.h"
 #include "data/forget.h"
+#include "tests/support/errors.h"
 #include "tests/trainer/fixture.h"
 #include "trainer/run_data.h"
 #include "trainer/run_start.h"
@@ -12,6 +13,8 @@ namespace moat::trainer {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::Contains;
+using testing::ErrorOf;
 
 class MixtureTest : public TrainerTest {
  protected:
@@ -52,19 +55,6 @@ class MixtureTest : public TrainerTest {
   Identity SavedBy(const std::string& run) const {
     const auto last = ChooseTrained(runs_ / run / "ckpt", run, "newest", *comm::MakeSelf());
     return ReadIdentity(checkpoint::ReadManifest(last));
-  }
-  static std::string ErrorOf(core::ExitCode code, const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const core::Error& error) {
-      EXPECT_EQ(error.code(), code) << error.what();
-      return error.what();
-    }
-    ADD_FAILURE() << "expected an error";
-    return "";
-  }
-  static bool Contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
   }
 
   testing::TemporaryDirectory runs_;

@@ -1,6 +1,7 @@
 // Where runs start: the version of the data they began with, whatever became of it; other runs'
 // weights.
 #include "trainer/run_start.h"
+#include "tests/support/errors.h"
 
 #include <functional>
 
@@ -15,19 +16,10 @@ namespace moat::trainer {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::Contains;
 
 std::string ConfigErrorOf(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const core::ConfigError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "expected a ConfigError";
-  return "";
-}
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return testing::ErrorOf(core::ExitCode::kConfig, action);
 }
 
 class RunStartTest : public TrainerTest {
