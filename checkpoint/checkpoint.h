@@ -1,11 +1,9 @@
 // Saving and loading a run's state as slices of global tensors: any grid writes, any grid reads.
 //
-// Save is collective over `world`. Commit order: each writer writes and fsyncs its safetensors file
-// in ckpt/.tmp-<run>-<step>; all agree; rank 0 writes the manifest, fsyncs it and the directory,
-// renames, fsyncs the parent; only then retention. If any rank fails, all ranks throw the same
-// StorageError with the first cause (BugError where slices do not tile), the temporary directory is
-// removed and what was committed before is untouched. What a killed save leaves, the next Save of
-// the run removes. All ranks must see the same file system.
+// Commit order of a save: each writer writes and fsyncs its safetensors file in
+// ckpt/.tmp-<run>-<step>; all agree; rank 0 writes the manifest, fsyncs it and the directory,
+// renames, fsyncs the parent; only then retention. What a killed save leaves, the run's next
+// attempt removes. checkpoint/saver.h saves beside training.
 #pragma once
 
 #include <filesystem>
@@ -24,6 +22,7 @@ struct SliceToSave {
   core::Shape global;
   parallel::Slice slice;
   tensor::ConstView data;
+  std::optional<uint32_t> crc32c = {};  // of what must be written, where that is known beforehand
 };
 struct SliceToLoad {
   std::string tensor;
@@ -38,9 +37,11 @@ struct SaveOptions {
   std::vector<int64_t> protect = {};  // steps retention never removes (the best one)
 };
 
-// Collective. Together the ranks' slices must tile each named tensor exactly once (checked by rank
-// 0 before the commit). Returns the committed directory. A valid directory of the same step is
-// never rewritten: the new one becomes the next generation.
+// Collective over `world`: one save, from begin to end. Together the ranks' slices must tile each
+// named tensor exactly once (checked by rank 0 before the commit). Returns the committed directory.
+// A valid directory of the same step is never rewritten: the new one becomes the next generation.
+// If any rank fails, all throw the same StorageError with the first cause (BugError where slices do
+// not tile), nothing half-written is left and what was committed before is untouched.
 std::filesystem::path Save(const SaveOptions& options, const RunPosition& position,
                            const std::vector<SliceToSave>& slices, comm::Communicator& world);
 

@@ -12,15 +12,24 @@
 namespace moat::checkpoint {
 namespace {
 
-// Writes `bytes` and returns their CRC, a stretch at a time so that each is read from the cache.
-uint32_t WriteWithCrc(core::FileWriter& writer, const void* data, int64_t bytes) {
+// Writes the slice and returns its CRC, a stretch at a time so that each is read from the cache.
+uint32_t WriteWithCrc(core::FileWriter& writer, const SliceToSave& slice,
+                      const std::stop_token& give_up) {
   constexpr int64_t kStretch = 1 << 20;
-  const auto* const from = static_cast<const char*>(data);
+  const auto* const from = static_cast<const char*>(slice.data.data);
+  const int64_t bytes = slice.data.bytes().value;
   uint32_t crc = 0;
   for (int64_t at = 0; at < bytes; at += kStretch) {
+    if (give_up.stop_requested()) throw core::StorageError("the save was given up");
     const auto n = static_cast<size_t>(std::min(kStretch, bytes - at));
     crc = core::Crc32c(from + at, n, crc);
     writer.Write(from + at, n);
+  }
+  if (slice.crc32c && *slice.crc32c != crc) {
+    throw core::StorageError("the bytes of tensor '" + slice.tensor + "', slice " +
+                             slice.slice.text() +
+                             ", changed in memory between the snapshot and the write; they are "
+                             "not saved (memory or a processor may be failing)");
   }
   return crc;
 }
@@ -43,7 +52,8 @@ std::vector<const SliceToSave*> InFileOrder(const std::vector<SliceToSave>& slic
 }  // namespace
 
 Manifest WriteRankFile(const std::filesystem::path& directory, const RunPosition& position,
-                       const std::vector<SliceToSave>& slices, int rank) {
+                       const std::vector<SliceToSave>& slices, int rank,
+                       const std::stop_token& give_up) {
   Manifest part;
   for (const SliceToSave& slice : slices) {
     part.tensors[slice.tensor] = {slice.data.dtype, slice.global, {}};
@@ -59,6 +69,7 @@ Manifest WriteRankFile(const std::filesystem::path& directory, const RunPosition
     header.entries.push_back(
         {slice->tensor + "@" + slice->slice.text(), slice->data.dtype, slice->slice.shape(), 0, 0});
   }
+  core::FaultPoint("checkpoint.prepared", rank);
   const std::string head = SafetensorsHeaderText(&header);
   char name[64];
   std::snprintf(name, sizeof name, "rank-%05d.safetensors", rank);
@@ -68,7 +79,7 @@ Manifest WriteRankFile(const std::filesystem::path& directory, const RunPosition
   for (size_t i = 0; i < order.size(); ++i) {
     const SliceToSave& slice = *order[i];
     Piece piece{slice.slice, name, writer.written(), slice.data.bytes().value, 0};
-    piece.crc32c = WriteWithCrc(writer, slice.data.data, piece.bytes);
+    piece.crc32c = WriteWithCrc(writer, slice, give_up);
     TensorEntry& tensor = part.tensors[slice.tensor];
     MOAT_CHECK(tensor.dtype == slice.data.dtype && tensor.shape == slice.global,
                "slices of one tensor must agree about its shape and dtype: " + slice.tensor);

@@ -149,6 +149,11 @@ MOAT_FLAG(int64, checkpoint_every, train.checkpoint_every, kRun,
           "steps between checkpoints; 0: only at the end and when stopped");
 MOAT_FLAG(int32, keep_checkpoints, train.keep_checkpoints, kRun,
           "newest checkpoints kept beside the best; at least 2");
+MOAT_FLAG(bool, async_checkpoints, train.async_checkpoints, kRun,
+          "write checkpoints beside training, from a copy of the state; takes memory for the copy");
+MOAT_FLAG(
+    bool, strict_checkpoints, train.strict_checkpoints, kRun,
+    "end the run at the first save that fails; otherwise it goes on until three in a row did");
 
 // Launching.
 MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");

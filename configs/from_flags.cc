@@ -172,6 +172,8 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.eval_batches = line.Int("eval_batches");
   train.checkpoint_every = line.Int("checkpoint_every");
   train.keep_checkpoints = static_cast<int>(line.Int("keep_checkpoints"));
+  train.async_checkpoints = line.Bool("async_checkpoints");
+  train.strict_checkpoints = line.Bool("strict_checkpoints");
   FillGrid(line, train);
   FillOptimizer(line, train);
   return train;

@@ -162,4 +162,9 @@ void Validate(const TrainConfig& config) {
   AtLeast("keep_checkpoints", config.keep_checkpoints, 2);
 }
 
+// The save at the end needs none: nothing changes any more.
+bool CopiesForCheckpoints(const TrainConfig& config) {
+  return config.async_checkpoints && (config.checkpoint_every > 0 || config.eval_every > 0);
+}
+
 }  // namespace moat::configs

@@ -63,6 +63,8 @@ struct TrainConfig {
   int64_t eval_batches = 0;
   int64_t checkpoint_every = 50;
   int keep_checkpoints = 2;
+  bool async_checkpoints = true;    // write them beside training, from a copy of the state
+  bool strict_checkpoints = false;  // the first save that fails ends the run, not the third
   double collective_timeout = 300;  // seconds a rank may be late at a collective
 };
 
@@ -70,5 +72,8 @@ struct TrainConfig {
 // this version does not offer yet (configs/not_offered.h). It does not ask for `run` and `data`, so
 // that a preset can be checked; TrainConfigFromFlags does.
 void Validate(const TrainConfig& config);
+
+// Does a run save from copies of its state, so that it needs memory for one?
+bool CopiesForCheckpoints(const TrainConfig& config);
 
 }  // namespace moat::configs

@@ -148,6 +148,16 @@ MOAT_FOLDING uint32_t Crc32cFolding(const void* data, size_t size, uint32_t crc)
 #undef MOAT_FOLDING
 #endif
 
+// The product of two polynomials modulo the CRC's, all reflected: bit 31 is the constant.
+uint32_t Multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+    if (a & bit) product ^= b;
+    b = (b >> 1) ^ ((b & 1) ? kPolynomial : 0);
+  }
+  return product;
+}
+
 uint32_t Crc32cTable(const void* data, size_t size, uint32_t crc) {
   const auto* p = static_cast<const uint8_t*>(data);
   crc = ~crc;
@@ -167,6 +177,16 @@ std::vector<Crc32cWay> Crc32cWays() {
   }
 #endif
   return ways;
+}
+
+// `second_bytes` zeros after the first part multiply its CRC by x to their bits.
+uint32_t CombineCrc32c(uint32_t first, uint32_t second, int64_t second_bytes) {
+  uint32_t power = 1u << 23;  // x^8, then its squares
+  for (auto n = static_cast<uint64_t>(second_bytes); n != 0; n >>= 1) {
+    if (n & 1) first = Multiply(power, first);
+    power = Multiply(power, power);
+  }
+  return first ^ second;
 }
 
 uint32_t Crc32c(const void* data, size_t size, uint32_t crc) {

@@ -11,6 +11,10 @@ namespace moat::core {
 // CRC of a followed by b. Uses the fastest way that the processor has.
 uint32_t Crc32c(const void* data, size_t size, uint32_t crc = 0);
 
+// The CRC of a followed by b, from the CRCs of both; b has `second_bytes` bytes. Takes about a
+// microsecond.
+uint32_t CombineCrc32c(uint32_t first, uint32_t second, int64_t second_bytes);
+
 // The ways, for tests: the portable one first, then those that this processor has, the fastest
 // last.
 struct Crc32cWay {

@@ -1,23 +1,42 @@
 // Faults on request.
 #include "core/fault.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 
 #include "core/error.h"
 
 namespace moat::core {
+namespace {
+
+// The first to create the file strikes.
+bool TakeMarker(const std::string& marker) {
+  const int fd = open(marker.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+}  // namespace
 
 void FaultPoint(const char* point, int rank) {
   const char* const asked = std::getenv("MOAT_FAULT");
   if (asked == nullptr) return;
-  const std::string all = std::string(":") + std::to_string(rank);
-  for (const std::string& suffix : {std::string(), all}) {
-    if (asked == std::string(point) + ":kill" + suffix) std::raise(SIGKILL);
-    if (asked == std::string(point) + ":throw" + suffix) {
-      throw StorageError(std::string("fault at ") + point + ", asked for by MOAT_FAULT");
-    }
+  std::istringstream words(asked);
+  std::string where, action, who = "*", marker;
+  std::getline(words, where, ':');
+  std::getline(words, action, ':');
+  std::getline(words, who, ':');
+  std::getline(words, marker);
+  if (where != point || (who != "*" && !who.empty() && who != std::to_string(rank))) return;
+  if (!marker.empty() && !TakeMarker(marker)) return;
+  if (action == "kill") std::raise(SIGKILL);
+  if (action == "throw") {
+    throw StorageError(std::string("fault at ") + point + ", asked for by MOAT_FAULT");
   }
 }
 

@@ -2,8 +2,10 @@
 //
 //   MOAT_FAULT=checkpoint.before_rename:kill:0 moat-train ...
 //
-// Format: point:action[:rank]; without a rank it strikes every rank. Actions: "kill" (SIGKILL, as a
-// lost node) and "throw" (StorageError). Costs one getenv, so points are for protocols, not loops.
+// Format: point:action[:rank[:marker]]; without a rank, or with "*", it strikes every rank.
+// Actions: "kill" (SIGKILL, as a lost node) and "throw" (StorageError). With a marker it strikes
+// once: whoever creates the file of that name, so that a run started again goes on. Costs one
+// getenv, so points are for protocols, not loops.
 #pragma once
 
 namespace moat::core {

@@ -1,6 +1,9 @@
 // A thread that runs jobs in order.
 #include "core/job_queue.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -40,9 +43,14 @@ struct JobQueue::State {
   }
 };
 
-JobQueue::JobQueue() : state_(std::make_unique<State>()) {
-  state_->thread =
-      std::jthread([state = state_.get()](const std::stop_token& stop) { state->Run(stop); });
+JobQueue::JobQueue(Priority priority) : state_(std::make_unique<State>()) {
+  state_->thread = std::jthread([state = state_.get(), priority](const std::stop_token& stop) {
+    // Linux keeps priorities by thread. One that cannot be lowered is only less polite.
+    if (priority == Priority::kBackground) {
+      setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
+    }
+    state->Run(stop);
+  });
 }
 
 JobQueue::~JobQueue() = default;  // the thread is asked to stop, and joined

@@ -7,9 +7,13 @@
 
 namespace moat::core {
 
+// kBackground gives way to whatever else wants the processor (nice 10: about a tenth of a core that
+// is busy, all of one that is not).
+enum class Priority { kNormal, kBackground };
+
 class JobQueue {
  public:
-  JobQueue();
+  explicit JobQueue(Priority priority = Priority::kNormal);
   // Drops jobs that have not begun and waits for the one that runs: whoever gives up first sees to
   // it that it ends.
   ~JobQueue();

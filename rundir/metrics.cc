@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/logging.h"
 
 namespace moat::rundir {
 namespace {
@@ -52,6 +53,9 @@ void ReadLine(const std::string& text, Metrics& metrics) {
     line.eta_seconds = Number(json, "eta_seconds");
     line.sample_hash = json.value("sample_hash", "");
     metrics.steps[step] = line;
+  } else if (json.contains("saved")) {
+    metrics.saves[step] = {attempt, step, json.at("saved"), Number(json, "ms"),
+                           Number(json, "stopped_ms")};
   } else {
     EvaluationLine line{
         attempt, step, Number(json, "val_loss"), Number(json, "val_bits_per_byte"), {}};
@@ -94,6 +98,15 @@ std::string ToJsonLine(const EvaluationLine& line) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+std::string ToJsonLine(const SaveLine& line) {
+  const nlohmann::ordered_json json = {{"attempt", line.attempt},
+                                       {"step", line.step},
+                                       {"saved", line.directory},
+                                       {"ms", line.ms},
+                                       {"stopped_ms", line.stopped_ms}};
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 MetricsWriter::MetricsWriter(const std::filesystem::path& path)
     : path_(path), fd_(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
   if (fd_ < 0) Fail("open", path_);
@@ -108,12 +121,21 @@ MetricsWriter::MetricsWriter(const std::filesystem::path& path)
 MetricsWriter::~MetricsWriter() { close(fd_); }
 
 void MetricsWriter::Write(const std::string& text) {
+  constexpr size_t kMostWaiting = 256 << 10;
+  const bool warned = !waiting_.empty();
+  waiting_ += text;
   size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n = write(fd_, text.data() + done, text.size() - done);
+  while (done < waiting_.size()) {
+    const ssize_t n = write(fd_, waiting_.data() + done, waiting_.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) Fail("write", path_);
+    if (n < 0) break;
     done += static_cast<size_t>(n);
+  }
+  waiting_.erase(0, done);
+  if (waiting_.size() > kMostWaiting) Fail("write", path_);
+  if (!waiting_.empty() && !warned) {
+    core::Log(core::Log::kWarning) << "cannot write " << path_.string() << ": "
+                                   << std::strerror(errno) << "; its lines wait in memory";
   }
 }
 

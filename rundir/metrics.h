@@ -1,4 +1,4 @@
-// metrics.jsonl: one JSON object a line for every training step and every evaluation of a run.
+// metrics.jsonl: one JSON object a line for every training step, evaluation and save of a run.
 //
 // Lines are only ever appended, by rank 0. Steps repeated after a resume appear again with their
 // attempt; the last line of a step wins.
@@ -40,8 +40,19 @@ struct EvaluationLine {
   std::map<std::string, ValidationNumbers> by_data;  // of a run over several; left out when empty
 };
 
-std::string ToJsonLine(const StepLine& line);        // ends with a line feed
-std::string ToJsonLine(const EvaluationLine& line);  // ends with a line feed
+// A save, once it is committed.
+struct SaveLine {
+  int attempt = 0;
+  int64_t step = 0;
+  std::string directory;
+  double ms = 0;          // from its begin to its commit
+  double stopped_ms = 0;  // of these, training stood still
+};
+
+// Each ends with a line feed.
+std::string ToJsonLine(const StepLine& line);
+std::string ToJsonLine(const EvaluationLine& line);
+std::string ToJsonLine(const SaveLine& line);
 
 class MetricsWriter {
  public:
@@ -50,19 +61,23 @@ class MetricsWriter {
   ~MetricsWriter();
   MetricsWriter(const MetricsWriter&) = delete;
 
-  // One write per line. Throws StorageError.
+  // One write per line. A line that the disk does not take waits, with a warning, for the next one:
+  // a run need not end for it. Throws StorageError when 256 KiB wait.
   void Append(const StepLine& line) { Write(ToJsonLine(line)); }
   void Append(const EvaluationLine& line) { Write(ToJsonLine(line)); }
+  void Append(const SaveLine& line) { Write(ToJsonLine(line)); }
 
  private:
   void Write(const std::string& text);
   std::filesystem::path path_;
   int fd_;
+  std::string waiting_;  // not written yet
 };
 
 struct Metrics {
   std::map<int64_t, StepLine> steps;
   std::map<int64_t, EvaluationLine> evaluations;
+  std::map<int64_t, SaveLine> saves;
   int64_t unreadable_lines = 0;  // cut short by a crash
 };
 

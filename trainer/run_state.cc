@@ -65,9 +65,8 @@ std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& mode
   return slices;
 }
 
-std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
-                                const Identity& identity, const model::Transformer& model,
-                                const Optimizer& optimizer, const RankGroups& groups) {
+checkpoint::RunPosition PositionOf(const RunProgress& progress, const Identity& identity,
+                                   const Optimizer& optimizer) {
   checkpoint::RunPosition position;
   position.run_id = progress.run_id;
   position.step = progress.step;
@@ -79,7 +78,7 @@ std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const Ru
       {"best_step", progress.best.step},
       {"best_loss",
        progress.best.loss}}.dump();
-  return checkpoint::Save(options, position, SlicesToSave(model, optimizer), groups.world);
+  return position;
 }
 
 RunProgress ReadProgress(const checkpoint::Manifest& manifest) {
@@ -123,12 +122,10 @@ void LoadWeights(const std::filesystem::path& directory, const model::Transforme
 
 void LoadWeights(const std::filesystem::path& directory, model::Transformer& model) {
   std::vector<checkpoint::SliceToLoad> slices;
-  for (size_t p = 0; p < model.parameters().size(); ++p) {
-    const model::Parameter& parameter = model.parameters()[p];
+  for (int p = 0; p < static_cast<int>(model.parameters().size()); ++p) {
+    const model::Parameter& parameter = model.parameters()[static_cast<size_t>(p)];
     slices.push_back(
-        {"model." + parameter.name, parameter.split.global,
-         parallel::LocalSlice(parameter.split, model.axis().rank(), model.axis().size()),
-         model.weight(static_cast<int>(p))});
+        {"model." + parameter.name, parameter.split.global, model.slice(p), model.weight(p)});
   }
   checkpoint::Load(directory, checkpoint::ReadManifest(directory), slices);
   model.RoundWeights();

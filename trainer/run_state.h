@@ -10,7 +10,6 @@
 #include "checkpoint/checkpoint.h"
 #include "model/transformer.h"
 #include "trainer/optimizer.h"
-#include "trainer/rank_groups.h"
 
 namespace moat::trainer {
 
@@ -39,10 +38,9 @@ using Identity = std::map<std::string, std::string>;
 std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& model,
                                                   const Optimizer& optimizer);
 
-// Collective over the world. Returns the committed directory.
-std::filesystem::path SaveState(const checkpoint::SaveOptions& options, const RunProgress& progress,
-                                const Identity& identity, const model::Transformer& model,
-                                const Optimizer& optimizer, const RankGroups& groups);
+// What a checkpoint says beside the tensors.
+checkpoint::RunPosition PositionOf(const RunProgress& progress, const Identity& identity,
+                                   const Optimizer& optimizer);
 
 // Loads what this rank holds from a checkpoint, whatever grid wrote it. Throws ConfigError with
 // both values where the identity differs, DataError where bytes do. Collective over the data ranks.

@@ -94,7 +94,10 @@ void Trainer::StartOrResume() {
     Begin();
   }
   first_step_ = progress_.step;
-  saved_step_ = start_ ? progress_.step : -1;
+  checkpoints_ = std::make_unique<RunCheckpoints>(
+      options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
+      progress_, start_.has_value(), stream_.threads(),
+      [this](const rundir::SaveLine& line) { ReportSave(line); });
 }
 
 void Trainer::Resume() {
@@ -167,7 +170,8 @@ core::Bytes Trainer::DescribeMemory() const {
        groups_.tensor.rank(),
        groups_.data.size(),
        optimizer_.sharded(),
-       ways_.partial_sums()});
+       ways_.partial_sums(),
+       configs::CopiesForCheckpoints(options_.config)});
   core::Bytes windows = train_.window_bytes();
   for (const data::SampleStream& split : validation_) windows += split.window_bytes();
   core::Bytes buffers;  // of the groups; a group of this rank alone has none
@@ -230,25 +234,28 @@ core::ExitCode Trainer::Run() {
     const double start = core::MonotonicSeconds(), waited = prefetcher.wait_seconds();
     const StepResult result = training_step.Run(
         progress_.step + 1, [&] { return prefetcher.Next(); },
-        options_.stop_code ? options_.stop_code() : 0);
+        [this] {
+          return ControlWords{options_.stop_code ? options_.stop_code() : 0, checkpoints_->said()};
+        });
     ++progress_.step;
     progress_.sample_hash = core::Mix64(progress_.sample_hash + result.fed);
     const double seconds = core::MonotonicSeconds() - start;
     training_seconds_ += seconds;
     if (leader()) Report(result, seconds, prefetcher.wait_seconds() - waited);
+    checkpoints_->Hear(result.least_saved, result.most_saved);
     const bool last = progress_.step == target;
     if (result.stop_code != 0 && !last) {
       if (leader()) core::Log() << "asked to stop: saving step " << progress_.step;
-      Save();
+      Save(true);
       return static_cast<core::ExitCode>(result.stop_code);
     }
     const auto due = [&](int64_t every) { return every > 0 && progress_.step % every == 0; };
     if (due(options_.config.check_replicas_every)) {
-      optimizer_.WaitForWeights();
       CheckReplicas(model_, optimizer_, groups_, progress_.step);
     }
-    if (last || due(options_.config.eval_every)) Evaluate();
-    if (last || due(options_.config.checkpoint_every)) Save();
+    // The best checkpoint is kept, so it must exist.
+    const bool best = (last || due(options_.config.eval_every)) && Evaluate();
+    if (last || best || checkpoints_->Due()) Save(last);
   }
   EnterPhase(rundir::Phase::kFinishing);
   ReportEnd(planned);
@@ -304,7 +311,7 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   core::Log() << text;
 }
 
-void Trainer::Evaluate() {
+bool Trainer::Evaluate() {
   EnterPhase(rundir::Phase::kEvaluating);
   optimizer_.WaitForWeights();
   const double start = core::MonotonicSeconds();
@@ -319,7 +326,7 @@ void Trainer::Evaluate() {
   if (leader()) {
     ReportEvaluation(evaluation, parts, best, core::MonotonicSeconds() - start);
   }
-  if (best) Save();  // the best checkpoint is kept, so it must exist
+  return best;
 }
 
 void Trainer::ReportEvaluation(const Evaluation& evaluation, const std::vector<Evaluation>& parts,
@@ -342,26 +349,24 @@ void Trainer::ReportEvaluation(const Evaluation& evaluation, const std::vector<E
   metrics_->Append(line);
 }
 
-void Trainer::Save() {
-  if (saved_step_ == progress_.step) return;
+void Trainer::Save(bool wait) {
   EnterPhase(rundir::Phase::kSaving);
   optimizer_.WaitForWeights();
   if (options_.config.check_replicas_every > 0) {  // nothing corrupt is kept
     CheckReplicas(model_, optimizer_, groups_, progress_.step);
   }
-  const double start = core::MonotonicSeconds();
-  checkpoint::SaveOptions save;
-  save.root = options_.layout.checkpoints();
-  save.keep = options_.config.keep_checkpoints;
-  if (progress_.best.step > 0) save.protect.push_back(progress_.best.step);
-  const std::filesystem::path directory =
-      SaveState(save, progress_, options_.identity, model_, optimizer_, groups_);
-  saved_step_ = progress_.step;
-  progress_.lineage.push_back(directory.filename());
-  if (leader()) {
-    core::Log() << "saved " << directory.string() << " in "
-                << core::FormatSeconds(core::MonotonicSeconds() - start);
+  if (wait) {
+    checkpoints_->SaveAndWait();
+  } else {
+    checkpoints_->Save();
   }
+}
+
+void Trainer::ReportSave(rundir::SaveLine line) {
+  line.attempt = options_.attempt;
+  metrics_->Append(line);
+  core::Log() << "saved " << line.directory << " in " << core::FormatSeconds(line.ms / 1e3)
+              << ", of which training stopped for " << core::FormatSeconds(line.stopped_ms / 1e3);
 }
 
 }  // namespace moat::trainer

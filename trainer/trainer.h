@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
 #include "comm/communicator.h"
 #include "configs/train_config.h"
 #include "core/error.h"
@@ -24,6 +23,7 @@
 #include "rundir/metrics.h"
 #include "trainer/evaluation.h"
 #include "trainer/rank_groups.h"
+#include "trainer/run_checkpoints.h"
 #include "trainer/run_state.h"
 #include "trainer/training_step.h"
 
@@ -65,10 +65,11 @@ class Trainer {
   std::vector<uint64_t> SamplesOf(
       int64_t taken) const;  // of this rank's micro-batch number `taken` of this attempt
   void Report(const StepResult& result, double seconds, double waited);
-  void Evaluate();
+  bool Evaluate();  // is it the best so far?
   void ReportEvaluation(const Evaluation& evaluation, const std::vector<Evaluation>& parts,
                         bool best, double seconds);
-  void Save();
+  void Save(bool wait);
+  void ReportSave(rundir::SaveLine line);
   void Describe() const;
   void DescribeData() const;
   core::Bytes DescribeMemory() const;
@@ -89,11 +90,11 @@ class Trainer {
   parallel::CanonicalWays ways_;
   std::vector<Evaluator> evaluators_;  // of each data set
   RunProgress progress_;
-  int64_t first_step_ = 0;  // of this attempt
-  int64_t saved_step_ = -1;
+  int64_t first_step_ = 0;                          // of this attempt
   double gemm_rate_ = 0;                            // FLOP/s of all ranks together
   double training_seconds_ = 0;                     // of this attempt's steps, for the ETA
   std::unique_ptr<rundir::MetricsWriter> metrics_;  // rank 0
+  std::unique_ptr<RunCheckpoints> checkpoints_;     // once it is known where the run starts
 };
 
 }  // namespace moat::trainer

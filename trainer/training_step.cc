@@ -15,7 +15,7 @@ namespace moat::trainer {
 namespace {
 
 constexpr size_t kPerMicroBatch = 2;  // weighted loss, weight
-constexpr size_t kPerRank = 2;        // content hash (as bits), stop code
+constexpr size_t kPerRank = 3;        // content hash (as bits), stop code, how far a save is
 
 SyncOptions SyncOptionsOf(const configs::TrainConfig& config, const Optimizer& optimizer) {
   return {config.reduction == configs::Reduction::kFast ? comm::Order::kAny : comm::Order::kTree,
@@ -40,7 +40,7 @@ TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::C
       all_(mine_.size() * static_cast<size_t>(groups.world.size())) {}
 
 StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& next,
-                             int stop_code) {
+                             const std::function<ControlWords()>& say) {
   StepResult result;
   const double waited = optimizer_.waited_seconds();
   for (int64_t i = 0; i < ways_.micro_batches_per_rank(); ++i) {
@@ -55,7 +55,7 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
   }
   result.communication_seconds = optimizer_.waited_seconds() - waited;
   const double start = core::MonotonicSeconds();
-  GatherScalars(result, stop_code);
+  GatherScalars(result, say());
   sync_.Finish(stream_);
   result.communication_seconds += core::MonotonicSeconds() - start;
   if (result.weight == 0) return result;
@@ -81,23 +81,30 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
 // Every rank gets every micro-batch's sums and adds them in order of micro-batches: the same bits
 // everywhere, for any dp. Ranks of one tensor group have the same sums, the first one's count; each
 // may have heard another signal.
-void TrainingStep::GatherScalars(StepResult& result, int stop_code) {
-  mine_[mine_.size() - 2] = std::bit_cast<double>(result.fed);
-  mine_[mine_.size() - 1] = stop_code;
+void TrainingStep::GatherScalars(StepResult& result, const ControlWords& mine) {
+  double* const said = mine_.data() + mine_.size() - kPerRank;
+  said[0] = std::bit_cast<double>(result.fed);
+  said[1] = mine.stop_code;
+  said[2] = static_cast<double>(mine.save);
   groups_.world.AllGather(
       tensor::HostView(std::as_const(mine_).data(), static_cast<int64_t>(mine_.size())),
       tensor::HostView(all_.data(), static_cast<int64_t>(all_.size())), stream_);
   result.fed = 0;
+  result.least_saved = checkpoint::SaveProgress::kFailed;
   double weighted_loss = 0;
   for (size_t rank = 0; rank < static_cast<size_t>(groups_.world.size()); ++rank) {
     const double* from = all_.data() + rank * mine_.size();
-    result.stop_code = std::max(result.stop_code, static_cast<int>(from[mine_.size() - 1]));
+    const double* const theirs = from + mine_.size() - kPerRank;
+    const auto save = static_cast<checkpoint::SaveProgress>(theirs[2]);
+    result.stop_code = std::max(result.stop_code, static_cast<int>(theirs[1]));
+    result.least_saved = std::min(result.least_saved, save);
+    result.most_saved = std::max(result.most_saved, save);
     if (rank % static_cast<size_t>(groups_.tensor.size()) != 0) continue;
-    for (size_t i = 0; i + kPerRank < mine_.size(); i += kPerMicroBatch) {
-      weighted_loss += from[i];
-      result.weight += from[i + 1];
+    for (; from < theirs; from += kPerMicroBatch) {
+      weighted_loss += from[0];
+      result.weight += from[1];
     }
-    result.fed += std::bit_cast<uint64_t>(from[mine_.size() - 2]);
+    result.fed += std::bit_cast<uint64_t>(theirs[0]);
   }
   result.loss = result.weight > 0 ? weighted_loss / result.weight : 0;
 }

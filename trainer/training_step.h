@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "checkpoint/saver.h"
 #include "comm/communicator.h"
 #include "configs/train_config.h"
 #include "data/batch.h"
@@ -16,6 +17,12 @@
 
 namespace moat::trainer {
 
+// What a rank says to the others in a step, besides its sums.
+struct ControlWords {
+  int stop_code = 0;                                                // it has heard: 75, 78, or 0
+  checkpoint::SaveProgress save = checkpoint::SaveProgress::kDone;  // of the save in flight
+};
+
 struct StepResult {
   double loss = 0;  // sum(w * l) / sum(w) over the global batch, nats; the same bits on every rank
   double weight = 0;     // sum(w); 0: nothing to learn, the update was skipped
@@ -23,6 +30,7 @@ struct StepResult {
   double learning_rate = 0;
   uint64_t fed = 0;   // hash of what was fed to the embedding, over all ranks (data/batch.h)
   int stop_code = 0;  // the highest stop code any rank has heard: 75, 78, or 0
+  checkpoint::SaveProgress least_saved{}, most_saved{};  // of what the ranks said of the save
   double communication_seconds = 0;
 };
 
@@ -37,12 +45,13 @@ class TrainingStep {
   void ProveSync() { sync_.Prove(stream_); }
 
   // Collective. Update number `step` (from 1). `next` gives this rank's micro-batches in order;
-  // `stop_code` is what this rank has heard. Throws NumericsError on all ranks when the loss or the
-  // gradient is not finite: the update is not applied.
-  StepResult Run(int64_t step, const std::function<data::Batch()>& next, int stop_code);
+  // `say`, called once all are done, what it has to say. Throws NumericsError on all ranks when the
+  // loss or the gradient is not finite: the update is not applied.
+  StepResult Run(int64_t step, const std::function<data::Batch()>& next,
+                 const std::function<ControlWords()>& say);
 
  private:
-  void GatherScalars(StepResult& result, int stop_code);
+  void GatherScalars(StepResult& result, const ControlWords& mine);
 
   const configs::TrainConfig& config_;
   parallel::CanonicalWays ways_;

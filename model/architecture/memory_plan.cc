@@ -41,6 +41,8 @@ MemoryPlan PlanMemory(const configs::ModelConfig& config, const MemoryOptions& o
   add("gradients", padded * f32);
   add("optimizer", held * f32 * (master_with_optimizer ? 3 : 2));
   add("waiting sums", options.waiting_sums * padded * f32);
+  // Weights and both moments of what it answers for among the data ranks.
+  add("snapshot", options.snapshots ? padded / options.dp * 3 * f32 : 0);
   add("activations", PlanActivations(config, options.passes).total.value);
   return plan;
 }

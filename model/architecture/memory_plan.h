@@ -12,15 +12,17 @@
 namespace moat::model {
 
 struct MemoryOptions {
-  PlanOptions passes;    // rows, threads, dtype, tensor ranks
-  int tp_index = 0;      // which of them
-  int dp = 1;            // data ranks
-  bool sharded = false;  // they share the optimizer's state (ZeRO stage 1)
-  int waiting_sums = 0;  // subtree sums of the canonical reduction (parallel/canonical_ways.h)
+  PlanOptions passes;      // rows, threads, dtype, tensor ranks
+  int tp_index = 0;        // which of them
+  int dp = 1;              // data ranks
+  bool sharded = false;    // they share the optimizer's state (ZeRO stage 1)
+  int waiting_sums = 0;    // subtree sums of the canonical reduction (parallel/canonical_ways.h)
+  bool snapshots = false;  // checkpoints are written from a copy of what the rank saves
 };
 
 struct MemoryItem {
-  std::string name;  // "weights", "gradients", "optimizer", "waiting sums", "activations"
+  std::string
+      name;  // "weights", "gradients", "optimizer", "waiting sums", "snapshot", "activations"
   core::Bytes bytes;
 };
 

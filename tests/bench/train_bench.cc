@@ -131,7 +131,7 @@ Measured MeasureSteps(const configs::TrainConfig& config, comm::Communicator& wo
     world.Barrier();
     const double start = core::MonotonicSeconds();
     const trainer::StepResult result = step.Run(
-        i + 1, [&] { return batch; }, 0);
+        i + 1, [&] { return batch; }, [] { return trainer::ControlWords{}; });
     world.Barrier();
     if (i == 0) continue;  // memory is touched and products are set up
     measured.seconds.push_back(core::MonotonicSeconds() - start);

@@ -106,14 +106,6 @@ TEST(Checkpoint, RetentionKeepsTwoAndTheProtectedAndCountsOnlyGoodOnes) {
   EXPECT_TRUE(testing::HoldsStep(root / "step-00000003", 3)) << "a damaged one was counted";
 }
 
-TEST(Checkpoint, LeftoversOfThisRunGoAtTheNextSaveThoseOfOthersStay) {
-  testing::TemporaryDirectory root;
-  fs::create_directories(root / ".tmp-sample-3" / "deep");
-  fs::create_directories(root / ".tmp-other-3");
-  SaveSample(root.path(), 4, 1);
-  EXPECT_EQ(Names(root.path()), (std::vector<std::string>{".tmp-other-3", "step-00000004"}));
-}
-
 TEST(Checkpoint, SlicesThatDoNotTileAreABugOnAllRanksAndLeaveNothing) {
   testing::TemporaryDirectory root;
   std::atomic<int> thrown{0};

@@ -42,5 +42,16 @@ TEST(Crc32c, ContinuesAcrossPieces) {
             Crc32c(text.data(), text.size()));
 }
 
+TEST(Crc32c, OfTwoPartsCombine) {
+  std::string text(70001, '\0');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * i >> 5);
+  for (const size_t cut : {0ul, 1ul, 255ul, 65536ul, 70000ul, 70001ul}) {
+    EXPECT_EQ(CombineCrc32c(Crc32c(text.data(), cut), Crc32c(text.data() + cut, text.size() - cut),
+                            static_cast<int64_t>(text.size() - cut)),
+              Crc32c(text.data(), text.size()))
+        << cut;
+  }
+}
+
 }  // namespace
 }  // namespace moat::core

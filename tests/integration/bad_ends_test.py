@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Real training runs that end badly or are asked to end: the documented code, one cause, and the run goes on.
 
-A full disk while a checkpoint is saved, directories that cannot be written, a rank that hangs, `moat stop`, and
+A full file system, directories that cannot be written, a rank that hangs, `moat stop`, and
 SIGTERM in every phase. What goes on afterwards ends with the weights of a run that nobody disturbed.
 """
 import os
@@ -10,10 +10,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, "tests/support")
-from training_run import BUILD, MOAT, Run, Workshop, eventually, fail  # noqa: E402
+from training_run import Run, Workshop, eventually, fail  # noqa: E402
 
 FLAGS = ["--dp=2", "--steps=600", "--checkpoint_every=60", "--eval_every=30", "--lr=1e-3"]
-SHIM = os.path.join(BUILD, "tests", "libfull_disk.so")
 
 
 def mounted(*words):
@@ -37,43 +36,6 @@ def fill(path):
             pass
 
 
-def expect_one_cause(run, outcome, *texts):
-    """outcome.json and the terminal say why, the terminal once."""
-    what = outcome["first_failure"]["what"]
-    for text in texts:
-        if text not in what:
-            fail(f"{run.name}: '{text}' is not in the cause '{what}'")
-        lines = [line for line in run.said().splitlines() if line.startswith("moat: ") and text in line]
-        if len(lines) != 1:
-            fail(f"{run.name}: the cause is printed {len(lines)} times: {run.said()}")
-
-
-def expect_goes_on(run, undisturbed):
-    run.expect(0, "done", run.launch())
-    if run.weights() != undisturbed:
-        fail(f"{run.name}: the weights are not those of the undisturbed run")
-
-
-def expect_only_whole_checkpoints(run):
-    for checkpoint in run.checkpoints():
-        subprocess.run([MOAT, "checkpoint", "verify", checkpoint], check=True, stdout=subprocess.DEVNULL)
-    left = [name for name in os.listdir(os.path.join(run.path, "ckpt")) if not name.startswith("step-")]
-    if left:
-        fail(f"{run.name}: a failed save left {left}")
-
-
-def full_disk(workshop, undisturbed):
-    """A disk that is full for one checkpoint file: by a library that fails its write, so on every machine."""
-    run = Run(workshop, "full", FLAGS)
-    code = run.launch(env={"LD_PRELOAD": SHIM, "FULL_DISK_AT": "-60/rank-00001"})
-    outcome = run.expect(74, "failed", code)
-    expect_one_cause(run, outcome, "No space left on device")
-    if outcome["step"] != 60 or not run.checkpoints() or os.path.basename(run.checkpoints()[-1]) >= "step-00000060":
-        fail(f"the save of step 60 failed: {outcome} with {run.checkpoints()}")
-    expect_only_whole_checkpoints(run)
-    expect_goes_on(run, undisturbed)
-
-
 def full_file_system(workshop, undisturbed, checkpoint_bytes):
     """The whole run directory on a file system with room for two checkpoints and a half."""
     run = Run(workshop, "small", FLAGS)
@@ -82,8 +44,8 @@ def full_file_system(workshop, undisturbed, checkpoint_bytes):
         return print("note: mount is not allowed here; the full disk was tried with the library only")
     try:
         outcome = run.expect(74, "failed", run.launch())
-        expect_one_cause(run, outcome, "No space left on device")
-        expect_only_whole_checkpoints(run)
+        run.expect_one_cause(outcome, "No space left on device")
+        run.expect_only_whole_checkpoints()
         # Somebody else fills what is left: the next attempt says so at once, and changes nothing.
         fill(run.path)
         before = run.checkpoints(), run.steps()
@@ -92,7 +54,7 @@ def full_file_system(workshop, undisturbed, checkpoint_bytes):
             fail(f"on a full disk: {code}, {run.said()}")
         os.remove(os.path.join(run.path, "filler"))
         subprocess.run(["mount", "-o", "remount,size=64m", run.path], check=True)
-        expect_goes_on(run, undisturbed)
+        run.expect_goes_on(undisturbed)
     finally:
         unmount(run.path)
 
@@ -152,7 +114,7 @@ def hanging_rank(workshop, undisturbed):
     if outcome["first_failure"]["rank"] != 1 or "missing: rank 1" not in outcome["first_failure"]["what"]:
         fail(f"rank 1 hung, and outcome.json says {outcome}")
     eventually(5, "all ranks are gone", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in ranks.values()))
-    expect_goes_on(run, undisturbed)
+    run.expect_goes_on(undisturbed)
 
 
 def stopped(workshop, undisturbed):
@@ -162,7 +124,7 @@ def stopped(workshop, undisturbed):
     outcome = run.expect(78, "stopped", run.wait())
     if not outcome["resumable"] or not run.checkpoints()[-1].endswith(f"step-{outcome['step']:08}"):
         fail(f"moat stop: {outcome} with {run.checkpoints()}")
-    expect_goes_on(run, undisturbed)
+    run.expect_goes_on(undisturbed)
 
 
 def terminated_in_every_phase(workshop, undisturbed):
@@ -198,7 +160,7 @@ def terminated_in_every_phase(workshop, undisturbed):
     outcome = run.expect(128 + signal.SIGTERM, "preempted", run.wait(10))
     if not outcome["resumable"] or run.checkpoints()[:len(before)] != before:
         fail(f"a second TERM: {outcome} with {run.checkpoints()}")
-    expect_goes_on(run, undisturbed)
+    run.expect_goes_on(undisturbed)
 
 
 def main():
@@ -208,7 +170,6 @@ def main():
         undisturbed = whole.weights()
         newest = whole.checkpoints()[-1]
         checkpoint_bytes = sum(os.path.getsize(os.path.join(newest, name)) for name in os.listdir(newest))
-        full_disk(workshop, undisturbed)
         full_file_system(workshop, undisturbed, checkpoint_bytes)
         the_last_word_on_a_full_disk(workshop)
         not_writable(workshop)

@@ -59,7 +59,8 @@ Course Train(const ReferenceFile& file, const configs::TrainConfig& config) {
       }
       return batch;
     };
-    const trainer::StepResult result = training.Run(step, next, 0);
+    const trainer::StepResult result =
+        training.Run(step, next, [] { return trainer::ControlWords{}; });
     course.losses.push_back(result.loss);
     course.norms.push_back(result.grad_norm);
   }

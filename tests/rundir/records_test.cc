@@ -1,8 +1,10 @@
 // The records of a run: layout, outcome, failures, metrics, capsule; each reads back what it wrote.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
+#include <csignal>
 #include <fstream>
 
 #include "core/durable_file.h"
@@ -85,6 +87,7 @@ TEST_F(RecordsTest, MetricsKeepFullPrecisionAndTheLastLineOfAStepWins) {
     MetricsWriter writer(layout_.metrics());
     writer.Append(line);
     writer.Append(EvaluationLine{0, 3, 2.5, 1.25, {}});
+    writer.Append(SaveLine{0, 3, "ckpt/step-00000003", 1500, 12.5});
     writer.Append(EvaluationLine{0, 6, 2.5, 1.25, {{"a b", {0.1 + 0.2, 1}}, {"c", {NAN, 2}}}});
   }
   line.attempt = 1;
@@ -97,6 +100,29 @@ TEST_F(RecordsTest, MetricsKeepFullPrecisionAndTheLastLineOfAStepWins) {
   EXPECT_TRUE(metrics.evaluations.at(3).by_data.empty());
   EXPECT_EQ(metrics.evaluations.at(6).by_data.at("a b").loss, 0.1 + 0.2);
   EXPECT_TRUE(std::isnan(metrics.evaluations.at(6).by_data.at("c").loss));
+  EXPECT_EQ(metrics.saves.at(3).directory, "ckpt/step-00000003");
+  EXPECT_EQ(metrics.saves.at(3).stopped_ms, 12.5);
+  EXPECT_EQ(metrics.unreadable_lines, 0);
+}
+
+// A file may grow no more, as on a full disk.
+TEST_F(RecordsTest, LinesThatTheDiskDoesNotTakeWaitUntilItDoes) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  getrlimit(RLIMIT_FSIZE, &before);
+  MetricsWriter writer(layout_.metrics());
+  StepLine line;
+  line.step = 1;
+  writer.Append(line);
+  const rlimit full{std::filesystem::file_size(layout_.metrics()) + 10, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &full);
+  for (line.step = 2; line.step <= 100; ++line.step) writer.Append(line);
+  EXPECT_EQ(ReadMetrics(layout_.metrics()).steps.size(), 1u);
+  EXPECT_THROW(for (int i = 0; i < 2000; ++i) writer.Append(line), core::StorageError);
+  setrlimit(RLIMIT_FSIZE, &before);
+  writer.Append(line);
+  const Metrics metrics = ReadMetrics(layout_.metrics());
+  EXPECT_EQ(metrics.steps.size(), 101u);
   EXPECT_EQ(metrics.unreadable_lines, 0);
 }
 

@@ -166,3 +166,29 @@ class Run:
                     file.seek(piece["offset"])
                     whole.update(file.read(piece["bytes"]))
         return os.path.basename(newest), whole.hexdigest()
+
+    def expect_one_cause(self, outcome, *texts):
+        """outcome.json and the terminal say why, the terminal once."""
+        what = outcome["first_failure"]["what"]
+        for text in texts:
+            if text not in what:
+                fail(f"{self.name}: '{text}' is not in the cause '{what}'")
+            lines = [line for line in self.said().splitlines() if line.startswith("moat: ") and text in line
+                     and "training goes on" not in line and "lines wait in memory" not in line]
+            if len(lines) != 1:
+                fail(f"{self.name}: the cause is printed {len(lines)} times: {self.said()}")
+
+    def expect_same_weights(self, undisturbed):
+        if self.weights() != undisturbed:
+            fail(f"{self.name}: the weights are not those of the undisturbed run")
+
+    def expect_goes_on(self, undisturbed):
+        self.expect(0, "done", self.launch())
+        self.expect_same_weights(undisturbed)
+
+    def expect_only_whole_checkpoints(self):
+        for checkpoint in self.checkpoints():
+            subprocess.run([MOAT, "checkpoint", "verify", checkpoint], check=True, stdout=subprocess.DEVNULL)
+        left = [name for name in os.listdir(os.path.join(self.path, "ckpt")) if not name.startswith("step-")]
+        if left:
+            fail(f"{self.name}: a failed save left {left}")

@@ -82,7 +82,7 @@ TEST_F(SamplesTest, AnOffByOneOnOneRankChangesTheHash) {
       uint64_t next = static_cast<uint64_t>(data.rank() * 4 / dp);
       if (data.rank() == 1) next += off;
       const StepResult done = step.Run(
-          1, [&] { return stream.Read({next++}); }, 0);
+          1, [&] { return stream.Read({next++}); }, [] { return ControlWords{}; });
       if (data.rank() == 0) result = done.fed;
     });
     return result;

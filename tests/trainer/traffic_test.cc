@@ -59,7 +59,7 @@ Moved Step(const configs::TrainConfig& config, int dp) {
     TrainingStep step(config, ways, model, optimizer, {world, *data, *alone}, stream);
     const uint64_t before = data->traffic().received_bytes;
     step.Run(
-        1, [&] { return OneRow(config); }, 0);
+        1, [&] { return OneRow(config); }, [] { return ControlWords{}; });
     if (world.rank() == 0) {
       moved = {data->traffic().received_bytes - before, optimizer.plan().padded()};
     }

@@ -204,6 +204,32 @@ TEST_F(TrainerTest, BitsPerByteCountEveryScoredTokenOnceWhateverItsWeight) {
               1e-5);
 }
 
+// Beside training or not, a checkpoint holds the state of its step: the CRC of every piece says so.
+TEST_F(TrainerTest, SavesBesideTrainingHoldTheStateOfTheirStep) {
+  const testing::TemporaryDirectory runs;
+  std::vector<std::map<std::string, std::vector<uint32_t>>> pieces;  // of both runs
+  for (const bool async : {false, true}) {
+    TrainerOptions options = Options(runs / (async ? "async" : "sync"));
+    options.config.async_checkpoints = async;
+    options.config.checkpoint_every = 3;
+    options.config.keep_checkpoints = 100;
+    options.config.eval_every = 4;  // the best one is saved too
+    options.config.steps = 20;
+    Train(options, 2, 1);
+    pieces.emplace_back();
+    for (const auto& found : checkpoint::ListCheckpoints(options.layout.checkpoints())) {
+      checkpoint::Verify(found.path);
+      const checkpoint::Manifest manifest = checkpoint::ReadManifest(found.path);
+      for (const auto& [name, tensor] : manifest.tensors) {
+        std::vector<uint32_t>& crcs = pieces.back()[found.path.filename().string() + name];
+        for (const checkpoint::Piece& piece : tensor.pieces) crcs.push_back(piece.crc32c);
+      }
+    }
+  }
+  EXPECT_GE(pieces[0].size(), 7u * 3);
+  EXPECT_EQ(pieces[0], pieces[1]);
+}
+
 TEST_F(TrainerTest, AFinishedRunHasNothingToDo) {
   const testing::TemporaryDirectory runs;
   TrainerOptions options = Options(runs / "run");
@@ -283,7 +309,7 @@ WeightedLoss CompareWithReference(configs::TrainConfig config,
                         {data, data, *alone}, stream);
       int next = data.rank();
       const StepResult result = step.Run(
-          1, [&] { return batch_of(next++); }, 0);
+          1, [&] { return batch_of(next++); }, [] { return ControlWords{}; });
       if (data.rank() == 0) {
         losses[static_cast<size_t>(dp - 1)] = result.loss;
         norms[static_cast<size_t>(dp - 1)] = result.grad_norm;

@@ -1,0 +1,125 @@
+// When a run saves.
+#include "trainer/run_checkpoints.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/clock.h"
+#include "core/logging.h"
+
+namespace moat::trainer {
+namespace {
+
+constexpr int kMostFailures = 3;        // in a row
+constexpr double kLongWaitSeconds = 1;  // for the save before: worth a line
+
+checkpoint::SaveOptions SaveOptionsOf(const configs::TrainConfig& config,
+                                      const rundir::RunLayout& layout) {
+  checkpoint::SaveOptions options;
+  options.root = layout.checkpoints();
+  options.keep = config.keep_checkpoints;
+  return options;
+}
+
+}  // namespace
+
+RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir::RunLayout& layout,
+                               const Identity& identity, const model::Transformer& model,
+                               Optimizer& optimizer, comm::Communicator& world,
+                               RunProgress& progress, bool resumed, int threads, Report report)
+    : config_(config),
+      identity_(identity),
+      model_(model),
+      optimizer_(optimizer),
+      world_(world),
+      progress_(progress),
+      threads_(threads),
+      report_(std::move(report)),
+      saver_(SaveOptionsOf(config, layout), progress.run_id, world),
+      saved_step_(resumed ? progress.step : -1) {
+  if (configs::CopiesForCheckpoints(config)) saver_.Reserve(SlicesToSave(model, optimizer));
+}
+
+bool RunCheckpoints::Due() const {
+  const int64_t every = config_.checkpoint_every;
+  return (every > 0 && progress_.step % every == 0) || progress_.step == retry_at_;
+}
+
+std::vector<int64_t> RunCheckpoints::Protected() const {
+  if (progress_.best.step == 0) return {};
+  return {progress_.best.step};
+}
+
+void RunCheckpoints::Hear(checkpoint::SaveProgress least, checkpoint::SaveProgress most) {
+  if (const auto result = saver_.Advance(least, most)) Settle(*result);
+}
+
+void RunCheckpoints::WaitForTheOneInFlight() {
+  if (!saver_.in_flight()) return;
+  const double start = core::MonotonicSeconds();
+  const checkpoint::SaveResult result = saver_.Finish();
+  const double waited = core::MonotonicSeconds() - start;
+  stopped_ += waited;
+  if (world_.rank() == 0 && waited > kLongWaitSeconds) {
+    core::Log(core::Log::kWarning)
+        << "step " << progress_.step << " waited " << core::FormatSeconds(waited)
+        << " for the save of step " << result.step
+        << ": the disk takes longer than there is time between saves; raise --checkpoint_every";
+  }
+  Settle(result);
+}
+
+void RunCheckpoints::Save() {
+  if (saved()) return;
+  WaitForTheOneInFlight();
+  const double start = core::MonotonicSeconds();
+  const auto position = PositionOf(progress_, identity_, optimizer_);
+  const std::vector<checkpoint::SliceToSave> slices = SlicesToSave(model_, optimizer_);
+  if (config_.async_checkpoints) {
+    saver_.Begin(position, slices, Protected(), threads_);
+    saved_step_ = progress_.step;
+    stopped_ = core::MonotonicSeconds() - start;
+  } else {
+    const checkpoint::SaveResult result = saver_.SaveNow(position, slices, Protected());
+    stopped_ = core::MonotonicSeconds() - start;
+    Settle(result);
+  }
+}
+
+void RunCheckpoints::SaveAndWait() {
+  WaitForTheOneInFlight();
+  while (!saved()) {
+    const double start = core::MonotonicSeconds();
+    const checkpoint::SaveResult result =
+        saver_.SaveNow(PositionOf(progress_, identity_, optimizer_),
+                       SlicesToSave(model_, optimizer_), Protected());
+    stopped_ = core::MonotonicSeconds() - start;
+    Settle(result);
+  }
+}
+
+void RunCheckpoints::Settle(const checkpoint::SaveResult& result) {
+  if (result.ok()) {
+    failures_ = 0;
+    retry_at_ = -1;
+    saved_step_ = result.step;
+    progress_.lineage.push_back(result.directory.filename());
+    if (world_.rank() == 0) {
+      report_({0, result.step, result.directory.string(), result.seconds * 1e3, stopped_ * 1e3});
+    }
+    return;
+  }
+  saved_step_ = -1;
+  ++failures_;
+  const int most = config_.strict_checkpoints ? 1 : kMostFailures;
+  if (failures_ >= most || result.failure.code == core::ExitCode::kBug) result.failure.Throw();
+  retry_at_ = progress_.step + std::max<int64_t>(1, config_.checkpoint_every / 4);
+  if (world_.rank() == 0) {
+    core::Log(core::Log::kWarning)
+        << "the save of step " << result.step << " failed (" << failures_ << " in a row; " << most
+        << " end the run): " << result.failure.text
+        << "; training goes on, and tries again by step " << retry_at_;
+  }
+}
+
+}  // namespace moat::trainer
