@@ -25,9 +25,11 @@ LaunchPlan Render(const JobSpec& job) {
                          " threads share " + std::to_string(job.cores) + " cores");
   }
 
-  // Open MPI refuses root, and binds two ranks to a core each, unless told otherwise.
+  // Open MPI refuses root, binds two ranks to a core each, and leaves the others two seconds after a
+  // rank has died, unless told otherwise: they can only wait for the dead one.
   plan.env = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
               {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+              {"OMPI_MCA_odls_base_sigkill_timeout", "0"},
               {"OMP_NUM_THREADS", std::to_string(plan.threads)},
               {rundir::kAttemptVariable, std::to_string(job.attempt)},
               {rundir::kRunDirVariable, layout.root.string()},

@@ -27,7 +27,8 @@ JobSpec Job(const std::vector<std::string>& more) {
 TEST(Render, GoldenPlan) {
   EXPECT_EQ(ToText(Render(Job({"--dp=2", "--run_root=/my runs"}))),
             "MOAT_ATTEMPT=3 MOAT_RUN_DIR='/my runs/r' MOAT_SUPERVISED=1 "
-            "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=4 "
+            "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+            "OMPI_MCA_odls_base_sigkill_timeout=0 OMP_NUM_THREADS=4 "
             "mpirun -np 2 --oversubscribe --bind-to none -x OMP_NUM_THREADS -x MOAT_ATTEMPT "
             "-x MOAT_RUN_DIR -x MOAT_SUPERVISED /opt/moat/bin/moat-train "
             "'--flagfile=/my runs/r/run.flags'\n");
