@@ -155,6 +155,11 @@ MOAT_FLAG(
     bool, strict_checkpoints, train.strict_checkpoints, kRun,
     "end the run at the first save that fails; otherwise it goes on until three in a row did");
 
+MOAT_FLAG(
+    string, end_time, "", kRun,
+    "the run saves and ends with 75 before then: 2026-03-01T12:00:00Z, or Unix seconds; default: "
+    "what Slurm says of the job (SLURM_JOB_END_TIME)");
+
 // Launching.
 MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
 MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport,

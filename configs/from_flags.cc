@@ -4,6 +4,7 @@
 
 #include "configs/bounds.h"
 #include "configs/command_line.h"
+#include "core/clock.h"
 #include "core/comma_list.h"
 #include "core/error.h"
 
@@ -153,6 +154,16 @@ void FillData(const CommandLine& line, TrainConfig& train) {
   }
 }
 
+std::optional<int64_t> EndTimeOf(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const std::optional<int64_t> seconds = core::ParseTime(text);
+  if (!seconds) {
+    throw core::ConfigError("--end_time=" + text +
+                            " is not a time; write 2026-03-01T12:00:00Z (UTC), or Unix seconds");
+  }
+  return seconds;
+}
+
 TrainConfig TrainOf(const CommandLine& line) {
   TrainConfig train;
   train.model = ModelOf(line);
@@ -173,6 +184,7 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.checkpoint_every = line.Int("checkpoint_every");
   train.keep_checkpoints = static_cast<int>(line.Int("keep_checkpoints"));
   train.async_checkpoints = line.Bool("async_checkpoints");
+  train.end_time = EndTimeOf(line.value("end_time"));
   train.strict_checkpoints = line.Bool("strict_checkpoints");
   FillGrid(line, train);
   FillOptimizer(line, train);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,7 @@ struct TrainConfig {
   int keep_checkpoints = 2;
   bool async_checkpoints = true;    // write them beside training, from a copy of the state
   bool strict_checkpoints = false;  // the first save that fails ends the run, not the third
+  std::optional<int64_t> end_time;  // Unix seconds: the run saves and goes before then
   double collective_timeout = 300;  // seconds a rank may be late at a collective
 };
 

@@ -1,6 +1,7 @@
 // Clocks.
 #include "core/clock.h"
 
+#include <charconv>
 #include <chrono>
 #include <ctime>
 
@@ -23,6 +24,17 @@ std::string FormatUtc(int64_t micros) {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text;
+}
+
+std::optional<int64_t> ParseTime(const std::string& text) {
+  const char* const end = text.data() + text.size();
+  int64_t seconds = 0;
+  const auto number = std::from_chars(text.data(), end, seconds);
+  if (number.ec == std::errc() && number.ptr == end) return seconds;
+  tm parts{};
+  const char* const rest = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  if (rest == nullptr || *rest != '\0') return std::nullopt;
+  return timegm(&parts);
 }
 
 }  // namespace moat::core

@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <cinttypes>
+#include <cstdio>
 
 #include <cstring>
 
@@ -46,6 +48,12 @@ std::string Hex(const Sha256Digest& digest) {
     text += digits[byte >> 4];
     text += digits[byte & 15];
   }
+  return text;
+}
+
+std::string Hex(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, value);
   return text;
 }
 

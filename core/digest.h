@@ -30,6 +30,7 @@ class Sha256 {
 
 Sha256Digest Sha256Of(std::string_view bytes);
 std::string Hex(const Sha256Digest& digest);  // 64 lower-case digits
+std::string Hex(uint64_t value);              // 16
 
 // HMAC-SHA-256 (RFC 2104) cut to its first 64 bits, little-endian: how user and interaction ids are
 // stored.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -17,8 +18,9 @@ struct Evaluation {
   // text. What data/baselines.h measures, too.
   double bits_per_byte = 0;
   double weight = 0;
-  int64_t tokens = 0;  // with weight > 0
-  int64_t bytes = 0;   // of their text
+  int64_t tokens = 0;    // with weight > 0
+  int64_t bytes = 0;     // of their text
+  bool complete = true;  // otherwise it was interrupted: nothing above is of use
 };
 
 // Of several splits as if they were one: sums of the parts', whatever the data sets weigh in
@@ -34,7 +36,10 @@ class Evaluator {
 
   // Collective over `data`, and over the model's tensor group. Micro-batch i is taken by data rank
   // i mod dp; sums are gathered and added in order of i, so the result's bits do not depend on dp.
-  Evaluation Run(model::Transformer& model, comm::Communicator& data, tensor::Stream& stream) const;
+  // `interrupted`, where given, is asked every few micro-batches, on all ranks alike, and must give
+  // all the same answer: yes ends the evaluation.
+  Evaluation Run(model::Transformer& model, comm::Communicator& data, tensor::Stream& stream,
+                 const std::function<bool()>& interrupted = {}) const;
 
  private:
   const data::SampleStream& validation_;

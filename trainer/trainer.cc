@@ -46,10 +46,9 @@ std::vector<data::SampleStream> ValidationOf(const std::vector<data::Dataset>& d
   return splits;
 }
 
-std::string HexOf(uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016" PRIx64, value);
-  return text;
+std::optional<double> SecondsLeft(const std::optional<int64_t>& end_time) {
+  if (!end_time) return std::nullopt;
+  return static_cast<double>(*end_time) - static_cast<double>(core::WallMicroseconds()) / 1e6;
 }
 
 }  // namespace
@@ -67,7 +66,8 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
       optimizer_(options_.config, model_, groups.data, stream),
       ways_(parallel::MakeWays(options_.config.reduction == configs::Reduction::kCanonical,
                                options_.config.global_batch, options_.config.micro_batch,
-                               groups.data.size(), options_.config.canonical_ways)) {
+                               groups.data.size(), options_.config.canonical_ways)),
+      time_left_(SecondsLeft(options_.config.end_time), core::MonotonicSeconds()) {
   for (size_t i = 0; i < datasets_.size(); ++i) {
     evaluators_.emplace_back(validation_[i], CheckedTokenizer(datasets_[i]),
                              options_.config.micro_batch, options_.config.eval_batches);
@@ -128,7 +128,8 @@ void Trainer::Begin() {
   }
   const auto now = static_cast<uint64_t>(core::WallMicroseconds());
   progress_.run_id = groups_.world.BroadcastText(
-      leader() ? HexOf(core::RandomBits(core::KeyFromName(now, core::RandomKey(8)), 0)) : "", 0);
+      leader() ? core::Hex(core::RandomBits(core::KeyFromName(now, core::RandomKey(8)), 0)) : "",
+      0);
 }
 
 std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
@@ -141,70 +142,6 @@ std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
                                             micro_batch * options_.config.micro_batch + row));
   }
   return samples;
-}
-
-void Trainer::Describe() const {
-  const configs::TrainConfig& c = options_.config;
-  core::Log() << "model: "
-              << core::FormatCount(static_cast<double>(model::ParameterCount(model_.config())))
-              << " parameters, vocabulary " << model_.config().vocab_size << ", seq_len "
-              << c.model.seq_len << "; " << core::Name(c.dtype) << " on cpu";
-  DescribeData();
-  core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size()
-              << (model_.axis().sequence_parallel() ? " with sequence parallelism" : "")
-              << (optimizer_.sharded() ? ", the optimizer's state shared out (--zero=1), " : ", ")
-              << stream_.threads() << " threads a rank; global batch " << c.global_batch << " = "
-              << ways_.micro_batches << " micro-batches of " << c.micro_batch << " in "
-              << ways_.ways << " canonical ways"
-              << (c.overlap == configs::OverlapMode::kOn
-                      ? "; gradients reduced beside the backward pass"
-                      : "");
-}
-
-// What this rank is going to take, written down before it does.
-core::Bytes Trainer::DescribeMemory() const {
-  const model::MemoryPlan plan = model::PlanMemory(
-      model_.config(),
-      {{options_.config.micro_batch, stream_.threads(), options_.config.dtype,
-        groups_.tensor.size(), options_.config.sequence_parallel, options_.config.recompute},
-       groups_.tensor.rank(),
-       groups_.data.size(),
-       optimizer_.sharded(),
-       ways_.partial_sums(),
-       configs::CopiesForCheckpoints(options_.config)});
-  core::Bytes windows = train_.window_bytes();
-  for (const data::SampleStream& split : validation_) windows += split.window_bytes();
-  core::Bytes buffers;  // of the groups; a group of this rank alone has none
-  for (const comm::Communicator* group : {&groups_.world, &groups_.data, &groups_.tensor}) {
-    buffers += group->buffer_bytes();
-  }
-  const core::Bytes all = plan.total + windows + buffers + before_;
-  if (leader()) {
-    core::Log() << "memory per rank: " << plan.text() << "; with " << core::Format(windows)
-                << " of shards, " << core::Format(buffers) << " of groups and "
-                << core::Format(before_) << " of the program, " << core::Format(all);
-  }
-  return all;
-}
-
-void Trainer::DescribeData() const {
-  const configs::TrainConfig& c = options_.config;
-  const auto samples = static_cast<uint64_t>(c.steps * c.global_batch);
-  for (size_t i = 0; i < datasets_.size(); ++i) {
-    const auto part = static_cast<int32_t>(i);
-    const int64_t own = train_.samples_per_epoch_of(part);
-    core::Log line;
-    line << "data: " << own << " training samples, " << validation_[i].samples_per_epoch()
-         << " validation samples of up to " << c.model.seq_len << " tokens ("
-         << datasets_[i].directory().string() << ", version " << datasets_[i].version() << " of "
-         << datasets_[i].history().size() << ")";
-    if (datasets_.size() == 1) continue;
-    const auto read = static_cast<double>(train_.mixture().CountOf(part, samples));
-    char text[96];
-    std::snprintf(text, sizeof text, ": %.4f of what is read, %.2f times over in %" PRId64 " steps",
-                  read / static_cast<double>(samples), read / static_cast<double>(own), c.steps);
-    line << text;
-  }
 }
 
 core::ExitCode Trainer::Run() {
@@ -233,19 +170,21 @@ core::ExitCode Trainer::Run() {
     EnterPhase(rundir::Phase::kStep);
     const double start = core::MonotonicSeconds(), waited = prefetcher.wait_seconds();
     const StepResult result = training_step.Run(
-        progress_.step + 1, [&] { return prefetcher.Next(); },
-        [this] {
-          return ControlWords{options_.stop_code ? options_.stop_code() : 0, checkpoints_->said()};
-        });
+        progress_.step + 1, [&] { return prefetcher.Next(); }, [this] { return Say(); });
     ++progress_.step;
     progress_.sample_hash = core::Mix64(progress_.sample_hash + result.fed);
     const double seconds = core::MonotonicSeconds() - start;
     training_seconds_ += seconds;
+    time_left_.StepTook(seconds);
     if (leader()) Report(result, seconds, prefetcher.wait_seconds() - waited);
     checkpoints_->Hear(result.least_saved, result.most_saved);
     const bool last = progress_.step == target;
     if (result.stop_code != 0 && !last) {
-      if (leader()) core::Log() << "asked to stop: saving step " << progress_.step;
+      if (leader()) {
+        const bool asked = options_.stop_code && options_.stop_code() != 0;
+        core::Log() << (asked ? "asked to stop" : "little time is left") << ": saving step "
+                    << progress_.step;
+      }
       Save(true);
       return static_cast<core::ExitCode>(result.stop_code);
     }
@@ -262,53 +201,18 @@ core::ExitCode Trainer::Run() {
   return core::ExitCode::kOk;
 }
 
-// Collective: what people compare runs by, and what the plan is compared with.
-void Trainer::ReportEnd(core::Bytes planned) {
-  const uint64_t hash = StateHash(SlicesToSave(model_, optimizer_), groups_.world, stream_);
-  const int64_t mine[] = {planned.value, core::PeakMemory().value};
-  std::vector<int64_t> all(2 * static_cast<size_t>(groups_.world.size()));
-  groups_.world.AllGather(tensor::HostView(mine, 2),
-                          tensor::HostView(all.data(), static_cast<int64_t>(all.size())), stream_);
-  if (!leader()) return;
-  size_t highest = 0;
-  for (size_t rank = 0; rank < all.size() / 2; ++rank) {
-    if (all[2 * rank + 1] > all[2 * highest + 1]) highest = rank;
-  }
-  core::Log() << "memory: rank " << highest << " took the most, "
-              << core::Format(core::Bytes(all[2 * highest + 1])) << "; planned "
-              << core::Format(core::Bytes(all[2 * highest]));
-  core::Log() << "state hash " << HexOf(hash) << ": of all weights and moments at step "
-              << progress_.step << ", in global order";
+// Rank 0 alone looks at the clock: others may disagree about what time it is.
+int Trainer::Asked(bool evaluation_due) const {
+  const int code = options_.stop_code ? options_.stop_code() : 0;
+  if (code != 0 || !leader()) return code;
+  const bool up = time_left_.IsUp(core::MonotonicSeconds(), evaluation_due);
+  return up ? static_cast<int>(core::ExitCode::kPreempted) : 0;
 }
 
-void Trainer::Report(const StepResult& result, double seconds, double waited) {
-  const configs::TrainConfig& c = options_.config;
-  rundir::StepLine line;
-  line.attempt = options_.attempt;
-  line.step = progress_.step;
-  line.loss = result.loss;
-  line.grad_norm = result.grad_norm;
-  line.lr = result.learning_rate;
-  line.ms = seconds * 1e3;
-  line.tokens_per_second = static_cast<double>(c.global_batch * c.model.seq_len) / seconds;
-  line.gemm_fraction = line.tokens_per_second * model::FlopsPerToken(model_.config()) / gemm_rate_;
-  line.memory_bytes = core::PeakMemory().value;
-  line.data_wait = waited / seconds;
-  line.exposed_communication = groups_.data.size() > 1 ? result.communication_seconds / seconds : 0;
-  line.eta_seconds = training_seconds_ / static_cast<double>(progress_.step - first_step_) *
-                     static_cast<double>(c.steps - progress_.step);
-  line.sample_hash = HexOf(progress_.sample_hash);
-  metrics_->Append(line);
-  char text[256];
-  std::snprintf(text, sizeof text,
-                "step %" PRId64 "/%" PRId64
-                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  gemm %.0f%%  mem %s  "
-                "data %.1f%%  comm %.1f%%  eta %s",
-                line.step, c.steps, line.loss, line.grad_norm, line.lr, line.ms,
-                core::FormatCount(line.tokens_per_second).c_str(), 100 * line.gemm_fraction,
-                core::Format(core::Bytes(line.memory_bytes)).c_str(), 100 * line.data_wait,
-                100 * line.exposed_communication, core::FormatSeconds(line.eta_seconds).c_str());
-  core::Log() << text;
+ControlWords Trainer::Say() {
+  const int64_t every = options_.config.eval_every;
+  const bool evaluation_due = every > 0 && (progress_.step + 1) % every == 0;
+  return {Asked(evaluation_due), checkpoints_->said()};
 }
 
 bool Trainer::Evaluate() {
@@ -316,9 +220,15 @@ bool Trainer::Evaluate() {
   optimizer_.WaitForWeights();
   const double start = core::MonotonicSeconds();
   std::vector<Evaluation> parts;
+  // Whoever is asked to stop says so in the next step, if there is one.
+  const auto interrupted = [this] {
+    return progress_.step < options_.config.steps && groups_.world.AnyOf(Asked(false) != 0);
+  };
   for (const Evaluator& evaluator : evaluators_) {
-    parts.push_back(evaluator.Run(model_, groups_.data, stream_));
+    parts.push_back(evaluator.Run(model_, groups_.data, stream_, interrupted));
+    if (!parts.back().complete) return false;
   }
+  time_left_.EvaluationTook(core::MonotonicSeconds() - start);
   const Evaluation evaluation = Together(parts);
   const bool best =
       evaluation.weight > 0 && (progress_.best.step == 0 || evaluation.loss < progress_.best.loss);
@@ -327,26 +237,6 @@ bool Trainer::Evaluate() {
     ReportEvaluation(evaluation, parts, best, core::MonotonicSeconds() - start);
   }
   return best;
-}
-
-void Trainer::ReportEvaluation(const Evaluation& evaluation, const std::vector<Evaluation>& parts,
-                               bool best, double seconds) {
-  rundir::EvaluationLine line{
-      options_.attempt, progress_.step, evaluation.loss, evaluation.bits_per_byte, {}};
-  char text[160];
-  std::snprintf(text, sizeof text,
-                "validation at step %" PRId64 ": loss %.4f, %.4f bits per byte%s, %s",
-                progress_.step, evaluation.loss, evaluation.bits_per_byte,
-                best ? ", the best so far" : "", core::FormatSeconds(seconds).c_str());
-  core::Log() << text;
-  const std::vector<std::string> names = NamesOf(datasets_);
-  for (size_t i = 0; i < parts.size() && parts.size() > 1; ++i) {
-    line.by_data[names[i]] = {parts[i].loss, parts[i].bits_per_byte};
-    std::snprintf(text, sizeof text, ": loss %.4f, %.4f bits per byte", parts[i].loss,
-                  parts[i].bits_per_byte);
-    core::Log() << "  of " << names[i] << text;
-  }
-  metrics_->Append(line);
 }
 
 void Trainer::Save(bool wait) {
@@ -360,13 +250,6 @@ void Trainer::Save(bool wait) {
   } else {
     checkpoints_->Save();
   }
-}
-
-void Trainer::ReportSave(rundir::SaveLine line) {
-  line.attempt = options_.attempt;
-  metrics_->Append(line);
-  core::Log() << "saved " << line.directory << " in " << core::FormatSeconds(line.ms / 1e3)
-              << ", of which training stopped for " << core::FormatSeconds(line.stopped_ms / 1e3);
 }
 
 }  // namespace moat::trainer

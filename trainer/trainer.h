@@ -25,6 +25,7 @@
 #include "trainer/rank_groups.h"
 #include "trainer/run_checkpoints.h"
 #include "trainer/run_state.h"
+#include "trainer/time_left.h"
 #include "trainer/training_step.h"
 
 namespace moat::trainer {
@@ -65,7 +66,9 @@ class Trainer {
   std::vector<uint64_t> SamplesOf(
       int64_t taken) const;  // of this rank's micro-batch number `taken` of this attempt
   void Report(const StepResult& result, double seconds, double waited);
-  bool Evaluate();  // is it the best so far?
+  ControlWords Say();
+  int Asked(bool evaluation_due) const;  // to stop: this rank, 0, 75 or 78
+  bool Evaluate();                       // is it the best so far?
   void ReportEvaluation(const Evaluation& evaluation, const std::vector<Evaluation>& parts,
                         bool best, double seconds);
   void Save(bool wait);
@@ -93,6 +96,7 @@ class Trainer {
   int64_t first_step_ = 0;                          // of this attempt
   double gemm_rate_ = 0;                            // FLOP/s of all ranks together
   double training_seconds_ = 0;                     // of this attempt's steps, for the ETA
+  TimeLeft time_left_;                              // rank 0's counts
   std::unique_ptr<rundir::MetricsWriter> metrics_;  // rank 0
   std::unique_ptr<RunCheckpoints> checkpoints_;     // once it is known where the run starts
 };

@@ -1,6 +1,7 @@
 // moat-train: one rank of a training run. mpirun starts it, mostly for `moat launch`.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -103,6 +104,10 @@ void WarnOfWideTensorGroup(const comm::Communicator& tensor) {
 core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session, Rank& self) {
   trainer::TrainerOptions options;
   options.config = configs::TrainConfigFromFlags(line);
+  const char* const scheduled = std::getenv("SLURM_JOB_END_TIME");
+  if (!options.config.end_time && scheduled != nullptr) {
+    options.config.end_time = core::ParseTime(scheduled);
+  }
   options.layout = self.layout;
   options.attempt = self.attempt;
   options.identity = configs::IdentityOf(line);

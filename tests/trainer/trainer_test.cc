@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "checkpoint/manifest/line.h"
+#include "core/clock.h"
 #include "comm/grid.h"
 #include "comm/self.h"
 #include "comm/threads.h"
@@ -239,6 +240,40 @@ TEST_F(TrainerTest, AFinishedRunHasNothingToDo) {
   EXPECT_EQ(again.code, core::ExitCode::kOk);
   EXPECT_EQ(again.losses.size(), 3u);
   EXPECT_TRUE(testing::SameBits(first.state, again.state));
+}
+
+// A time that is nearly over when training starts: one step is taken, because it takes one to
+// agree.
+TEST_F(TrainerTest, ARunThatKnowsItsEndSavesBeforeAndGoesOnLater) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.steps = 12;
+  options.config.checkpoint_every = 0;
+  const End whole = Train(options, 2, 1);
+  options.layout.root = runs / "hurried";
+  options.config.end_time = core::WallMicroseconds() / 1000000 + 5;  // less than a save is given
+  const End hurried = Train(options, 2, 1);
+  EXPECT_EQ(hurried.code, core::ExitCode::kPreempted);
+  EXPECT_EQ(hurried.losses.size(), 1u);
+  options.config.end_time = core::WallMicroseconds() / 1000000 + 100000;
+  const End later = Train(options, 2, 1);
+  EXPECT_EQ(later.code, core::ExitCode::kOk);
+  EXPECT_TRUE(testing::SameBits(whole.state, later.state));
+}
+
+// The evaluation of step 3 is left; the step after it hears of the stop and saves.
+TEST_F(TrainerTest, ARequestToStopEndsAnEvaluationToo) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.eval_every = 3;
+  options.config.eval_batches = 0;
+  options.stop_code = [&] {
+    return rundir::ReadMetrics(options.layout.metrics()).steps.contains(3) ? 75 : 0;
+  };
+  const End end = Train(options, 1, 1);
+  EXPECT_EQ(end.code, core::ExitCode::kPreempted);
+  EXPECT_EQ(end.losses.size(), 4u);
+  EXPECT_TRUE(rundir::ReadMetrics(options.layout.metrics()).evaluations.empty());
 }
 
 TEST_F(TrainerTest, AnotherIdentityIsRefusedWithBothValues) {

@@ -1,0 +1,36 @@
+// The time a run has left.
+#include "trainer/time_left.h"
+
+#include <algorithm>
+
+namespace moat::trainer {
+namespace {
+
+constexpr double kUnknownSave = 10;
+constexpr double kSpare = 1.5;
+constexpr double kForget =
+    0.97;                    // by step: a slow one counts less than a usual one after a hundred
+constexpr double kExit = 2;  // for processes to end
+
+}  // namespace
+
+TimeLeft::TimeLeft(std::optional<double> seconds, double now) {
+  if (seconds) end_ = now + *seconds;
+}
+
+void TimeLeft::StepTook(double seconds) { step_ = std::max(seconds, step_ * kForget); }
+
+void TimeLeft::EvaluationTook(double seconds) { evaluation_ = std::max(seconds, evaluation_); }
+
+void TimeLeft::SaveTook(double seconds) { save_ = std::max(seconds, save_.value_or(0)); }
+
+double TimeLeft::reserve(bool evaluation_due) const {
+  return kSpare * (step_ + (evaluation_due ? evaluation_ : 0) + save_.value_or(kUnknownSave)) +
+         kExit;
+}
+
+bool TimeLeft::IsUp(double now, bool evaluation_due) const {
+  return end_ && now + reserve(evaluation_due) >= *end_;
+}
+
+}  // namespace moat::trainer
