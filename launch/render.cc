@@ -25,8 +25,8 @@ LaunchPlan Render(const JobSpec& job) {
                          " threads share " + std::to_string(job.cores) + " cores");
   }
 
-  // Open MPI refuses root, binds two ranks to a core each, and leaves the others two seconds after a
-  // rank has died, unless told otherwise: they can only wait for the dead one.
+  // Open MPI refuses root, binds two ranks to a core each, and leaves the others two seconds after
+  // a rank has died, unless told otherwise: they can only wait for the dead one.
   plan.env = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
               {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
               {"OMPI_MCA_odls_base_sigkill_timeout", "0"},

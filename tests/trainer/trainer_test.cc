@@ -5,10 +5,10 @@
 #include <functional>
 
 #include "checkpoint/manifest/line.h"
-#include "core/clock.h"
 #include "comm/grid.h"
 #include "comm/self.h"
 #include "comm/threads.h"
+#include "core/clock.h"
 #include "core/durable_file.h"
 #include "data/baselines.h"
 #include "tests/support/reference_transformer.h"
