@@ -35,6 +35,7 @@ struct SaveOptions {
   std::filesystem::path root;         // runs/<name>/ckpt
   int keep = 2;                       // newest good steps kept of the run's line; at least 2
   std::vector<int64_t> protect = {};  // steps retention never removes (the best one)
+  int64_t keep_every = 0;             // steps that this divides stay; 0: none
 };
 
 // Collective over `world`: one save, from begin to end. Together the ranks' slices must tile each
@@ -44,9 +45,6 @@ struct SaveOptions {
 // not tile), nothing half-written is left and what was committed before is untouched.
 std::filesystem::path Save(const SaveOptions& options, const RunPosition& position,
                            const std::vector<SliceToSave>& slices, comm::Communicator& world);
-
-// Not collective: reads and checks the manifest of one directory. Throws DataError.
-Manifest ReadManifest(const std::filesystem::path& directory);
 
 // Reads every byte of every file and checks all CRCs. Throws DataError naming file and tensor.
 void Verify(const std::filesystem::path& directory);

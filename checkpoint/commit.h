@@ -26,9 +26,7 @@ std::filesystem::path Commit(const std::filesystem::path& root, const RunPositio
                              const std::filesystem::path& temporary,
                              const std::vector<std::string>& reports);
 
-// Removes old checkpoints. A failure is a warning: the new one is committed. A checkpoint first
-// takes a temporary name, so that a half-removed one does not exist; damaged ones are neither
-// counted nor touched.
+// Removes old checkpoints: checkpoint/retention.h. A failure is a warning: the new one is committed.
 void Retain(const SaveOptions& options, const std::string& run_id);
 
 }  // namespace moat::checkpoint

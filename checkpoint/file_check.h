@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@ namespace moat::checkpoint {
 // the run, step and writer it belongs to; StorageError where the disk fails.
 core::FileReader OpenChecked(const std::filesystem::path& directory, const std::string& name,
                              const FileEntry& entry);
+
+// Reads the piece a stretch of at most 1 MiB at a time and compares its CRC at the end; `use`, if
+// given, gets each stretch. Throws DataError naming tensor and file when the CRC is wrong or
+// the file ends before the piece does; StorageError where the disk fails.
+void CheckPiece(const core::FileReader& file, const std::string& tensor, const Piece& piece,
+                const std::function<void(const char* data, int64_t bytes)>& use = nullptr);
 
 // The piece's bytes. Throws DataError naming tensor and file when their CRC is wrong.
 std::vector<char> ReadChecked(const core::FileReader& file, const std::string& tensor,

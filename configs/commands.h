@@ -26,6 +26,11 @@ inline constexpr CommandSet kDataSynth = 1u << 13;
 inline constexpr CommandSet kDataForget = 1u << 14;
 inline constexpr CommandSet kDoctor = 1u << 20;
 inline constexpr CommandSet kProbe = 1u << 21;
+inline constexpr CommandSet kCheckpointList = 1u << 24;
+inline constexpr CommandSet kCheckpointInspect = 1u << 25;
+inline constexpr CommandSet kCheckpointDiff = 1u << 26;
+inline constexpr CommandSet kCheckpointPrune = 1u << 27;
+inline constexpr CommandSet kCheckpointCopy = 1u << 28;
 
 struct CommandInfo {
   CommandSet bit = 0;

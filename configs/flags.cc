@@ -34,9 +34,11 @@ const SynthConfig synth;
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
+constexpr CommandSet kOfRun = kCheckpointList | kCheckpointVerify | kCheckpointPrune;
+constexpr CommandSet kCheckpoint = kOfRun | kCheckpointInspect | kCheckpointDiff | kCheckpointCopy;
 constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataStat | kDataVerify |
                                kDataShow | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop |
-                               kConfig | kCheckpointVerify | kMeasures;
+                               kConfig | kCheckpoint | kMeasures;
 
 // The run: what, where, how long.
 MOAT_LIST_FLAG(data, "", kRun | kEval,
@@ -51,7 +53,7 @@ MOAT_LIST_FLAG(data_version, "0", kRun,
 MOAT_FLAG(string, init_from, train.init_from, kRun,
           "run whose best weights a new run begins with, or a checkpoint directory (a path with a "
           "'/'); empty: random weights");
-MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures | kDataStat,
+MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures | kDataStat | kOfRun,
           "directory that holds the runs");
 MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
           "name of the run: letters, digits, '.', '_', '-'");
@@ -78,7 +80,7 @@ MOAT_FLAG(
     "1: data ranks share the optimizer's state between them (ZeRO stage 1); 0: each keeps all "
     "of it; the bits are the same");
 MOAT_FLAG(int32, threads, train.threads,
-          kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures,
+          kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures | kCheckpointVerify,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
 MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
@@ -154,6 +156,12 @@ MOAT_FLAG(bool, async_checkpoints, train.async_checkpoints, kRun,
 MOAT_FLAG(
     bool, strict_checkpoints, train.strict_checkpoints, kRun,
     "end the run at the first save that fails; otherwise it goes on until three in a row did");
+MOAT_FLAG(int64, keep_every, train.keep_every, kRun | kCheckpointPrune,
+          "checkpoints of steps that this divides are kept too, as milestones; 0: none");
+MOAT_FLAG(int32, keep, train.keep_checkpoints, kCheckpointPrune,
+          "newest checkpoints kept beside the best; at least 2");
+MOAT_FLAG(string, tensor, "", kCheckpointInspect,
+          "one tensor: its pieces, and what its elements are like");
 
 MOAT_FLAG(
     string, end_time, "", kRun,
@@ -162,9 +170,9 @@ MOAT_FLAG(
 
 // Launching.
 MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
-MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport,
+MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport | kCheckpointPrune,
           "print what would be started, start nothing; what would be read, redacted and left out, "
-          "write nothing");
+          "write nothing; what would be removed, remove nothing");
 MOAT_FLAG(int32, restarts, launching.restarts, kLaunch,
           "attempts started again by themselves, from the newest checkpoint, after a lost peer or "
           "failed storage; three in a row without a new checkpoint end the run with 93");

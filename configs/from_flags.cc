@@ -186,6 +186,7 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.async_checkpoints = line.Bool("async_checkpoints");
   train.end_time = EndTimeOf(line.value("end_time"));
   train.strict_checkpoints = line.Bool("strict_checkpoints");
+  train.keep_every = line.Int("keep_every");
   FillGrid(line, train);
   FillOptimizer(line, train);
   return train;

@@ -160,6 +160,7 @@ void Validate(const TrainConfig& config) {
   AtLeast("eval_batches", config.eval_batches, 0);
   AtLeast("checkpoint_every", config.checkpoint_every, 0);
   AtLeast("keep_checkpoints", config.keep_checkpoints, 2);
+  AtLeast("keep_every", config.keep_every, 0);
 }
 
 // The save at the end needs none: nothing changes any more.

@@ -64,6 +64,7 @@ struct TrainConfig {
   int64_t eval_batches = 0;
   int64_t checkpoint_every = 50;
   int keep_checkpoints = 2;
+  int64_t keep_every = 0;  // checkpoints of steps that this divides stay, as milestones; 0: none
   bool async_checkpoints = true;    // write them beside training, from a copy of the state
   bool strict_checkpoints = false;  // the first save that fails ends the run, not the third
   std::optional<int64_t> end_time;  // Unix seconds: the run saves and goes before then

@@ -18,6 +18,7 @@ checkpoint::SaveOptions SaveOptionsOf(const configs::TrainConfig& config,
   checkpoint::SaveOptions options;
   options.root = layout.checkpoints();
   options.keep = config.keep_checkpoints;
+  options.keep_every = config.keep_every;
   return options;
 }
 

@@ -74,13 +74,23 @@ std::string FreeCheckpointName(const fs::path& root, int64_t step) {
   return CheckpointName(step, generation);
 }
 
+std::string TemporaryPrefix(const std::string& run_id) {
+  MOAT_CHECK(!run_id.empty() && run_id.find('/') == std::string::npos,
+             "a run id is part of a directory's name");
+  return kTemporaryPrefix + run_id + "-";
+}
+
 std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDirectory>& good,
-                                                int keep, const std::vector<int64_t>& protect) {
-  const int kept = std::max(keep, 2);
+                                                const Retention& retention) {
+  const int kept = std::max(retention.keep, 2);
   std::vector<int64_t> newest;  // the own line's steps that stay
   std::vector<CheckpointDirectory> removals;
   const auto is_in = [](const std::vector<int64_t>& steps, int64_t step) {
     return std::find(steps.begin(), steps.end(), step) != steps.end();
+  };
+  const auto stays = [&](int64_t step) {
+    const bool milestone = retention.keep_every > 0 && step % retention.keep_every == 0;
+    return milestone || is_in(newest, step) || is_in(retention.protect, step);
   };
   for (const CheckpointDirectory& directory : good) {
     const bool full = static_cast<int>(newest.size()) >= kept;
@@ -88,7 +98,7 @@ std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDire
       if (full && directory.step < newest.back()) removals.push_back(directory);
     } else if (!full && !is_in(newest, directory.step)) {
       newest.push_back(directory.step);
-    } else if (!is_in(newest, directory.step) && !is_in(protect, directory.step)) {
+    } else if (!stays(directory.step)) {
       removals.push_back(directory);
     }
   }

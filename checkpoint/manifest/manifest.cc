@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/crc32c.h"
+#include "core/durable_file.h"
 #include "core/error.h"
 
 namespace moat::checkpoint {
@@ -156,6 +157,17 @@ Manifest Manifest::FromText(const std::string& text, const std::string& where) {
   Manifest manifest = Parse(text, where);
   manifest.Validate(where);
   return manifest;
+}
+
+Manifest ReadManifest(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / kManifestName;
+  std::string text;
+  try {
+    text = core::ReadWholeFile(path);
+  } catch (const core::StorageError& error) {
+    throw core::DataError(directory.string() + " is not a checkpoint: " + error.what());
+  }
+  return Manifest::FromText(text, path.string());
 }
 
 }  // namespace moat::checkpoint

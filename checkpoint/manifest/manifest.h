@@ -64,6 +64,9 @@ struct Manifest {
   void Validate(const std::string& where) const;
 };
 
+// Reads and checks the manifest of one directory. Throws DataError.
+Manifest ReadManifest(const std::filesystem::path& directory);
+
 // Directory names: step-00000200, step-00000200.g2, ... and the newest first, by step, then
 // generation. A directory without manifest.json is not listed, nor is one under another name.
 struct CheckpointDirectory {
@@ -74,13 +77,24 @@ struct CheckpointDirectory {
 };
 std::vector<CheckpointDirectory> ListCheckpoints(const std::filesystem::path& root);
 std::string CheckpointName(int64_t step, int generation);
+// What is being written, or was left by what was cut short, begins with this. A run's own with
+// TemporaryPrefix.
+inline constexpr char kTemporaryPrefix[] = ".tmp-";
+std::string TemporaryPrefix(const std::string& run_id);
 // The first generation of `step` whose name is free in `root`, and was not an abandoned one's.
 std::string FreeCheckpointName(const std::filesystem::path& root, int64_t step);
 
-// Which of `good` (newest first, each known to be intact) retention removes. Of the run's own line
-// the newest `keep` steps (at least 2) and protected steps stay. An abandoned one is not counted,
-// and stays until all of those are of later steps.
+// Which checkpoints of a run's own line stay.
+struct Retention {
+  int keep = 2;                       // the newest steps; at least 2
+  std::vector<int64_t> protect = {};  // steps that stay (the best one)
+  int64_t keep_every = 0;             // steps that this divides stay, as milestones; 0: none
+};
+
+// Which of `good` (newest first, each known to be intact) retention removes: of the run's own line
+// all but what `retention` names. An abandoned one is not counted, and stays until all of the
+// newest are of later steps.
 std::vector<CheckpointDirectory> ChooseRemovals(const std::vector<CheckpointDirectory>& good,
-                                                int keep, const std::vector<int64_t>& protect);
+                                                const Retention& retention);
 
 }  // namespace moat::checkpoint

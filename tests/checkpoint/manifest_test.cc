@@ -126,11 +126,14 @@ TEST(CheckpointDirectory, NamesAndListing) {
   EXPECT_EQ(FreeCheckpointName(root.path(), 300), "step-00000300");
 }
 
-std::vector<int64_t> RemovedSteps(int keep, const std::vector<int64_t>& protect) {
+std::vector<int64_t> RemovedSteps(int keep, const std::vector<int64_t>& protect,
+                                  int64_t keep_every = 0) {
   std::vector<CheckpointDirectory> good = {{"e", 500, 1}, {"d2", 400, 2}, {"d", 400, 1},
                                            {"c", 300, 1}, {"b", 200, 1},  {"a", 100, 1}};
   std::vector<int64_t> steps;
-  for (const auto& removal : ChooseRemovals(good, keep, protect)) steps.push_back(removal.step);
+  for (const auto& removal : ChooseRemovals(good, {keep, protect, keep_every})) {
+    steps.push_back(removal.step);
+  }
   return steps;
 }
 
@@ -141,7 +144,18 @@ TEST(Retention, KeepsTheNewestStepsNeverFewerThanTwoAndTheProtected) {
   EXPECT_EQ(RemovedSteps(3, {}), (std::vector<int64_t>{200, 100}));
   EXPECT_EQ(RemovedSteps(2, {100, 300}), (std::vector<int64_t>{200}));
   EXPECT_EQ(RemovedSteps(9, {}), (std::vector<int64_t>{}));
-  EXPECT_TRUE(ChooseRemovals({}, 2, {}).empty());
+  EXPECT_TRUE(ChooseRemovals({}, {}).empty());
+}
+
+TEST(Retention, KeepsMilestonesBesideTheNewestButNoneOfAnAbandonedLine) {
+  EXPECT_EQ(RemovedSteps(2, {}, 300), (std::vector<int64_t>{200, 100}));
+  EXPECT_EQ(RemovedSteps(2, {100}, 200), (std::vector<int64_t>{300}));
+  EXPECT_EQ(RemovedSteps(2, {}, 1), (std::vector<int64_t>{}));
+  const std::vector<CheckpointDirectory> good = {
+      {"own9", 900, 1}, {"own8", 800, 1}, {"lost6", 600, 1, true}, {"own3", 300, 1}};
+  const auto removals = ChooseRemovals(good, {2, {}, 300});
+  ASSERT_EQ(removals.size(), 1u);
+  EXPECT_EQ(removals[0].path, "lost6");
 }
 
 TEST(Retention, AnAbandonedLineIsNotCountedAndGoesOnceItIsPassedBy) {
@@ -150,7 +164,7 @@ TEST(Retention, AnAbandonedLineIsNotCountedAndGoesOnceItIsPassedBy) {
       lost3{"lost3", 300, 1, true};
   const auto removed = [](const std::vector<CheckpointDirectory>& good) {
     std::vector<std::string> names;
-    for (const auto& removal : ChooseRemovals(good, 2, {300})) names.push_back(removal.path);
+    for (const auto& removal : ChooseRemovals(good, {2, {300}})) names.push_back(removal.path);
     return names;
   };
   // Counted by steps alone, the own checkpoints would go, the one just saved first.
