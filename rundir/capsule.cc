@@ -61,7 +61,8 @@ std::vector<CapsuleEntry> ReadCapsule(const RunLayout& layout) {
                          json.at("libraries"), json.at("data")});
     }
   } catch (const nlohmann::json::exception& error) {
-    throw core::DataError(layout.capsule().string() + " is not a capsule: " + error.what());
+    throw core::DataError(layout.capsule().string() + " is not a capsule: " + error.what() +
+                          "; move it away: a run goes on from its checkpoints alone");
   }
   return entries;
 }

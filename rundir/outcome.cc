@@ -73,7 +73,8 @@ Outcome OutcomeFromJson(const std::string& text, const std::string& where) {
     }
     return outcome;
   } catch (const std::exception& error) {
-    throw core::DataError(where + " is not an outcome: " + error.what());
+    throw core::DataError(where + " is not an outcome: " + error.what() +
+                          "; move it away: a run goes on from its checkpoints alone");
   }
 }
 
