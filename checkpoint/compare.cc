@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -93,8 +94,17 @@ std::string Kind(const TensorEntry& tensor) {
   return std::string(core::Name(tensor.dtype)) + " " + tensor.shape.text();
 }
 
+// "progress.updates" -> "12": members of objects one by one, since most of them are equal.
 std::map<std::string, std::string> PositionOf(const Manifest& manifest) {
-  std::map<std::string, std::string> values = manifest.position.values;
+  std::map<std::string, std::string> values;
+  for (const auto& [name, text] : manifest.position.values) {
+    const auto value = nlohmann::json::parse(text);
+    if (!value.is_object()) {
+      values[name] = text;
+      continue;
+    }
+    for (const auto& [member, inner] : value.items()) values[name + "." + member] = inner.dump();
+  }
   values["run_id"] = manifest.position.run_id;
   values["step"] = std::to_string(manifest.position.step);
   std::string lineage;

@@ -30,7 +30,8 @@ struct CheckpointDifference {
   std::vector<std::string> only_b;
   std::map<std::string, std::pair<std::string, std::string>> kinds;  // "f32 [4, 8]" that differ
   std::vector<TensorDifference> tensors;
-  // run_id, step, lineage and the manifest's values, those that differ; "" where one has none.
+  // run_id, step, lineage and the manifest's values ("progress.updates"), those that differ; ""
+  // where one has none.
   std::map<std::string, std::pair<std::string, std::string>> position;
   int64_t same = 0;  // tensors that are equal bit for bit
   bool SameTensors() const {

@@ -2,6 +2,7 @@
 """The Python that the pages on formats show runs as it stands, and reads what is there."""
 import contextlib
 import io
+import json
 import os
 import re
 import sys
@@ -10,7 +11,7 @@ import textwrap
 import awkward_dataset as awkward
 import trained_checkpoint as checkpoint
 from crc32c import crc32c
-from script import expect, need
+from script import expect, moat, need
 
 h5py, numpy = need("h5py", "numpy")
 
@@ -54,6 +55,11 @@ def check_checkpoint():
             for piece in tensor["pieces"]:
                 part = whole[tuple(slice(*bounds) for bounds in checkpoint.box(piece))]
                 expect(f"{name}@{piece['slice']}", f"{crc32c(part.tobytes()):08x}", piece["crc32c"])
+            shown_by_moat = json.loads(moat("checkpoint", "inspect", directory, f"--tensor={name}", "--json"))
+            found = shown_by_moat["statistics"]
+            expect(f"extremes of {name}", (found["min"], found["max"]), (float(whole.min()), float(whole.max())))
+            mean = float(whole.mean(dtype="f8"))
+            expect(f"mean of {name}", abs(found["mean"] - mean) <= 1e-9 + 1e-9 * abs(mean), True)
 
 
 def main():

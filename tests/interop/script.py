@@ -21,6 +21,8 @@ def expect(what, found, expected):
 
 
 def moat(*arguments):
-    done = subprocess.run(["build/bin/moat", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    """What it prints; ends the script unless it exits with 0."""
+    done = subprocess.run(["build/bin/moat", *arguments], capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
-        sys.exit(f"moat {' '.join(arguments)} exits {done.returncode}: {done.stdout.decode(errors='replace')[-2000:]}")
+        sys.exit(f"moat {' '.join(arguments)} exits {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
+    return done.stdout
