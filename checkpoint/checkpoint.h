@@ -57,8 +57,8 @@ std::optional<std::filesystem::path> ChooseNewest(const std::filesystem::path& r
                                                   comm::Communicator& world);
 
 // Not collective. Fills each wanted slice from the pieces that overlap it, checking the CRC of each
-// piece it reads before any byte is used. Throws DataError naming tensor, file and both shapes or
-// dtypes where they differ.
+// piece on the way. Throws DataError naming tensor and file where one is damaged, and both shapes
+// or dtypes where they differ; the memory is of no use then.
 void Load(const std::filesystem::path& directory, const Manifest& manifest,
           const std::vector<SliceToLoad>& slices);
 

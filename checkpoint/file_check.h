@@ -17,14 +17,30 @@ namespace moat::checkpoint {
 core::FileReader OpenChecked(const std::filesystem::path& directory, const std::string& name,
                              const FileEntry& entry);
 
-// Reads the piece a stretch of at most 1 MiB at a time and compares its CRC at the end; `use`, if
-// given, gets each stretch. Throws DataError naming tensor and file when the CRC is wrong or
-// the file ends before the piece does; StorageError where the disk fails.
+// Reads a piece from its begin to its end, in stretches of any sizes, and checks it on the way.
+class PieceCheck {
+ public:
+  // All three outlive this. Throws DataError naming tensor and file where the file ends before the
+  // piece does.
+  PieceCheck(const core::FileReader& file, const std::string& tensor, const Piece& piece);
+  // The next bytes, until the next call. Throws StorageError where the disk fails.
+  const char* Next(int64_t bytes);
+  // After the last: throws DataError naming tensor and file when the CRC is wrong.
+  void Finish() const;
+
+ private:
+  std::string Subject() const;
+
+  const core::FileReader& file_;
+  const std::string& tensor_;
+  const Piece& piece_;
+  std::vector<char> stretch_;
+  int64_t at_ = 0;
+  uint32_t crc_ = 0;
+};
+
+// All of it, in stretches of at most 1 MiB that `use`, if given, gets. Throws as PieceCheck does.
 void CheckPiece(const core::FileReader& file, const std::string& tensor, const Piece& piece,
                 const std::function<void(const char* data, int64_t bytes)>& use = nullptr);
-
-// The piece's bytes. Throws DataError naming tensor and file when their CRC is wrong.
-std::vector<char> ReadChecked(const core::FileReader& file, const std::string& tensor,
-                              const Piece& piece);
 
 }  // namespace moat::checkpoint

@@ -1,7 +1,8 @@
-// Loading: the pieces that overlap what is wanted, each checked before a byte of it is used.
+// Loading: the pieces that overlap what is wanted, each read once and checked on the way.
 #include <map>
 #include <string>
 
+#include "checkpoint/box_reader.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/file_check.h"
 
@@ -52,6 +53,24 @@ class Files {
   std::map<std::string, core::FileReader> open_;
 };
 
+// Copies what `wanted` want of a piece, a stretch at a time while it is in the cache; the piece's
+// CRC is compared at the end, and nobody has used a byte by then.
+void LoadPiece(const core::FileReader& file, const std::string& name, const Piece& piece,
+               const std::vector<const SliceToLoad*>& wanted, int64_t element_size) {
+  constexpr int64_t kStretchBytes = 1 << 18;
+  PieceCheck check(file, name, piece);
+  ForEachStretch(piece.slice, {&piece.slice}, kStretchBytes / element_size,
+                 [&](const parallel::Slice& stretch) {
+                   const char* const bytes = check.Next(stretch.elements() * element_size);
+                   for (const SliceToLoad* one : wanted) {
+                     const parallel::Slice common = parallel::Intersect(stretch, one->slice);
+                     parallel::CopySlice(common, stretch, bytes, one->slice, one->data.data,
+                                         element_size);
+                   }
+                 });
+  check.Finish();
+}
+
 }  // namespace
 
 void Load(const fs::path& directory, const Manifest& manifest,
@@ -65,14 +84,14 @@ void Load(const fs::path& directory, const Manifest& manifest,
   for (const auto& [name, all_wanted] : by_tensor) {
     const TensorEntry& tensor = manifest.tensors.at(name);
     for (const Piece& piece : tensor.pieces) {
-      std::vector<char> bytes;  // read when the first slice wants it
+      std::vector<const SliceToLoad*> overlapping;
       for (const SliceToLoad* wanted : all_wanted) {
-        const parallel::Slice common = parallel::Intersect(piece.slice, wanted->slice);
-        if (common.elements() == 0) continue;
-        if (bytes.empty()) bytes = ReadChecked(files.Get(piece.file), name, piece);
-        parallel::CopySlice(common, piece.slice, bytes.data(), wanted->slice, wanted->data.data,
-                            core::SizeOf(tensor.dtype));
+        if (parallel::Intersect(piece.slice, wanted->slice).elements() > 0) {
+          overlapping.push_back(wanted);
+        }
       }
+      if (overlapping.empty()) continue;
+      LoadPiece(files.Get(piece.file), name, piece, overlapping, core::SizeOf(tensor.dtype));
     }
   }
 }

@@ -42,17 +42,6 @@ void VerifyPart(const fs::path& directory, int part, int parts) {
   }
 }
 
-std::string Subject(const core::FileReader& file, const std::string& tensor, const Piece& piece) {
-  return file.path().string() + ": the bytes of tensor '" + tensor + "', slice " +
-         piece.slice.text();
-}
-
-void CompareCrc(uint32_t found, const core::FileReader& file, const std::string& tensor,
-                const Piece& piece) {
-  if (found == piece.crc32c) return;
-  throw core::DataError(Subject(file, tensor, piece) + ", are damaged (their CRC differs)");
-}
-
 }  // namespace
 
 core::FileReader OpenChecked(const fs::path& directory, const std::string& name,
@@ -76,29 +65,43 @@ core::FileReader OpenChecked(const fs::path& directory, const std::string& name,
   return file;
 }
 
+PieceCheck::PieceCheck(const core::FileReader& file, const std::string& tensor, const Piece& piece)
+    : file_(file), tensor_(tensor), piece_(piece) {
+  if (piece.offset + piece.bytes > file.size()) {
+    throw core::DataError(Subject() + ", lie beyond the file's end");
+  }
+}
+
+const char* PieceCheck::Next(int64_t bytes) {
+  const auto size = static_cast<size_t>(bytes);
+  if (stretch_.size() < size) stretch_.resize(size);
+  file_.ReadAt(piece_.offset + at_, stretch_.data(), size);
+  crc_ = core::Crc32c(stretch_.data(), size, crc_);
+  at_ += bytes;
+  return stretch_.data();
+}
+
+void PieceCheck::Finish() const {
+  MOAT_CHECK(at_ == piece_.bytes, "a piece is checked when all of it was read");
+  if (crc_ == piece_.crc32c) return;
+  throw core::DataError(Subject() + ", are damaged (their CRC differs)");
+}
+
+std::string PieceCheck::Subject() const {
+  return file_.path().string() + ": the bytes of tensor '" + tensor_ + "', slice " +
+         piece_.slice.text();
+}
+
 void CheckPiece(const core::FileReader& file, const std::string& tensor, const Piece& piece,
                 const std::function<void(const char* data, int64_t bytes)>& use) {
   constexpr int64_t kStretch = 1 << 20;
-  if (piece.offset + piece.bytes > file.size()) {
-    throw core::DataError(Subject(file, tensor, piece) + ", lie beyond the file's end");
-  }
-  std::vector<char> stretch(static_cast<size_t>(std::min(kStretch, piece.bytes)));
-  uint32_t crc = 0;
+  PieceCheck check(file, tensor, piece);
   for (int64_t at = 0; at < piece.bytes; at += kStretch) {
-    const int64_t n = std::min(kStretch, piece.bytes - at);
-    file.ReadAt(piece.offset + at, stretch.data(), static_cast<size_t>(n));
-    crc = core::Crc32c(stretch.data(), static_cast<size_t>(n), crc);
-    if (use) use(stretch.data(), n);
+    const int64_t bytes = std::min(kStretch, piece.bytes - at);
+    const char* const stretch = check.Next(bytes);
+    if (use) use(stretch, bytes);
   }
-  CompareCrc(crc, file, tensor, piece);
-}
-
-std::vector<char> ReadChecked(const core::FileReader& file, const std::string& tensor,
-                              const Piece& piece) {
-  std::vector<char> bytes(static_cast<size_t>(piece.bytes));
-  file.ReadAt(piece.offset, bytes.data(), bytes.size());
-  CompareCrc(core::Crc32c(bytes.data(), bytes.size()), file, tensor, piece);
-  return bytes;
+  check.Finish();
 }
 
 void Verify(const fs::path& directory) { VerifyPart(directory, 0, 1); }
