@@ -17,12 +17,16 @@ Call Call::FromWords(const Words& words) {
           static_cast<Order>(byte(3)),       static_cast<int>(words[0] >> 32)};
 }
 
-std::string Call::text() const {
-  const char* const kinds[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
+const char* Name(Call::Kind kind) {
+  const char* const names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
                                "barrier"};
+  return names[static_cast<int>(kind)];
+}
+
+std::string Call::text() const {
   const char* const ops[] = {"sum", "max", "min"};
   const bool reduces = kind == Kind::kAllReduce || kind == Kind::kReduceScatter;
-  std::string text = kinds[static_cast<int>(kind)];
+  std::string text = Name(kind);
   if (kind == Kind::kBarrier) return text;
   text += "(";
   if (reduces) text += std::string(ops[static_cast<int>(op)]) + ", ";

@@ -26,4 +26,6 @@ struct Call {
   std::string text() const;  // "all_reduce(sum, 4096 f32)"
 };
 
+const char* Name(Call::Kind kind);  // "all_reduce", ...
+
 }  // namespace moat::comm

@@ -43,8 +43,17 @@ void Communicator::Run(const Call& call, const Body& body) {
   ++traffic_.collectives;
   if (size_ == 1) return;
   keeper_.Begin(call);
+  if (board_ != nullptr) {
+    board_->EnterCollective(board_group_, Name(call.kind), call.count, keeper_.sequence());
+  }
   body();
+  if (board_ != nullptr) board_->LeaveCollective(board_group_);  // not when it failed: it stays
   keeper_.End();
+}
+
+void Communicator::ShowOn(rundir::BoardWriter* board) {
+  board_ = board;
+  board_group_ = board != nullptr && size_ > 1 ? board->AddGroup(name_) : -1;
 }
 
 void Communicator::AllReduce(tensor::View buffer, ReduceOp op, Order order,
@@ -110,6 +119,7 @@ std::unique_ptr<Communicator> Communicator::Group(const std::string& name,
              "a rank makes only groups that hold itself");
   auto group = DoGroup(name, ranks);
   group->SetDeadline(deadline());
+  group->ShowOn(board_);
   return group;
 }
 

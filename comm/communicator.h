@@ -23,6 +23,7 @@
 
 #include "comm/deadline.h"
 #include "comm/reduce_op.h"
+#include "rundir/board.h"
 #include "tensor/stream.h"
 #include "tensor/tensor.h"
 
@@ -56,6 +57,10 @@ class Communicator {
   // afterwards inherit it.
   void SetDeadline(double seconds) { keeper_.set_seconds(seconds); }
   double deadline() const { return keeper_.seconds(); }
+
+  // From now on this group's collectives are shown on the rank's board, which outlives them. Groups
+  // made afterwards inherit it. A group of one has nothing to show.
+  void ShowOn(rundir::BoardWriter* board);
 
   // A group of some of this group's ranks, in the order given, which becomes their numbering.
   // Collective: every rank of this group calls it with the ranks of its own new group (so that one
@@ -131,6 +136,8 @@ class Communicator {
   int size_;
   DeadlineKeeper keeper_;
   Traffic traffic_;
+  rundir::BoardWriter* board_ = nullptr;
+  int board_group_ = -1;
 };
 
 }  // namespace moat::comm

@@ -178,6 +178,9 @@ MOAT_FLAG(int32, restarts, launching.restarts, kLaunch,
           "failed storage; three in a row without a new checkpoint end the run with 93");
 MOAT_FLAG(double, grace, launching.grace, kLaunch,
           "seconds a run gets to save after a signal before it is killed");
+MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunch,
+          "seconds a rank may stay in one phase (a step, an evaluation, a save) before the attempt "
+          "ends with 76; 0: three times the slowest recent one, at least 10");
 
 // Evaluation and generation.
 MOAT_FLAG(string, checkpoint, generate.checkpoint, kEval | kGenerate,

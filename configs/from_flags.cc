@@ -219,6 +219,7 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
     launch.json = line.Bool("json");
     launch.restarts = static_cast<int>(line.Int("restarts"));
     launch.grace = line.Double("grace");
+    launch.hang_timeout = line.Double("hang_timeout");
     return launch;
   });
 }

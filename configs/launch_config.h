@@ -12,8 +12,9 @@ struct LaunchConfig {
   std::string on = "local";
   bool dry_run = false;
   bool json = false;
-  int restarts = 10;  // new attempts that a lost peer or failed storage is answered with
-  double grace = 60;  // seconds a run gets to save after a signal, before it is killed
+  int restarts = 10;        // new attempts that a lost peer or failed storage is answered with
+  double grace = 60;        // seconds a run gets to save after a signal, before it is killed
+  double hang_timeout = 0;  // seconds a rank may stay in one phase; 0: learned from its phases
 };
 
 void Validate(const LaunchConfig& config);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <sstream>
@@ -35,6 +36,10 @@ void FaultPoint(const char* point, int rank) {
   if (where != point || (who != "*" && !who.empty() && who != std::to_string(rank))) return;
   if (!marker.empty() && !TakeMarker(marker)) return;
   if (action == "kill") std::raise(SIGKILL);
+  if (action == "stop") std::raise(SIGSTOP);
+  if (action == "loop") {
+    while (true) std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
   if (action == "throw") {
     throw StorageError(std::string("fault at ") + point + ", asked for by MOAT_FAULT");
   }

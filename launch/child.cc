@@ -2,6 +2,7 @@
 #include "launch/child.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -127,10 +128,16 @@ bool Child::HasEnded(int* wait_status) {
 void BecomeSubreaper() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
 void KillAdoptedChildren() {
+  constexpr int kMostLooks = 500;  // 10 ms apart: one that waits for a dead device does not die
   const std::string self = std::to_string(getpid());
-  std::ifstream file("/proc/" + self + "/task/" + self + "/children");
-  for (pid_t pid = 0; file >> pid;) kill(pid, SIGKILL);
-  while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  for (int look = 0; look < kMostLooks; ++look) {
+    std::ifstream file("/proc/" + self + "/task/" + self + "/children");
+    for (pid_t pid = 0; file >> pid;) kill(pid, SIGKILL);
+    pid_t reaped = 0;
+    while ((reaped = waitpid(-1, nullptr, WNOHANG)) > 0) {
+    }
+    if (reaped < 0) return;  // there are none
+    poll(nullptr, 0, 10);
   }
 }
 

@@ -36,7 +36,7 @@ class Child {
 };
 
 // Kills and reaps every child of this process: those that lost their parent came here if it is a
-// subreaper (BecomeSubreaper).
+// subreaper (BecomeSubreaper). Waits until they are gone, for five seconds at most.
 void BecomeSubreaper();
 void KillAdoptedChildren();
 

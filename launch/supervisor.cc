@@ -1,29 +1,21 @@
 // The supervisor of one attempt.
 #include "launch/supervisor.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 
 #include "checkpoint/manifest/line.h"
-#include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/host.h"
 #include "core/logging.h"
+#include "launch/attempt_watch.h"
 #include "launch/child.h"
 #include "launch/identity.h"
 #include "launch/render.h"
 #include "launch/restart.h"
+#include "launch/signal_source.h"
 #include "launch/source_version.h"
 #include "launch/verdict.h"
 #include "rundir/board.h"
@@ -35,160 +27,6 @@ namespace moat::launch {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kRenewSeconds = 10;
-constexpr double kDrainSeconds = 2;  // for output that outlives mpirun
-constexpr size_t kTailBytes = 16384;
-
-// Signals as a file descriptor; the mask is put back at the end.
-class SignalSource {
- public:
-  SignalSource() {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int number : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD}) {
-      sigaddset(&set, number);
-    }
-    sigprocmask(SIG_BLOCK, &set, &previous_);
-    signal(SIGPIPE, SIG_IGN);  // a closed terminal must not end the run
-    fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    MOAT_CHECK(fd_ >= 0, "signalfd");
-  }
-  ~SignalSource() {
-    close(fd_);
-    sigprocmask(SIG_SETMASK, &previous_, nullptr);
-  }
-  SignalSource(const SignalSource&) = delete;
-  int fd() const { return fd_; }
-  int Next() const {  // 0: none is pending
-    signalfd_siginfo info;
-    return read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
-  }
-
- private:
-  int fd_ = -1;
-  sigset_t previous_;
-};
-
-// Copies a pipe to the terminal and to the node's log, and keeps the end of it.
-class Tee {
- public:
-  Tee(const fs::path& log) : log_(log, std::ios::app) {
-    if (!log_) throw core::StorageError("cannot open " + log.string());
-  }
-  // False at the end of the pipe.
-  bool Pass(int from, int to) {
-    char buffer[8192];
-    const ssize_t n = read(from, buffer, sizeof buffer);
-    if (n < 0) return errno == EINTR || errno == EAGAIN;
-    if (n == 0) return false;
-    log_.write(buffer, n).flush();
-    [[maybe_unused]] const ssize_t shown = write(to, buffer, static_cast<size_t>(n));
-    tail_.append(buffer, static_cast<size_t>(n));
-    if (tail_.size() > 2 * kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
-    return true;
-  }
-  const std::string& tail() const { return tail_; }
-
- private:
-  std::ofstream log_;
-  std::string tail_;
-};
-
-class Watch {
- public:
-  Watch(const JobSpec& job, const rundir::RunLayout& layout, int ranks, rundir::Lease& lease,
-        const SignalSource& signals)
-      : grace_(job.config.grace),
-        stdout_(job.config.json ? STDERR_FILENO : STDOUT_FILENO),
-        layout_(layout),
-        attempt_(job.attempt),
-        ranks_(ranks),
-        lease_(lease),
-        signals_(signals),
-        tee_(layout.node_log(job.attempt, core::HostName())) {}
-
-  // Until the child has ended and its output is drained.
-  Ending Until(Child& child) {
-    pollfd fds[] = {
-        {signals_.fd(), POLLIN, 0}, {child.output(), POLLIN, 0}, {child.errors(), POLLIN, 0}};
-    double drained_by = 0;
-    while (true) {
-      poll(fds, 3, 200);
-      while (const int number = signals_.Next()) OnSignal(number, child);
-      if (fds[1].revents != 0 && !tee_.Pass(child.output(), stdout_)) fds[1].fd = -1;
-      if (fds[2].revents != 0 && !tee_.Pass(child.errors(), STDERR_FILENO)) fds[2].fd = -1;
-      const double now = core::MonotonicSeconds();
-      if (child.HasEnded(&ending_.wait_status)) {
-        if (drained_by == 0) drained_by = now + kDrainSeconds;
-        if ((fds[1].fd < 0 && fds[2].fd < 0) || now > drained_by) break;
-      } else {
-        KeepTime(now, child);
-      }
-    }
-    ending_.output_tail = tee_.tail();
-    return ending_;
-  }
-
- private:
-  void OnSignal(int number, Child& child) {
-    if (number == SIGCHLD) return;
-    if (ending_.first_signal != 0) {
-      if (ending_.second_signal == 0) ending_.second_signal = number;
-      core::Log(core::Log::kWarning) << "second signal: killing the run";
-      child.Kill();
-      return;
-    }
-    ending_.first_signal = number;
-    ending_.grace = grace_;
-    kill_at_ = core::MonotonicSeconds() + grace_;
-    if (!AllListen()) {
-      // Passed on now it could be lost between mpirun and the ranks. No step was done yet, since
-      // ranks step together: nothing is lost by ending here.
-      ending_.in_start_up = true;
-      core::Log() << strsignal(number) << ": the ranks were still starting, and end";
-      child.Signal(SIGTERM);
-      return;
-    }
-    core::Log() << strsignal(number) << ": the ranks save at the next step boundary and end; again "
-                << "to kill at once";
-    child.Signal(SIGUSR1);  // mpirun passes it on to every rank
-  }
-
-  bool AllListen() const {
-    for (int rank = 0; rank < ranks_; ++rank) {
-      if (!fs::exists(layout_.board(attempt_, rank))) return false;
-    }
-    return true;
-  }
-
-  void KeepTime(double now, Child& child) {
-    if (now >= renew_at_) {
-      renew_at_ = now + kRenewSeconds;
-      try {
-        lease_.Renew();
-      } catch (const core::StorageError& error) {  // a full disk: the ranks may get along with it
-        core::Log(core::Log::kWarning) << "the lease is not renewed: " << error.what();
-      }
-    }
-    if (ending_.first_signal != 0 && now > kill_at_ && !ending_.grace_over) {
-      ending_.grace_over = true;
-      child.Kill();
-    }
-  }
-
-  double grace_;
-  int stdout_;
-  const rundir::RunLayout& layout_;
-  int attempt_;
-  int ranks_;
-  rundir::Lease& lease_;
-  const SignalSource& signals_;
-  Tee tee_;
-  Ending ending_;
-  double kill_at_ = 0;
-  double renew_at_ = 0;
-};
 
 void CheckData(const JobSpec& job) {
   for (const std::string& data : job.config.train.data) {
@@ -248,6 +86,7 @@ void Prepare(const JobSpec& job, const rundir::RunLayout& layout, const LaunchPl
 // Where the rank that failed was, when it no longer could say so itself.
 void AddBoard(const rundir::RunLayout& layout, int attempt, Verdict& verdict) {
   if (!verdict.first_failure || verdict.first_failure->rank < 0) return;
+  if (verdict.error_class == kHangClass) return;  // it says so itself
   const auto board = rundir::ReadBoard(layout.board(attempt, verdict.first_failure->rank));
   if (board) verdict.first_failure->what += " (" + board->text() + ")";
 }
@@ -289,7 +128,7 @@ Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const Launc
   BecomeSubreaper();
   Ending ending;
   {
-    Watch watch(job, layout, plan.ranks, lease, signals);
+    AttemptWatch watch(job, layout, plan.ranks, lease, signals);
     const std::unique_ptr<Child> child = Start(job, layout, plan);
     ending = watch.Until(*child);
   }

@@ -157,6 +157,13 @@ Verdict JudgeMpirun(const Ending& ending) {
 }  // namespace
 
 Verdict Judge(const Ending& ending) {
+  // A rank that failed may have hung the others; one that only missed its peers tells less.
+  const bool failed = !ending.failures.empty() && ending.failures.front().code != ExitCode::kPeer;
+  if (ending.hang && !failed) {
+    Verdict verdict = Failed(ExitCode::kPeer, *ending.hang, ending.last_step);
+    verdict.error_class = kHangClass;
+    return verdict;
+  }
   // What a rank wrote before it was killed still tells more than that it was killed.
   if (!ending.failures.empty()) {
     const rundir::Failure& first = ending.failures.front();

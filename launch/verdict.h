@@ -25,7 +25,11 @@ struct Ending {
   bool in_start_up = false;  // told before all ranks could listen: they were ended at once
   std::vector<std::optional<uint32_t>> requests = {};  // to stop, heard by each rank, by its board
   std::string host = {};                               // of the ranks
+  // They hung and were ended by the supervisor: the rank that the others waited for.
+  std::optional<rundir::FirstFailure> hang = std::nullopt;
 };
+
+inline constexpr char kHangClass[] = "hang";  // error_class of a hang; its code is 76
 
 struct Verdict {
   rundir::RunState state = rundir::RunState::kFailed;

@@ -29,6 +29,8 @@ fs::path RunLayout::board(int attempt, int rank) const {
   return logs(attempt) / ("board-" + std::to_string(rank));
 }
 
+fs::path RunLayout::hang(int attempt) const { return logs(attempt) / "hang.txt"; }
+
 void CheckRunName(const std::string& name) {
   const bool good_letters = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return c < 128 && (std::isalnum(c) || c == '.' || c == '_' || c == '-');

@@ -1,7 +1,7 @@
 // The layout of a run directory: where each file of a run lies.
 //
 //   runs/<name>/run.flags capsule.json outcome.json lease.json metrics.jsonl launch/ ckpt/
-//   logs/attempt-00/node-<host>.log failure-<rank>.json result.json board-<rank>
+//   logs/attempt-00/node-<host>.log failure-<rank>.json result.json board-<rank> hang.txt
 #pragma once
 
 #include <filesystem>
@@ -28,6 +28,8 @@ struct RunLayout {
   std::filesystem::path result(int attempt) const;
   // What a rank is doing, for who watches it: rundir/board.h.
   std::filesystem::path board(int attempt, int rank) const;
+  // What every rank did when they hung, with stacks: text, by the supervisor.
+  std::filesystem::path hang(int attempt) const;
 };
 
 // Throws ConfigError unless `name` is letters, digits, '.', '_', '-', does not start with '.' or

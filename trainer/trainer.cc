@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/durable_file.h"
+#include "core/fault.h"
 #include "core/host.h"
 #include "core/logging.h"
 #include "core/rng.h"
@@ -80,10 +81,8 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
 Trainer::~Trainer() = default;
 
 void Trainer::EnterPhase(rundir::Phase phase) {
-  if (options_.board) {
-    options_.board->SetPhase(phase);
-    options_.board->SetStep(progress_.step);
-  }
+  if (options_.board) options_.board->EnterPhase(phase, progress_.step);
+  core::FaultPoint((std::string("trainer.") + rundir::Name(phase)).c_str(), groups_.world.rank());
 }
 
 void Trainer::StartOrResume() {

@@ -113,7 +113,11 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   options.identity = configs::IdentityOf(line);
   core::StopRequest stop;
   options.stop_code = [&] { return stop.exit_code(); };
+  core::MakeDirectories(self.layout.logs(self.attempt));
+  rundir::BoardWriter board(self.layout.board(self.attempt, self.rank), &stop);
+  options.board = &board;
   std::unique_ptr<comm::Communicator> world = session.World();
+  world->ShowOn(&board);
   CheckSameFlags(line, *world);
   const parallel::ProcessGrid grid(session.size(), options.config.dp, options.config.tp);
   options.config.dtype =
@@ -122,9 +126,6 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   options.identity["dtype"] = core::Name(options.config.dtype);
   const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   WarnOfWideTensorGroup(*groups.tensor);
-  core::MakeDirectories(self.layout.logs(self.attempt));
-  rundir::BoardWriter board(self.layout.board(self.attempt, self.rank), &stop);
-  options.board = &board;
   const int threads = ThreadsPerRank(options.config, session);
   options.config.overlap = trainer::ResolveOverlap(
       options.config.overlap, core::Cores() >= session.local_size() * (threads + 1), *groups.data);

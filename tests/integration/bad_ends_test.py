@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, "tests/support")
 from training_run import Run, Workshop, eventually, fail  # noqa: E402
@@ -117,6 +118,37 @@ def hanging_rank(workshop, undisturbed):
     run.expect_goes_on(undisturbed)
 
 
+def learned_deadline(workshop, undisturbed):
+    """Nobody set a deadline: the run's own steps did. The hung rank is named, and the run goes on by itself."""
+    run = Run(workshop, "learned", FLAGS)
+    run.start("--restarts=1").until_step(70)  # after the first evaluation and save
+    begin = time.monotonic()
+    ranks = run.ranks()
+    os.kill(ranks[1], signal.SIGSTOP)
+    run.until("another attempt", lambda: len(run.attempts()) == 2)
+    seconds = time.monotonic() - begin
+    if not 10 <= seconds <= 40 or any(os.path.exists(f"/proc/{pid}") for pid in ranks.values()):
+        fail(f"after {seconds} s the ranks {ranks} of the hang are still there, or were not given ten")
+    with open(os.path.join(run.attempts()[0], "hang.txt")) as file:
+        report = file.read()
+    if not report.startswith("rank 1 on ") or "is stopped by a signal" not in report or "rank 0 on" not in report:
+        fail(f"the report of the hang says {report}")
+    run.expect(0, "done", run.wait())
+    if run.weights() != undisturbed:
+        fail("after a hang the weights are not those of the undisturbed run")
+
+
+def endless_loops(workshop, undisturbed):
+    """A rank that computes for ever."""
+    for phase in "step", "saving":
+        run = Run(workshop, f"loops-{phase}", FLAGS)
+        outcome = run.expect(76, "failed", run.launch("--hang_timeout=1", env={"MOAT_FAULT": f"trainer.{phase}:loop:1"}))
+        what = outcome["first_failure"]
+        if outcome["class"] != "hang" or what["rank"] != 1 or f"phase '{phase}'" not in what["what"] or "runs" not in what["what"]:
+            fail(f"rank 1 loops in {phase}: {outcome}")
+    expect_goes_on(run, undisturbed)
+
+
 def stopped(workshop, undisturbed):
     run = Run(workshop, "stopped", FLAGS)
     run.start().until_step(30)
@@ -174,6 +206,8 @@ def main():
         the_last_word_on_a_full_disk(workshop)
         not_writable(workshop)
         hanging_rank(workshop, undisturbed)
+        learned_deadline(workshop, undisturbed)
+        endless_loops(workshop, undisturbed)
         stopped(workshop, undisturbed)
         terminated_in_every_phase(workshop, undisturbed)
     print("ok")

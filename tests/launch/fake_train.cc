@@ -57,6 +57,31 @@ int UntilAsked(const Rank& rank, const moat::core::StopRequest& stop) {
   return rank.End(static_cast<ExitCode>(stop.exit_code()), 3);
 }
 
+// Steps that take 20 ms; the slow rank is busy all the time, the other one waits for it.
+int Straggle(const Rank& rank, moat::rundir::BoardWriter& board,
+             const moat::core::StopRequest& stop) {
+  const int group = board.AddGroup("data");
+  rank.Announce();
+  for (int64_t step = 0; !stop.requested(); ++step) {
+    board.EnterPhase(moat::rundir::Phase::kStep, step);
+    if (rank.rank == 1) usleep(20000);
+    board.EnterCollective(group, "all_reduce", 4096, static_cast<uint64_t>(step));
+    if (rank.rank == 0) usleep(20000);
+    board.LeaveCollective(group);
+  }
+  return rank.End(static_cast<ExitCode>(stop.exit_code()), 3);
+}
+
+// A rank that is in a step; rank 1 stops there, the other one waits for it.
+void Hang(const Rank& rank, moat::rundir::BoardWriter& board) {
+  const int group = board.AddGroup("data");
+  board.EnterPhase(moat::rundir::Phase::kStep, 2);
+  rank.Announce();
+  if (rank.rank == 1) raise(SIGSTOP);
+  board.EnterCollective(group, "all_reduce", 4096, 17);
+  while (true) pause();
+}
+
 int Behave(const std::string& how, const Rank& rank, moat::core::StopRequest& stop) {
   if (how == "starting") {  // no board yet, and what mpirun passes on early does not arrive
     signal(SIGTERM, SIG_DFL);
@@ -81,10 +106,11 @@ int Behave(const std::string& how, const Rank& rank, moat::core::StopRequest& st
     rank.Announce();
     while (true) pause();
   }
+  if (how == "straggle") return Straggle(rank, board, stop);
+  if (how == "hang") Hang(rank, board);
   if (how == "die" && rank.rank == 1) {
-    board.SetPhase(moat::rundir::Phase::kStep);
-    board.SetStep(2);
-    board.EnterCollective("data all-reduce", 17);
+    board.EnterPhase(moat::rundir::Phase::kStep, 2);
+    board.EnterCollective(board.AddGroup("data"), "all_reduce", 4096, 17);
     kill(getpid(), SIGKILL);
   }
   while (true) pause();

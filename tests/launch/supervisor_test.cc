@@ -106,7 +106,7 @@ TEST_F(SupervisorTest, AKilledRankIsALostPeerAndItsBoardIsRead) {
   EXPECT_EQ(Launch("die"), 76) << Output();
   ASSERT_TRUE(Outcome().first_failure) << Output();
   EXPECT_EQ(Outcome().first_failure->rank, 1) << Output();
-  EXPECT_THAT(Outcome().first_failure->what, HasSubstr("step 2, in data all-reduce 17"));
+  EXPECT_THAT(Outcome().first_failure->what, HasSubstr("step 2, in data all_reduce(4096) 17"));
 }
 
 TEST_F(SupervisorTest, ARunThatLosesARankAgainAndAgainIsGivenUp) {
@@ -116,6 +116,45 @@ TEST_F(SupervisorTest, ARunThatLosesARankAgainAndAgainIsGivenUp) {
   EXPECT_EQ(Outcome().first_failure->rank, 1);
   EXPECT_THAT(Outcome().first_failure->what, HasSubstr("3 attempts in a row"));
   EXPECT_TRUE(fs::exists(layout_.logs(2)));
+}
+
+TEST_F(SupervisorTest, AStoppedRankIsNamedWithPhaseStepAndCollectivesAndEveryoneIsGone) {
+  auto run = Start("hang", {"--hang_timeout=1"});
+  const auto ranks = Ranks();
+  EXPECT_EQ(run->Wait(40), 76) << Output();
+  EXPECT_TRUE(AllGone(ranks));
+  const rundir::Outcome outcome = Outcome();
+  EXPECT_EQ(outcome.error_class, "hang");
+  ASSERT_TRUE(outcome.first_failure);
+  EXPECT_EQ(outcome.first_failure->rank, 1);
+  EXPECT_EQ(outcome.first_failure->host, core::HostName());
+  EXPECT_THAT(outcome.first_failure->what, HasSubstr("phase 'step'"));
+  EXPECT_THAT(outcome.first_failure->what, HasSubstr("is stopped by a signal"));
+  const std::string report = core::ReadWholeFile(layout_.hang(0));
+  EXPECT_EQ(report.find("rank 1 on "), 0u) << report;
+  EXPECT_THAT(report, HasSubstr("step, step 2, in data all_reduce(4096) 17"));
+  EXPECT_THAT(report, HasSubstr("== rank 0, process " + std::to_string(ranks[0])));
+  EXPECT_THAT(report, HasSubstr("waits in"));
+}
+
+TEST_F(SupervisorTest, RanksInDifferentCollectivesAreAHangThatShowsBoth) {
+  fs::copy_file(std::string(MOAT_BINARY_DIR) + "/tests/mismatched/moat-train",
+                directory_ / "moat-train", fs::copy_options::overwrite_existing);
+  EXPECT_EQ(Launch("", {"--hang_timeout=2"}), 76) << Output();
+  EXPECT_EQ(Outcome().error_class, "hang");
+  EXPECT_THAT(Outcome().first_failure->what,
+              HasSubstr("rank 0: step, step 5, in world barrier 1;"));
+  EXPECT_THAT(Outcome().first_failure->what, HasSubstr("rank 1: step, step 5, in data barrier 4;"));
+}
+
+TEST_F(SupervisorTest, ASlowRankIsNamedOnceAndNotEnded) {
+  auto run = Start("straggle");
+  Ranks();
+  ASSERT_TRUE(Eventually(30, [&] { return Output().find("rank 1 on") != std::string::npos; }));
+  run->Signal(SIGTERM);
+  EXPECT_EQ(run->Wait(), 75) << Output();
+  EXPECT_THAT(Output(), HasSubstr("is slow: busy for 2"));
+  EXPECT_EQ(Output().find("rank 0 on"), std::string::npos) << Output();
 }
 
 TEST_F(SupervisorTest, RanksThatEndWithoutAWordAreABug) { EXPECT_EQ(Launch("silent"), 70); }

@@ -77,6 +77,19 @@ TEST(Judge, EveryWayToEnd) {
   }
 }
 
+TEST(Judge, AHangIsWhatTheSupervisorSawUnlessARankSaysMore) {
+  Ending ending = End(Exited(1));
+  ending.hang = rundir::FirstFailure{1, "n7", "hung"};
+  const Verdict hung = Judge(ending);
+  EXPECT_EQ(hung.exit_code, 76);
+  EXPECT_EQ(hung.error_class, "hang");
+  EXPECT_EQ(hung.first_failure->rank, 1);
+  ending.failures = {By(0, ExitCode::kPeer)};  // it waited for the one that hung
+  EXPECT_EQ(Judge(ending).error_class, "hang");
+  ending.failures = {By(0, ExitCode::kOutOfMemory)};  // and hung the others
+  EXPECT_EQ(Judge(ending).exit_code, 71);
+}
+
 TEST(Judge, ARequestInStartUpLosesNothing) {
   Ending ending = End(Exited(1), "", {}, {}, SIGTERM);
   ending.in_start_up = true;

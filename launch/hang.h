@@ -1,0 +1,69 @@
+// Whether a rank hangs: deadlines learned from the run's own phases. Pure.
+//
+// A rank may stay in a phase three times as long as the slowest recent one of its kind, and always
+// ten seconds; where it has ended none of that kind yet, ten minutes. Time counts only while
+// somebody watches, so that a machine that slept makes nobody late.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rundir/board.h"
+
+namespace moat::launch {
+
+inline constexpr double kLeastPhaseBound = 10;   // seconds
+inline constexpr double kFirstPhaseBound = 600;  // where nothing is known yet
+inline constexpr double kSlowestPhaseTimes = 3;
+
+// A rank as the supervisor of a node sees it.
+struct RankView {
+  enum class Where { kAbsent, kHere, kElsewhere };  // no board yet; of this node; of another
+  Where where = Where::kAbsent;
+  rundir::BoardSnapshot board;  // kHere
+};
+
+// How long the rank may stay in its phase; `fixed` (--hang_timeout), if above 0, is for all phases.
+double PhaseBound(const RankView& rank, double fixed);
+
+struct Late {
+  int rank = 0;
+  double seconds = 0;  // in its phase, as far as somebody watched
+  double bound = 0;
+};
+
+class HangWatch {
+ public:
+  explicit HangWatch(double fixed) : fixed_(fixed) {}
+
+  // To be called again and again, `now` in seconds: the rank that is late by most, once one is.
+  // Ranks elsewhere never are: nobody sees them from here.
+  std::optional<Late> Look(const std::vector<RankView>& ranks, double now);
+
+  double seconds(int rank) const { return seen_[static_cast<size_t>(rank)].seconds; }
+
+ private:
+  struct Seen {
+    uint64_t phases = 0;
+    double seconds = 0;  // in the phase
+  };
+  double fixed_;
+  std::optional<double> looked_at_;
+  std::vector<Seen> seen_;
+};
+
+// A rank of a hang, with what the system says about its process.
+struct Suspect {
+  int rank = 0;
+  RankView view;
+  char state = '?';  // ProcessState(), launch/process_sight.h
+};
+
+// The rank the others wait for, as far as can be told: one that is stopped or gone, else one
+// outside of collectives; of several the one that has done the fewest steps. nullopt: all wait for
+// each other in collectives, as where these do not match, or where the one they wait for is
+// elsewhere.
+std::optional<int> Culprit(const std::vector<Suspect>& suspects);
+
+}  // namespace moat::launch

@@ -1,0 +1,118 @@
+// The report of a hang.
+#include "launch/hang_report.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "core/clock.h"
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "core/logging.h"
+#include "launch/process_sight.h"
+
+namespace moat::launch {
+namespace {
+
+constexpr double kStacksSeconds = 10;  // for all processes together
+constexpr double kOneStackSeconds = 5;
+constexpr size_t kMostStacks = 8;
+
+std::string Seconds(double seconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", seconds);
+  return text;
+}
+
+std::string Line(const Suspect& suspect, double now) {
+  const std::string name = "rank " + std::to_string(suspect.rank);
+  switch (suspect.view.where) {
+    case RankView::Where::kAbsent:
+      return name + ": has not started yet";
+    case RankView::Where::kElsewhere:
+      return name + " on " + suspect.view.board.host + ": cannot be seen from here";
+    case RankView::Where::kHere:
+      break;
+  }
+  const rundir::BoardSnapshot& board = suspect.view.board;
+  return name + " on " + board.host + ": process " + std::to_string(board.pid) + " " +
+         StateText(suspect.state) + "; " + board.text() + "; in this phase for " +
+         Seconds(now - board.phase_began);
+}
+
+std::vector<Suspect> SuspectsOf(const std::vector<RankView>& views) {
+  std::vector<Suspect> suspects;
+  for (size_t rank = 0; rank < views.size(); ++rank) {
+    Suspect suspect{static_cast<int>(rank), views[rank]};
+    if (suspect.view.where == RankView::Where::kHere) {
+      suspect.state = ProcessState(static_cast<pid_t>(suspect.view.board.pid));
+    }
+    suspects.push_back(std::move(suspect));
+  }
+  return suspects;
+}
+
+rundir::FirstFailure FailureOf(const std::vector<Suspect>& suspects,
+                               const std::optional<int>& culprit, const Late& late) {
+  const Suspect& noticed = suspects[static_cast<size_t>(culprit.value_or(late.rank))];
+  const bool here = noticed.view.where == RankView::Where::kHere;
+  const std::string phase = here ? rundir::Name(noticed.view.board.phase) : "starting";
+  std::string what = "hung: not through with phase '" + phase + "' after " + Seconds(late.seconds) +
+                     " (allowed: " + Seconds(late.bound) + ")";
+  if (!culprit) {
+    what += "; the ranks wait for each other in collectives:";
+    for (const Suspect& suspect : suspects) {
+      if (suspect.view.where != RankView::Where::kHere) continue;
+      what += " rank " + std::to_string(suspect.rank) + ": " + suspect.view.board.text() + ";";
+    }
+    return {-1, noticed.view.board.host, what + " where these match, look at the other nodes"};
+  }
+  if (here)
+    what += "; its process " + std::string(StateText(noticed.state)) + "; it was at " +
+            noticed.view.board.text();
+  return {*culprit, noticed.view.board.host, what};
+}
+
+std::string StacksOfAll(const std::vector<Suspect>& suspects, pid_t launcher) {
+  const double deadline = core::MonotonicSeconds() + kStacksSeconds;
+  std::string text;
+  size_t taken = 0;
+  const auto add = [&](const std::string& title, pid_t pid) {
+    const double left = deadline - core::MonotonicSeconds();
+    if (taken++ >= kMostStacks || left < 0.1) return;
+    text += "== " + title + ", process " + std::to_string(pid) + "\n" +
+            StacksOf(pid, std::min(left, kOneStackSeconds)) + "\n";
+  };
+  bool absent = false;
+  for (const Suspect& suspect : suspects) {
+    absent = absent || suspect.view.where == RankView::Where::kAbsent;
+    if (suspect.view.where != RankView::Where::kHere || suspect.state == '-') continue;
+    add("rank " + std::to_string(suspect.rank), static_cast<pid_t>(suspect.view.board.pid));
+  }
+  if (absent) add("the launcher", launcher);
+  return text;
+}
+
+}  // namespace
+
+HangReport ReportHang(const std::vector<RankView>& views, const Late& late, pid_t launcher) {
+  std::vector<Suspect> suspects = SuspectsOf(views);
+  const std::optional<int> culprit = Culprit(suspects);
+  HangReport report;
+  report.failure = FailureOf(suspects, culprit, late);
+  if (culprit)
+    std::rotate(suspects.begin(), suspects.begin() + *culprit, suspects.begin() + *culprit + 1);
+  const double now = core::MonotonicSeconds();
+  for (const Suspect& suspect : suspects) report.table += Line(suspect, now) + "\n";
+  report.stacks = StacksOfAll(suspects, launcher);
+  return report;
+}
+
+void WriteHangReport(const std::filesystem::path& path, const HangReport& report) {
+  try {
+    core::WriteFileAtomically(path, report.table + "\n" + report.stacks);
+  } catch (const core::StorageError& error) {
+    core::Log(core::Log::kWarning) << "the stacks of the hang are not kept: " << error.what();
+  }
+}
+
+}  // namespace moat::launch

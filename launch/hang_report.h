@@ -1,0 +1,28 @@
+// The report of a hang: every rank's phase, step and last collective, its process, and stacks.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "launch/hang.h"
+#include "rundir/outcome.h"
+
+namespace moat::launch {
+
+struct HangReport {
+  rundir::FirstFailure failure;  // the rank that the others wait for, -1 where nobody can tell
+  std::string table;             // a line a rank, the culprit's first
+  std::string stacks;            // of processes of this node
+};
+
+// Looks at the processes of this node for about ten seconds at most. `late` is who was noticed;
+// `launcher` is looked at too where a rank has no board yet.
+HangReport ReportHang(const std::vector<RankView>& views, const Late& late, pid_t launcher);
+
+// Table and stacks, in one file. A disk that is full only costs the file.
+void WriteHangReport(const std::filesystem::path& path, const HangReport& report);
+
+}  // namespace moat::launch
