@@ -32,13 +32,14 @@ const ProbeConfig probe;
 const SynthConfig synth;
 
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
-constexpr CommandSet kNamesRun = kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop;
+constexpr CommandSet kNamesRun =
+    kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kLogs | kWhy | kStop;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
 constexpr CommandSet kOfRun = kCheckpointList | kCheckpointVerify | kCheckpointPrune;
 constexpr CommandSet kCheckpoint = kOfRun | kCheckpointInspect | kCheckpointDiff | kCheckpointCopy;
 constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataStat | kDataVerify |
-                               kDataShow | kLaunch | kEval | kGenerate | kStatus | kRuns | kStop |
-                               kConfig | kCheckpoint | kMeasures;
+                               kDataShow | kLaunch | kEval | kGenerate | kStatus | kRuns | kLogs |
+                               kWhy | kStop | kConfig | kCheckpoint | kMeasures;
 
 // The run: what, where, how long.
 MOAT_LIST_FLAG(data, "", kRun | kEval,
@@ -181,6 +182,13 @@ MOAT_FLAG(double, grace, launching.grace, kLaunch,
 MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunch,
           "seconds a rank may stay in one phase (a step, an evaluation, a save) before the attempt "
           "ends with 76; 0: three times the slowest recent one, at least 10");
+
+// Looking after runs.
+MOAT_FLAG(bool, follow, false, kStatus | kRuns | kLogs,
+          "go on as things change, until the run (every run) has ended");
+MOAT_FLAG(int32, rank, -1, kLogs, "print this rank's messages only; -1: everything");
+MOAT_FLAG(int32, attempt, -1, kLogs, "attempt to print, 0 for the first; -1: the newest");
+MOAT_FLAG(double, timeout, 600, kStop, "seconds to wait for the run's end; 0: only ask it to end");
 
 // Evaluation and generation.
 MOAT_FLAG(string, checkpoint, generate.checkpoint, kEval | kGenerate,

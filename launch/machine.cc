@@ -54,4 +54,13 @@ Machine LookAround() {
   return machine;
 }
 
+int64_t OutOfMemoryKills() {
+  std::ifstream file("/proc/vmstat");
+  std::string name;
+  for (int64_t count = 0; file >> name >> count;) {
+    if (name == "oom_kill") return count;
+  }
+  return 0;
+}
+
 }  // namespace moat::launch

@@ -1,6 +1,7 @@
 // What the system says about this machine.
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 
@@ -20,5 +21,8 @@ struct Machine {
 };
 
 Machine LookAround();
+
+// Processes that the kernel has ended since boot because memory was short; 0 where it does not say.
+int64_t OutOfMemoryKills();
 
 }  // namespace moat::launch

@@ -1,35 +1,20 @@
 // The runs under a directory.
 #include "launch/run_list.h"
 
-#include <signal.h>
-
-#include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/clock.h"
 #include "core/error.h"
-#include "core/host.h"
-#include "core/nearest.h"
-#include "rundir/lease.h"
-#include "rundir/metrics.h"
+#include "core/units.h"
+#include "launch/run_choice.h"
+#include "rundir/board.h"
 
 namespace moat::launch {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::vector<std::string> RunNames(const std::string& run_root) {
-  std::vector<std::string> names;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(run_root, ignored)) {
-    if (fs::exists(entry.path() / "outcome.json")) names.push_back(entry.path().filename());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
+using nlohmann::ordered_json;
 
 std::string Number(const char* format, const std::optional<double>& value) {
   if (!value) return "-";
@@ -38,54 +23,98 @@ std::string Number(const char* format, const std::optional<double>& value) {
   return text;
 }
 
-std::string Row(const std::string& name, const std::string& state, const std::string& step,
-                const std::string& loss, const std::string& val_loss) {
-  char text[256];
-  std::snprintf(text, sizeof text, "%-24s %-10s %8s %10s %10s\n", name.c_str(), state.c_str(),
-                step.c_str(), loss.c_str(), val_loss.c_str());
-  return text;
+// Of run.flags, which every version of moat writes the same way. nullopt: not there yet.
+std::optional<int64_t> TargetOf(const rundir::RunLayout& layout) {
+  std::ifstream file(layout.flags());
+  for (std::string line; std::getline(file, line);) {
+    constexpr std::string_view kFlag = "--steps=";
+    if (line.starts_with(kFlag)) return std::strtoll(line.c_str() + kFlag.size(), nullptr, 10);
+  }
+  return std::nullopt;
 }
 
-nlohmann::ordered_json Json(const RunSummary& run) {
-  nlohmann::ordered_json json = {{"run", run.name}};
-  json.update(nlohmann::ordered_json::parse(rundir::ToJson(run.outcome)));
+std::string Row(const std::vector<std::string>& cells) {
+  constexpr int kWidths[] = {-24, -10, 15, 5, 10, 10, 9, 8};
+  std::string row;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    char cell[160];
+    std::snprintf(cell, sizeof cell, "%*s", kWidths[i], cells[i].c_str());
+    row += (i == 0 ? "" : " ") + std::string(cell);
+  }
+  return row + "\n";
+}
+
+std::string Row(const RunSummary& run) {
+  const bool running = run.outcome.state == rundir::RunState::kRunning;
+  std::string steps = std::to_string(run.step), share = "-", rate = "-", eta = "-";
+  if (run.target && *run.target > 0) {
+    steps += "/" + std::to_string(*run.target);
+    share = std::to_string(100 * run.step / *run.target) + "%";
+  }
+  if (run.last) rate = core::FormatCount(run.last->tokens_per_second);
+  if (run.last && running) eta = core::FormatSeconds(run.last->eta_seconds);
+  const auto loss = run.last ? std::optional(run.last->loss) : std::nullopt;
+  return Row({run.name, rundir::Name(run.outcome.state), steps, share, Number("%.4f", loss),
+              Number("%.4f", run.val_loss), rate, eta});
+}
+
+template <typename T>
+ordered_json OrNull(const std::optional<T>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+
+ordered_json Json(const RunSummary& run) {
+  ordered_json json = {{"run", run.name}};
+  json.update(ordered_json::parse(rundir::ToJson(run.outcome)));
+  if (run.live() || run.outcome.state == rundir::RunState::kLost) json["exit_code"] = nullptr;
   json["step"] = run.step;
-  json["loss"] = run.loss ? nlohmann::ordered_json(*run.loss) : nullptr;
-  json["val_loss"] = run.val_loss ? nlohmann::ordered_json(*run.val_loss) : nullptr;
-  json["val_bits_per_byte"] =
-      run.val_bits_per_byte ? nlohmann::ordered_json(*run.val_bits_per_byte) : nullptr;
+  json["target"] = OrNull(run.target);
+  json["loss"] = run.last ? ordered_json(run.last->loss) : nullptr;
+  json["val_loss"] = OrNull(run.val_loss);
+  json["val_bits_per_byte"] = OrNull(run.val_bits_per_byte);
+  json["tokens_per_second"] = run.last ? ordered_json(run.last->tokens_per_second) : nullptr;
+  const bool eta = run.last && run.outcome.state == rundir::RunState::kRunning;
+  json["eta_seconds"] = eta ? ordered_json(run.last->eta_seconds) : nullptr;
+  json["doing"] = run.doing.empty() ? ordered_json(nullptr) : ordered_json(run.doing);
   return json;
+}
+
+std::string Dump(const ordered_json& json, int indent) {
+  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
 
-RunSummary SummaryOf(const std::string& run_root, const std::string& name) {
-  const rundir::RunLayout layout = rundir::LayoutOf(run_root, name);
-  const auto outcome = rundir::ConcludeOutcome(layout);
-  if (!outcome) {
-    const std::string nearest = core::NearestName(name, RunNames(run_root));
-    throw core::ConfigError(
-        "there is no run " + name + " in " + run_root +
-        (nearest.empty() ? "; moat runs lists them" : "; did you mean " + nearest + "?"));
-  }
-  RunSummary run{name, *outcome, outcome->step, {}, {}, {}};
-  const rundir::Metrics metrics = rundir::ReadMetrics(layout.metrics());
+RunSummary RunReader::Read(const std::string& name) {
+  CheckRunExists(run_root_, name);
+  const rundir::RunLayout layout = rundir::LayoutOf(run_root_, name);
+  RunSummary run;
+  run.name = name;
+  run.outcome = rundir::ConcludeOutcome(layout).value_or(rundir::Outcome{});
+  run.step = run.outcome.step;
+  run.target = TargetOf(layout);
+  auto& reader = metrics_.try_emplace(name, layout.metrics()).first->second;
+  const rundir::Metrics& metrics = reader.Read();
   if (!metrics.steps.empty()) {
     run.step = metrics.steps.rbegin()->first;
-    run.loss = metrics.steps.rbegin()->second.loss;
+    run.last = metrics.steps.rbegin()->second;
   }
   if (!metrics.evaluations.empty()) {
     run.val_loss = metrics.evaluations.rbegin()->second.val_loss;
     run.val_bits_per_byte = metrics.evaluations.rbegin()->second.val_bits_per_byte;
   }
+  if (run.outcome.state == rundir::RunState::kRunning && run.outcome.attempts > 0) {
+    const auto board = rundir::ReadBoard(layout.board(run.outcome.attempts - 1, 0));
+    if (board) run.doing = rundir::Name(board->phase);
+  }
   return run;
 }
 
-std::vector<RunSummary> ListRuns(const std::string& run_root) {
+std::vector<RunSummary> RunReader::ReadAll() {
   std::vector<RunSummary> runs;
-  for (const std::string& name : RunNames(run_root)) {
+  for (const std::string& name : RunNames(run_root_)) {
     try {
-      runs.push_back(SummaryOf(run_root, name));
+      runs.push_back(Read(name));
     } catch (const core::Error& error) {
       std::fprintf(stderr, "moat: warning: %s\n", error.what());
     }
@@ -94,11 +123,8 @@ std::vector<RunSummary> ListRuns(const std::string& run_root) {
 }
 
 std::string ToText(const std::vector<RunSummary>& runs) {
-  std::string text = Row("run", "state", "step", "loss", "val loss");
-  for (const RunSummary& run : runs) {
-    text += Row(run.name, rundir::Name(run.outcome.state), std::to_string(run.step),
-                Number("%.4f", run.loss), Number("%.4f", run.val_loss));
-  }
+  std::string text = Row({"run", "state", "step", "done", "loss", "val loss", "tok/s", "eta"});
+  for (const RunSummary& run : runs) text += Row(run);
   return text;
 }
 
@@ -106,42 +132,33 @@ std::string ToText(const RunSummary& run) {
   std::string text = ToText(std::vector<RunSummary>{run});
   const rundir::Outcome& outcome = run.outcome;
   text += "attempts: " + std::to_string(outcome.attempts) + "\n";
+  if (!run.doing.empty()) text += "doing: " + run.doing + "\n";
   if (run.val_bits_per_byte) {
     text += "validation bits per byte: " + Number("%.4f", run.val_bits_per_byte) + "\n";
   }
-  if (outcome.state != rundir::RunState::kRunning && outcome.state != rundir::RunState::kQueued) {
+  if (!run.live() && outcome.state != rundir::RunState::kLost) {
     text += "exit code: " + std::to_string(outcome.exit_code) + " (" + outcome.error_class + ")\n";
   }
   if (const auto& failure = outcome.first_failure) {
-    text += "first failure: rank " + std::to_string(failure->rank) + " on " + failure->host + ": " +
+    text += "first failure: " +
+            (failure->rank >= 0
+                 ? "rank " + std::to_string(failure->rank) + " on " + failure->host + ": "
+                 : std::string()) +
             failure->what + "\n";
   }
-  if (outcome.resumable) text += "resumable: launch it again to go on\n";
+  if (outcome.first_failure || outcome.state == rundir::RunState::kLost) {
+    text += "moat why " + run.name + " says what to do\n";
+  }
+  if (outcome.resumable && !run.live()) text += "resumable: launch it again to go on\n";
   return text;
 }
 
-std::string ToJson(const std::vector<RunSummary>& runs) {
-  auto array = nlohmann::ordered_json::array();
+std::string ToJson(const std::vector<RunSummary>& runs, int indent) {
+  auto array = ordered_json::array();
   for (const RunSummary& run : runs) array.push_back(Json(run));
-  return array.dump(2) + "\n";
+  return Dump(array, indent);
 }
 
-std::string ToJson(const RunSummary& run) { return Json(run).dump(2) + "\n"; }
-
-std::string StopRun(const std::string& run_root, const std::string& name) {
-  SummaryOf(run_root, name);  // for its refusal
-  const auto holder = rundir::ReadLease(rundir::LayoutOf(run_root, name));
-  if (!holder || !rundir::IsAlive(*holder, core::WallMicroseconds())) {
-    throw core::ConfigError("run " + name + " is not running");
-  }
-  if (holder->host != core::HostName()) {
-    throw core::ConfigError("run " + name + " is held by " + holder->text() +
-                            "; run moat stop there");
-  }
-  if (kill(static_cast<pid_t>(holder->pid), SIGINT) != 0) {
-    throw core::ConfigError("cannot signal " + holder->text() + ": " + std::strerror(errno));
-  }
-  return holder->text();
-}
+std::string ToJson(const RunSummary& run, int indent) { return Dump(Json(run), indent); }
 
 }  // namespace moat::launch

@@ -13,6 +13,7 @@
 #include "launch/attempt_watch.h"
 #include "launch/child.h"
 #include "launch/identity.h"
+#include "launch/machine.h"
 #include "launch/render.h"
 #include "launch/restart.h"
 #include "launch/signal_source.h"
@@ -126,6 +127,7 @@ std::unique_ptr<Child> Start(const JobSpec& job, const rundir::RunLayout& layout
 Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const LaunchPlan& plan,
                 rundir::Lease& lease, const SignalSource& signals) {
   BecomeSubreaper();
+  const int64_t out_of_memory_kills = OutOfMemoryKills();
   Ending ending;
   {
     AttemptWatch watch(job, layout, plan.ranks, lease, signals);
@@ -141,6 +143,7 @@ Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const Launc
     ending.requests.push_back(board ? std::optional(board->requests) : std::nullopt);
   }
   ending.host = core::HostName();
+  ending.out_of_memory_kills = OutOfMemoryKills() - out_of_memory_kills;
   return ending;
 }
 

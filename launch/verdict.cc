@@ -138,6 +138,12 @@ Verdict JudgeMpirun(const Ending& ending) {
   }
   if (code > 128 && code < 128 + 65) {
     const int signal = code - 128;
+    if (signal == SIGKILL && ending.out_of_memory_kills > 0) {
+      rundir::FirstFailure killed = KilledRank(ending, signal);
+      killed.what += ": the kernel ended " + std::to_string(ending.out_of_memory_kills) +
+                     " processes meanwhile because memory was short";
+      return Failed(ExitCode::kOutOfMemory, killed, step);
+    }
     return Failed(IsCrash(signal) ? ExitCode::kBug : ExitCode::kPeer, KilledRank(ending, signal),
                   step);
   }

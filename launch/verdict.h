@@ -25,6 +25,7 @@ struct Ending {
   bool in_start_up = false;  // told before all ranks could listen: they were ended at once
   std::vector<std::optional<uint32_t>> requests = {};  // to stop, heard by each rank, by its board
   std::string host = {};                               // of the ranks
+  int64_t out_of_memory_kills = 0;  // of processes of this node by the kernel, meanwhile
   // They hung and were ended by the supervisor: the rank that the others waited for.
   std::optional<rundir::FirstFailure> hang = std::nullopt;
 };

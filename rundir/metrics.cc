@@ -139,18 +139,21 @@ void MetricsWriter::Write(const std::string& text) {
   }
 }
 
-Metrics ReadMetrics(const std::filesystem::path& path) {
-  Metrics metrics;
-  std::ifstream file(path);
-  for (std::string text; std::getline(file, text);) {
+const Metrics& MetricsReader::Read() {
+  std::ifstream file(path_);
+  file.seekg(read_);
+  for (std::string text; std::getline(file, text) && !file.eof();) {
+    read_ += static_cast<std::streamoff>(text.size()) + 1;
     if (text.empty()) continue;
     try {
-      ReadLine(text, metrics);
+      ReadLine(text, metrics_);
     } catch (const nlohmann::json::exception&) {
-      ++metrics.unreadable_lines;
+      ++metrics_.unreadable_lines;
     }
   }
-  return metrics;
+  return metrics_;
 }
+
+Metrics ReadMetrics(const std::filesystem::path& path) { return MetricsReader(path).Read(); }
 
 }  // namespace moat::rundir

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <ios>
 #include <map>
 #include <string>
+#include <utility>
 
 namespace moat::rundir {
 
@@ -79,6 +81,20 @@ struct Metrics {
   std::map<int64_t, EvaluationLine> evaluations;
   std::map<int64_t, SaveLine> saves;
   int64_t unreadable_lines = 0;  // cut short by a crash
+};
+
+// Reads a file that grows, each line once.
+class MetricsReader {
+ public:
+  explicit MetricsReader(std::filesystem::path path) : path_(std::move(path)) {}
+
+  // All lines so far; one that is being written counts the next time. An absent file has none.
+  const Metrics& Read();
+
+ private:
+  std::filesystem::path path_;
+  std::streamoff read_ = 0;  // bytes
+  Metrics metrics_;
 };
 
 // An absent file has no lines.

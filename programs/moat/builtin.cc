@@ -9,7 +9,6 @@
 #include "core/host.h"
 #include "launch/doctor.h"
 #include "launch/render.h"
-#include "launch/run_list.h"
 #include "launch/supervisor.h"
 
 namespace moat::programs {
@@ -51,42 +50,6 @@ int Config(const Words& arguments) {
     for (const std::string& value : values) {
       std::cout << "--" << flag.name << "=" << value << "  # " << flags.origin(flag.name) << "\n";
     }
-  }
-  return 0;
-}
-
-int Status(const Words& arguments) {
-  const auto line = CommandLine::Parse("status", arguments);
-  if (line.help_printed()) return 0;
-  const std::string root = line.value("run_root");
-  if (line.positional().empty()) {
-    const auto runs = launch::ListRuns(root);
-    std::cout << (line.Bool("json") ? launch::ToJson(runs) : launch::ToText(runs));
-    return 0;
-  }
-  const auto run = launch::SummaryOf(root, line.positional().front());
-  std::cout << (line.Bool("json") ? launch::ToJson(run) : launch::ToText(run));
-  return 0;
-}
-
-int Runs(const Words& arguments) {
-  const auto line = CommandLine::Parse("runs", arguments);
-  if (line.help_printed()) return 0;
-  const auto runs = launch::ListRuns(line.value("run_root"));
-  std::cout << (line.Bool("json") ? launch::ToJson(runs) : launch::ToText(runs));
-  return 0;
-}
-
-int Stop(const Words& arguments) {
-  const auto line = CommandLine::Parse("stop", arguments);
-  if (line.help_printed()) return 0;
-  const std::string name = line.positional().front();
-  const std::string holder = launch::StopRun(line.value("run_root"), name);
-  if (line.Bool("json")) {
-    std::cout << launch::ToJson(launch::SummaryOf(line.value("run_root"), name));
-  } else {
-    std::cout << "told " << holder << " to save and end; moat status " << name
-              << " says when it has\n";
   }
   return 0;
 }

@@ -11,6 +11,8 @@ int Launch(const std::vector<std::string>& arguments, const std::vector<std::str
 int Config(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
 int Runs(const std::vector<std::string>& arguments);
+int Logs(const std::vector<std::string>& arguments);
+int Why(const std::vector<std::string>& arguments);
 int Stop(const std::vector<std::string>& arguments);
 int Doctor(const std::vector<std::string>& arguments);
 void PrintCommands();

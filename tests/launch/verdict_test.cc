@@ -77,6 +77,15 @@ TEST(Judge, EveryWayToEnd) {
   }
 }
 
+TEST(Judge, ARankThatTheKernelKilledForLackOfMemoryIsOutOfMemory) {
+  Ending ending = End(Exited(137));
+  EXPECT_EQ(Judge(ending).exit_code, 76);
+  ending.out_of_memory_kills = 1;
+  EXPECT_EQ(Judge(ending).exit_code, 71);
+  ending.wait_status = Exited(139);  // a crash is one all the same
+  EXPECT_EQ(Judge(ending).exit_code, 70);
+}
+
 TEST(Judge, AHangIsWhatTheSupervisorSawUnlessARankSaysMore) {
   Ending ending = End(Exited(1));
   ending.hang = rundir::FirstFailure{1, "n7", "hung"};
