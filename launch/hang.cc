@@ -17,8 +17,8 @@ bool IsStoppedOrGone(const Suspect& suspect) {
 }  // namespace
 
 double PhaseBound(const RankView& rank, double fixed) {
+  if (rank.where == RankView::Where::kAbsent) return std::max(kFirstPhaseBound, fixed);
   if (fixed > 0) return fixed;
-  if (rank.where == RankView::Where::kAbsent) return kFirstPhaseBound;
   const double longest = rank.board.longest[static_cast<size_t>(rank.board.phase)];
   if (longest <= 0) return kFirstPhaseBound;
   return std::max(kLeastPhaseBound, kSlowestPhaseTimes * longest);

@@ -24,7 +24,8 @@ struct RankView {
   rundir::BoardSnapshot board;  // kHere
 };
 
-// How long the rank may stay in its phase; `fixed` (--hang_timeout), if above 0, is for all phases.
+// How long the rank may stay in its phase; `fixed` (--hang_timeout), if above 0, is for all phases,
+// but lets no rank start in less than kFirstPhaseBound: that is the launcher's and the node's time.
 double PhaseBound(const RankView& rank, double fixed);
 
 struct Late {

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/logging.h"
 #include "launch/process_sight.h"
 
@@ -69,7 +70,7 @@ rundir::FirstFailure FailureOf(const std::vector<Suspect>& suspects,
   if (here)
     what += "; its process " + std::string(StateText(noticed.state)) + "; it was at " +
             noticed.view.board.text();
-  return {*culprit, noticed.view.board.host, what};
+  return {*culprit, here ? noticed.view.board.host : core::HostName(), what};
 }
 
 std::string StacksOfAll(const std::vector<Suspect>& suspects, pid_t launcher) {

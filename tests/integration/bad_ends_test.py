@@ -142,7 +142,7 @@ def endless_loops(workshop, undisturbed):
     """A rank that computes for ever."""
     for phase in "step", "saving":
         run = Run(workshop, f"loops-{phase}", FLAGS)
-        outcome = run.expect(76, "failed", run.launch("--hang_timeout=1", env={"MOAT_FAULT": f"trainer.{phase}:loop:1"}))
+        outcome = run.expect(76, "failed", run.launch("--hang_timeout=3", env={"MOAT_FAULT": f"trainer.{phase}:loop:1"}))
         what = outcome["first_failure"]
         if outcome["class"] != "hang" or what["rank"] != 1 or f"phase '{phase}'" not in what["what"] or "runs" not in what["what"]:
             fail(f"rank 1 loops in {phase}: {outcome}")

@@ -93,7 +93,7 @@ def little_memory(workshop):
 
 def hang(workshop):
     run = Run(workshop, "hang", FLAGS)
-    run.launch("--hang_timeout=1", env={"MOAT_FAULT": "trainer.step:loop:1"})
+    run.launch("--hang_timeout=3", env={"MOAT_FAULT": "trainer.step:loop:1"})
     expect_why(workshop, run, "hang", 1, "moat launch")
 
 

@@ -46,6 +46,8 @@ TEST(HangWatch, AFirstPhaseOfItsKindHasLong) {
 TEST(HangWatch, AFixedBoundIsForAllPhases) {
   EXPECT_NEAR(LateAfter(At(Phase::kLoading, 2, 0), 100, 30), 30, 1);
   EXPECT_NEAR(LateAfter(At(Phase::kStep, 2, 100), 100, 30), 30, 1);
+  EXPECT_NEAR(LateAfter({}, 700, 30), kFirstPhaseBound, 1);  // starting takes what it takes
+  EXPECT_EQ(LateAfter({}, 700, 1000), 0);
 }
 
 TEST(HangWatch, WhoeverEntersPhasesIsNeverLate) {
