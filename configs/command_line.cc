@@ -136,8 +136,12 @@ void CommandLine::Assign(const FlagInfo& flag, const std::string& value, const F
     Refuse(line, error.what());
   }
   Value& stored = given_[flag.name];
-  if (!flag.is_list || stored.source != line.source) stored.values.clear();
+  if (!flag.is_list || stored.source != line.source) {
+    stored.values.clear();
+    for (FlagSetting& earlier : stored.settings) earlier.counts = false;
+  }
   stored.values.push_back(canonical);
+  stored.settings.push_back({canonical, line.origin, true});
   stored.source = line.source;
   stored.origin = line.origin;
 }
@@ -176,6 +180,15 @@ std::string CommandLine::value(const std::string& flag) const {
 std::string CommandLine::origin(const std::string& flag) const {
   const auto found = given_.find(flag);
   return found == given_.end() ? "default" : found->second.origin;
+}
+
+std::vector<FlagSetting> CommandLine::settings(const std::string& name) const {
+  const bool is_given = !values(name).empty() && given(name);
+  std::vector<FlagSetting> settings = {{FindFlag(name)->default_value, "default", !is_given}};
+  if (!is_given) return settings;
+  const auto& all = given_.at(name).settings;
+  settings.insert(settings.end(), all.begin(), all.end());
+  return settings;
 }
 
 bool CommandLine::Bool(const std::string& flag) const { return value(flag) == "true"; }

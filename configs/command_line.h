@@ -30,6 +30,13 @@
 
 namespace moat::configs {
 
+// One time that a flag was set.
+struct FlagSetting {
+  std::string value;
+  std::string origin;   // as CommandLine::origin()
+  bool counts = false;  // it is (an item of) the resolved value
+};
+
 class CommandLine {
  public:
   // `command` as in "train", "data import", "launch", "generate", "config". argv[0] is skipped;
@@ -49,6 +56,8 @@ class CommandLine {
   std::vector<std::string> values(const std::string& flag) const;  // of a list flag
   // "default", "command line", "configs/coffee.flags:12"
   std::string origin(const std::string& flag) const;
+  // Its default and all that set it, in order. A list's items one by one.
+  std::vector<FlagSetting> settings(const std::string& flag) const;
   bool Bool(const std::string& flag) const;
   int64_t Int(const std::string& flag) const;
   double Double(const std::string& flag) const;
@@ -63,6 +72,7 @@ class CommandLine {
     std::vector<std::string> values;
     std::string source;
     std::string origin;
+    std::vector<FlagSetting> settings;
   };
   void ParseArguments(const std::vector<std::string>& arguments);
   // `next` is the argument behind it, or "": for the message about a value after a space.

@@ -209,11 +209,13 @@ const std::vector<CommandInfo>& Commands() {
       {kConfig,
        "config",
        "moat",
-       "FILE",
+       "FILE|RUN",
        1,
-       1,
-       "Shows what a flagfile for training resolves to, and where each value comes from.",
-       {"moat config --check configs/coffee.flags", "moat config configs/coffee.flags"}},
+       100,
+       "Shows what flagfiles (or a run) resolve to, where a value comes from, how two differ.",
+       {"moat config --check configs/coffee.flags", "moat config configs/coffee.flags",
+        "moat config --explain=lr configs/coffee.flags -- --lr=1e-3",
+        "moat config --diff configs/coffee.flags mine"}},
   };
   return *commands;
 }

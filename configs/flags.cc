@@ -33,7 +33,7 @@ const SynthConfig synth;
 
 constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
 constexpr CommandSet kNamesRun =
-    kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kLogs | kWhy | kStop;
+    kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kLogs | kWhy | kStop | kConfig;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
 constexpr CommandSet kOfRun = kCheckpointList | kCheckpointVerify | kCheckpointPrune;
 constexpr CommandSet kCheckpoint = kOfRun | kCheckpointInspect | kCheckpointDiff | kCheckpointCopy;
@@ -300,6 +300,10 @@ MOAT_FLAG(double, seconds, probe.seconds, kProbe, "that one measurement takes, a
 
 // Every command's.
 MOAT_FLAG(bool, check, false, kConfig, "only say whether the flagfile is good, with a summary");
+MOAT_FLAG(string, explain, "", kConfig,
+          "say of this flag what its value is, what set it, and what that overrode");
+MOAT_FLAG(bool, diff, false, kConfig,
+          "say which training flags differ between two flagfiles or runs; exits 1 where any does");
 MOAT_FLAG(bool, json, launching.json, kPrints, "print one JSON object instead of text");
 
 }  // namespace

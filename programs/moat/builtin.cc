@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "configs/command_line.h"
+#include "configs/config_report.h"
 #include "core/error.h"
 #include "core/host.h"
 #include "launch/doctor.h"
@@ -32,17 +33,39 @@ int Launch(const Words& arguments, const Words& words) {
   return 0;
 }
 
+namespace {
+
+int ConfigDiff(const CommandLine& line) {
+  constexpr int kDiffer = 1;  // as diff and cmp have it
+  if (line.positional().size() != 2) {
+    throw core::ConfigError("moat config --diff needs two flagfiles or runs, and " +
+                            std::to_string(line.positional().size()) + " are given");
+  }
+  const std::string root = line.value("run_root");
+  const auto differences = configs::Differences(configs::ConfigOf({line.positional()[0]}, root),
+                                                configs::ConfigOf({line.positional()[1]}, root));
+  std::cout << (line.Bool("json") ? configs::ToJson(differences) : configs::ToText(differences));
+  return differences.empty() ? 0 : kDiffer;
+}
+
+}  // namespace
+
 int Config(const Words& arguments) {
   const auto line = CommandLine::Parse("config", arguments);
   if (line.help_printed()) return 0;
-  const std::string file = line.positional().front();
-  const auto flags = CommandLine::Parse("launch", Words{"--flagfile=" + file});
+  if (line.Bool("diff")) return ConfigDiff(line);
+  const auto flags = configs::ConfigOf(line.positional(), line.value("run_root"));
+  if (const std::string flag = line.value("explain"); !flag.empty()) {
+    std::cout << (line.Bool("json") ? configs::ExplainJson(flags, flag)
+                                    : configs::ExplainText(flags, flag));
+    return 0;
+  }
   configs::TrainConfigFromFlags(flags, configs::Completeness::kAnyRun);
   if (line.Bool("json")) {
     std::cout << configs::ResolvedJson(flags);
     return 0;
   }
-  if (line.Bool("check")) std::cout << file << ": ok\n";
+  if (line.Bool("check")) std::cout << line.positional().front() << ": ok\n";
   for (const configs::FlagInfo& flag : configs::FlagsOf("train")) {
     if (line.Bool("check") && !flags.given(flag.name)) continue;
     Words values = flags.values(flag.name);  // a list's one a line: they may hold commas
@@ -64,8 +87,20 @@ int Doctor(const Words& arguments) {
   return launch::CanTrain(checks) ? 0 : static_cast<int>(core::ExitCode::kNode);
 }
 
+bool PrintFamily(const std::string& word) {
+  bool any = false;
+  for (const configs::CommandInfo& command : configs::Commands()) {
+    if (!command.name.starts_with(word + " ")) continue;
+    if (!any) std::printf("Commands:\n");
+    any = true;
+    std::printf("  moat %-18s %s\n", command.name.c_str(), command.summary.c_str());
+  }
+  if (any) std::printf("\nmoat COMMAND -h shows examples, --help the flags.\n");
+  return any;
+}
+
 void PrintCommands() {
-  std::cout << "moat trains your own model on your own interactions.\n\nCommands:\n";
+  std::printf("moat trains your own model on your own interactions.\n\nCommands:\n");
   for (const configs::CommandInfo& command : configs::Commands()) {
     std::printf("  moat %-18s %s\n", command.name.c_str(), command.summary.c_str());
   }

@@ -16,5 +16,7 @@ int Why(const std::vector<std::string>& arguments);
 int Stop(const std::vector<std::string>& arguments);
 int Doctor(const std::vector<std::string>& arguments);
 void PrintCommands();
+// The commands whose first word this is, as "data"; false: there are none.
+bool PrintFamily(const std::string& word);
 
 }  // namespace moat::programs

@@ -69,6 +69,8 @@ int Main(Words words) {
     words.push_back("--help");
   }
   const configs::CommandInfo* command = CommandOf(words);
+  const bool family = words.size() == 2 && (words[1] == "--help" || words[1] == "-h");
+  if (command == nullptr && family && PrintFamily(words[0])) return 0;
   if (command == nullptr) RefuseUnknown(words);
   return RunCommand(*command, words);
 }

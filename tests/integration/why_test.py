@@ -117,6 +117,10 @@ def looked_after(workshop):
     if "moat: step 1/100000" not in workshop.moat("logs", root, "watched"):
         fail("the log of a running run lacks its first step")
     follower = subprocess.Popen([MOAT, "logs", root, "--follow"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if "moat data import" not in workshop.moat("data", "--help"):
+        fail("moat data --help lists no commands")
+    if "run.flags:" not in workshop.moat("config", "--explain=lr", root, "watched"):
+        fail("moat config --explain of a run does not name its run.flags")
     if "watched" not in workshop.moat("runs", root):
         fail("moat runs lacks a run")
     said = workshop.moat("stop", root)
