@@ -14,19 +14,31 @@ bool IsStoppedOrGone(const Suspect& suspect) {
          suspect.state == 'Z';
 }
 
+PhaseSeconds LongestOf(const std::vector<RankView>& ranks) {
+  PhaseSeconds longest{};
+  for (const RankView& rank : ranks) {
+    if (rank.where != RankView::Where::kHere) continue;
+    for (size_t i = 0; i < longest.size(); ++i) {
+      longest[i] = std::max(longest[i], rank.board.longest[i]);
+    }
+  }
+  return longest;
+}
+
 }  // namespace
 
-double PhaseBound(const RankView& rank, double fixed) {
+double PhaseBound(const RankView& rank, const PhaseSeconds& longest, double fixed) {
   if (rank.where == RankView::Where::kAbsent) return std::max(kFirstPhaseBound, fixed);
   if (fixed > 0) return fixed;
-  const double longest = rank.board.longest[static_cast<size_t>(rank.board.phase)];
-  if (longest <= 0) return kFirstPhaseBound;
-  return std::max(kLeastPhaseBound, kSlowestPhaseTimes * longest);
+  const double seconds = longest[static_cast<size_t>(rank.board.phase)];
+  if (seconds <= 0) return kFirstPhaseBound;
+  return std::max(kLeastPhaseBound, kSlowestPhaseTimes * seconds);
 }
 
 std::optional<Late> HangWatch::Look(const std::vector<RankView>& ranks, double now) {
   const double passed = looked_at_ ? std::min(now - *looked_at_, kLongestLook) : 0;
   looked_at_ = now;
+  const PhaseSeconds longest = LongestOf(ranks);
   seen_.resize(ranks.size());
   std::optional<Late> worst;
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
@@ -35,7 +47,7 @@ std::optional<Late> HangWatch::Look(const std::vector<RankView>& ranks, double n
     const uint64_t phases = view.where == RankView::Where::kHere ? view.board.phases : 0;
     seen = phases == seen.phases ? Seen{phases, seen.seconds + passed} : Seen{phases, 0};
     if (view.where == RankView::Where::kElsewhere) continue;
-    const Late late{static_cast<int>(rank), seen.seconds, PhaseBound(view, fixed_)};
+    const Late late{static_cast<int>(rank), seen.seconds, PhaseBound(view, longest, fixed_)};
     if (late.seconds <= late.bound) continue;
     if (!worst || late.seconds - late.bound > worst->seconds - worst->bound) worst = late;
   }

@@ -1,10 +1,11 @@
 // Whether a rank hangs: deadlines learned from the run's own phases. Pure.
 //
-// A rank may stay in a phase three times as long as the slowest recent one of its kind, and always
-// ten seconds; where it has ended none of that kind yet, ten minutes. Time counts only while
-// somebody watches, so that a machine that slept makes nobody late.
+// A rank may stay in a phase three times as long as the slowest recent one of its kind on any rank,
+// and always ten seconds; where it has ended none of that kind yet, ten minutes. Time counts only
+// while somebody watches, so that a machine that slept makes nobody late.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,9 +25,11 @@ struct RankView {
   rundir::BoardSnapshot board;  // kHere
 };
 
-// How long the rank may stay in its phase; `fixed` (--hang_timeout), if above 0, is for all phases,
-// but lets no rank start in less than kFirstPhaseBound: that is the launcher's and the node's time.
-double PhaseBound(const RankView& rank, double fixed);
+// How long the rank may stay in its phase, where the slowest recent ones on any rank took `longest`
+// seconds; `fixed` (--hang_timeout), if above 0, is for all phases, but lets no rank start in less
+// than kFirstPhaseBound: that is the launcher's and the node's time.
+using PhaseSeconds = std::array<double, rundir::kPhases>;
+double PhaseBound(const RankView& rank, const PhaseSeconds& longest, double fixed);
 
 struct Late {
   int rank = 0;

@@ -207,20 +207,30 @@ double BoardWriter::WaitedInCollectives() const {
   return waited;
 }
 
+// Inside an update.
+void BoardWriter::Learn(Phase phase, double seconds) {
+  const auto kind = static_cast<size_t>(phase);
+  Recent& recent = recent_[kind];
+  recent.longest = std::max(recent.longest, seconds);
+  Store(memory_->longest[kind], std::max(recent.longest, recent.before));
+  if (++recent.count == kRecent) recent = {0, 0, recent.longest};
+}
+
 // Inside an update: what the phase that is left has taken.
 void BoardWriter::EndPhase(double now) {
   BoardMemory& m = *memory_;
-  const auto kind = static_cast<size_t>(m.phase.load(kRelaxed));
+  const auto phase = static_cast<Phase>(m.phase.load(kRelaxed));
   const double seconds = now - Load(m.phase_began);
-  Recent& recent = recent_[kind];
-  recent.longest = std::max(recent.longest, seconds);
-  Store(m.longest[kind], std::max(recent.longest, recent.before));
-  if (++recent.count == kRecent) recent = {0, 0, recent.longest};
-  if (kind != static_cast<size_t>(Phase::kStep)) return;
+  if (phase != Phase::kSaving) Learn(phase, seconds);
+  if (phase != Phase::kStep) return;
   m.steps.store(m.steps.load(kRelaxed) + 1, kRelease);
   // A group that works beside the pass may wait for longer than the step takes.
   const double busy = std::max(0.0, seconds - (WaitedInCollectives() - waited_));
   Store(m.busy_seconds, Load(m.busy_seconds) + busy);
+}
+
+void BoardWriter::SaveTook(double seconds) {
+  Update(*memory_, [&](BoardMemory&) { Learn(Phase::kSaving, seconds); });
 }
 
 void BoardWriter::EnterPhase(Phase phase, int64_t step) {

@@ -34,6 +34,9 @@ class BoardWriter {
 
   // One thread at a time. A phase lasts until the next one is entered, also of the same kind.
   void EnterPhase(Phase phase, int64_t step);
+  // A save is committed, so many seconds after it began. What kSaving may take is learned from this
+  // alone: a save goes on beside training, and only the next one waits for it. By one rank for all.
+  void SaveTook(double seconds);
 
   // A group whose collectives are shown under `name`, cut after 15 bytes. Returns its number, or -1
   // when there is no room for another. Not while another thread does the same.
@@ -46,6 +49,7 @@ class BoardWriter {
  private:
   double WaitedInCollectives() const;
   void EndPhase(double now);
+  void Learn(Phase phase, double seconds);
 
   struct Recent {  // of one kind of phase: the longest of so many, and of so many before them
     int count = 0;

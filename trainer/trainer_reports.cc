@@ -130,6 +130,7 @@ void Trainer::ReportEvaluation(const Evaluation& evaluation, const std::vector<E
 void Trainer::ReportSave(rundir::SaveLine line) {
   line.attempt = options_.attempt;
   time_left_.SaveTook(line.ms / 1e3);
+  if (options_.board) options_.board->SaveTook(line.ms / 1e3);
   metrics_->Append(line);
   core::Log() << "saved " << line.directory << " in " << core::FormatSeconds(line.ms / 1e3)
               << ", of which training stopped for " << core::FormatSeconds(line.stopped_ms / 1e3);

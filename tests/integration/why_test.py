@@ -14,7 +14,7 @@ sys.path.insert(0, "tests/support")
 from training_run import BUILD, MOAT, Run, Workshop, eventually, fail  # noqa: E402
 
 FLAGS = ["--dp=2", "--steps=100000", "--checkpoint_every=40", "--eval_every=0", "--lr=1e-3"]
-SHIM = os.path.join(BUILD, "tests", "libfull_disk.so")
+SHIM = os.path.join(BUILD, "tests", "libbad_disk.so")
 
 
 def expect_why(workshop, run, cause, rank, command):
@@ -75,9 +75,9 @@ def damaged_data(workshop):
 
 
 def full_disk(workshop):
-    run = Run(workshop, "storage", FLAGS)
-    run.launch(env={"LD_PRELOAD": SHIM, "FULL_DISK_AT": "-40/rank-00001"})
-    expect_why(workshop, run, "storage", 1, f"df -h {run.path}")
+    run = Run(workshop, "storage", [*FLAGS, "--strict_checkpoints"])
+    run.launch(env={"LD_PRELOAD": SHIM, "BAD_DISK": "full@-40/rank-00001"})
+    expect_why(workshop, run, "storage", run.outcome()["first_failure"]["rank"], f"df -h {run.path}")
 
 
 def little_memory(workshop):

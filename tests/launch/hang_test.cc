@@ -29,8 +29,15 @@ double LateAfter(const RankView& view, double seconds, double fixed = 0) {
 }
 
 TEST(HangWatch, APhaseMayTakeThreeTimesTheSlowestRecentOne) {
-  EXPECT_EQ(PhaseBound(At(Phase::kSaving, 9, 20), 0), 60);
+  EXPECT_EQ(PhaseBound(At(Phase::kSaving, 9, 0), {0, 0, 0, 0, 20, 0}, 0), 60);
   EXPECT_NEAR(LateAfter(At(Phase::kSaving, 9, 20), 100), 60, 1);
+}
+
+TEST(HangWatch, WhatOneRankLearnedHoldsForAll) {
+  HangWatch watch(0);
+  const RankView knows = At(Phase::kSaving, 9, 20), other = At(Phase::kSaving, 9, 0.01);
+  for (int now = 0; now <= 60; ++now) EXPECT_FALSE(watch.Look({knows, other}, now)) << now;
+  EXPECT_TRUE(watch.Look({knows, other}, 61));
 }
 
 TEST(HangWatch, TenSecondsAreAlwaysAllowed) {

@@ -63,6 +63,19 @@ TEST(Board, KnowsHowLongPhasesTookAndWhatOfStepsWasSpentInCollectives) {
   EXPECT_LE(board->busy_seconds, all - 0.03);
 }
 
+TEST(Board, LearnsOfSavesFromTheirCommitAlone) {
+  testing::TemporaryDirectory directory;
+  BoardWriter writer(directory / "board");
+  writer.EnterPhase(Phase::kSaving, 1);  // copies, while the disk goes on
+  writer.EnterPhase(Phase::kStep, 1);
+  const auto longest = [&] {
+    return ReadBoard(directory / "board")->longest[static_cast<size_t>(Phase::kSaving)];
+  };
+  EXPECT_EQ(longest(), 0);
+  writer.SaveTook(40);
+  EXPECT_EQ(longest(), 40);
+}
+
 TEST(Board, ForgetsHowSlowPhasesOnceWere) {
   testing::TemporaryDirectory directory;
   BoardWriter writer(directory / "board");
