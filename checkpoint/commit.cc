@@ -46,9 +46,8 @@ void RemoveLeftovers(const fs::path& root, const std::string& run_id) {
   const std::string prefix =
       ListCheckpoints(root).empty() ? kTemporaryPrefix : TemporaryPrefix(run_id);
   for (const fs::directory_entry& entry : fs::directory_iterator(root)) {
-    if (entry.path().filename().string().compare(0, prefix.size(), prefix) == 0) {
-      fs::remove_all(entry.path());
-    }
+    const std::string name = entry.path().filename();
+    if (name.starts_with(prefix) && !name.starts_with(kCopyPrefix)) fs::remove_all(entry.path());
   }
 }
 

@@ -96,7 +96,7 @@ CopyReport Copy(const fs::path& from, const fs::path& to) {
   const fs::path name = fs::absolute(from / ".").lexically_normal().parent_path().filename();
   CopyReport report{to / name};
   RefuseTaken(report.directory);
-  const fs::path temporary = to / (std::string(kTemporaryPrefix) + "copy-" + name.string());
+  const fs::path temporary = to / (kCopyPrefix + name.string());
   core::MakeDirectories(temporary);
   const DirectoryLock lock(temporary);
   RefuseTaken(report.directory);

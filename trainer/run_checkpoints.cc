@@ -46,6 +46,12 @@ bool RunCheckpoints::Due() const {
   return (every > 0 && progress_.step % every == 0) || progress_.step == retry_at_;
 }
 
+checkpoint::RunPosition RunCheckpoints::Position() const {
+  const std::string grid =
+      "\"" + std::to_string(world_.size() / config_.tp) + "x" + std::to_string(config_.tp) + "\"";
+  return PositionOf(progress_, identity_, grid, optimizer_);
+}
+
 std::vector<int64_t> RunCheckpoints::Protected() const {
   if (progress_.best.step == 0) return {};
   return {progress_.best.step};
@@ -74,7 +80,7 @@ void RunCheckpoints::Save() {
   if (saved()) return;
   WaitForTheOneInFlight();
   const double start = core::MonotonicSeconds();
-  const auto position = PositionOf(progress_, identity_, optimizer_);
+  const auto position = Position();
   const std::vector<checkpoint::SliceToSave> slices = SlicesToSave(model_, optimizer_);
   if (config_.async_checkpoints) {
     saver_.Begin(position, slices, Protected(), threads_);
@@ -92,8 +98,7 @@ void RunCheckpoints::SaveAndWait() {
   while (!saved()) {
     const double start = core::MonotonicSeconds();
     const checkpoint::SaveResult result =
-        saver_.SaveNow(PositionOf(progress_, identity_, optimizer_),
-                       SlicesToSave(model_, optimizer_), Protected());
+        saver_.SaveNow(Position(), SlicesToSave(model_, optimizer_), Protected());
     stopped_ = core::MonotonicSeconds() - start;
     Settle(result);
   }

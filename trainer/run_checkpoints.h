@@ -49,6 +49,7 @@ class RunCheckpoints {
   bool saved() const { return saved_step_ == progress_.step; }
   void Settle(const checkpoint::SaveResult& result);
   void WaitForTheOneInFlight();
+  checkpoint::RunPosition Position() const;
   std::vector<int64_t> Protected() const;
 
   const configs::TrainConfig& config_;

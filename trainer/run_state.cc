@@ -66,11 +66,12 @@ std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& mode
 }
 
 checkpoint::RunPosition PositionOf(const RunProgress& progress, const Identity& identity,
-                                   const Optimizer& optimizer) {
+                                   const std::string& grid, const Optimizer& optimizer) {
   checkpoint::RunPosition position;
   position.run_id = progress.run_id;
   position.step = progress.step;
   position.lineage = progress.lineage;
+  position.values["grid"] = grid;
   position.values["identity"] = json(identity).dump();
   position.values["progress"] = json{
       {"updates", optimizer.updates()},

@@ -38,9 +38,9 @@ using Identity = std::map<std::string, std::string>;
 std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& model,
                                                   const Optimizer& optimizer);
 
-// What a checkpoint says beside the tensors.
+// What a checkpoint says beside the tensors; `grid` is JSON, for people.
 checkpoint::RunPosition PositionOf(const RunProgress& progress, const Identity& identity,
-                                   const Optimizer& optimizer);
+                                   const std::string& grid, const Optimizer& optimizer);
 
 // Loads what this rank holds from a checkpoint, whatever grid wrote it. Throws ConfigError with
 // both values where the identity differs, DataError where bytes do. Collective over the data ranks.

@@ -80,6 +80,7 @@ std::string CheckpointName(int64_t step, int generation);
 // What is being written, or was left by what was cut short, begins with this. A run's own with
 // TemporaryPrefix.
 inline constexpr char kTemporaryPrefix[] = ".tmp-";
+inline constexpr char kCopyPrefix[] = ".tmp-copy-";  // of a copy that is not complete: not a run's
 std::string TemporaryPrefix(const std::string& run_id);
 // The first generation of `step` whose name is free in `root`, and was not an abandoned one's.
 std::string FreeCheckpointName(const std::filesystem::path& root, int64_t step);
