@@ -134,9 +134,12 @@ std::vector<RankView> AttemptWatch::Views() const {
   std::vector<RankView> views;
   for (int rank = 0; rank < ranks_; ++rank) {
     RankView view;
-    if (auto board = rundir::ReadBoard(layout_.board(attempt_, rank))) {
+    const fs::path path = layout_.board(attempt_, rank);
+    if (auto board = rundir::ReadBoard(path)) {
       view.where = board->host == here ? RankView::Where::kHere : RankView::Where::kElsewhere;
       view.board = std::move(*board);
+    } else if (fs::exists(path)) {  // of another node, whose memory has not come through yet
+      view.where = RankView::Where::kElsewhere;
     }
     views.push_back(std::move(view));
   }

@@ -30,7 +30,7 @@ std::string Line(const Suspect& suspect, double now) {
     case RankView::Where::kAbsent:
       return name + ": has not started yet";
     case RankView::Where::kElsewhere:
-      return name + " on " + suspect.view.board.host + ": cannot be seen from here";
+      return name + ": on another node, and cannot be seen from here";
     case RankView::Where::kHere:
       break;
   }
