@@ -61,7 +61,7 @@ Advice CheckData(const rundir::RunLayout& layout) {
 }  // namespace
 
 Advice AdviceFor(const Why& why, const rundir::RunLayout& layout) {
-  const Advice go_on = {"goes on from the newest checkpoint", Launch(layout)};
+  Advice go_on = {"goes on from the newest checkpoint", Launch(layout)};
   switch (why.cause) {
     case CauseClass::kNone:
       return {};
