@@ -170,7 +170,8 @@ MOAT_FLAG(
     "what Slurm says of the job (SLURM_JOB_END_TIME)");
 
 // Launching.
-MOAT_FLAG(string, on, launching.on, kLaunch, "where: local");
+MOAT_FLAG(string, on, Name(launching.on), kLaunch,
+          "where: local; slurm: as a job, which is submitted; allocation: in the job that this is");
 MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport | kCheckpointPrune,
           "print what would be started, start nothing; what would be read, redacted and left out, "
           "write nothing; what would be removed, remove nothing");
@@ -178,10 +179,41 @@ MOAT_FLAG(int32, restarts, launching.restarts, kLaunch,
           "attempts started again by themselves, from the newest checkpoint, after a lost peer or "
           "failed storage; three in a row without a new checkpoint end the run with 93");
 MOAT_FLAG(double, grace, launching.grace, kLaunch,
-          "seconds a run gets to save after a signal before it is killed");
+          "seconds a run gets to save after a signal before it is killed; a job's signal comes so "
+          "long before its time limit");
 MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunch,
           "seconds a rank may stay in one phase (a step, an evaluation, a save) before the attempt "
           "ends with 76; 0: three times the slowest recent one, at least 10");
+MOAT_FLAG(int32, nodes, launching.nodes, kLaunch, "nodes of the job, or of the --hostfile");
+MOAT_FLAG(int32, ranks_per_node, launching.ranks_per_node, kLaunch,
+          "ranks on each node; 0: dp x tp over the nodes, or where --dp is -1 one a GPU asked for, "
+          "else tp");
+MOAT_FLAG(string, starter, Name(launching.starter), kLaunch,
+          "what starts the ranks in a job: mpirun, srun (with PMIx) or auto, which tries them");
+MOAT_FLAG(string, bind, Name(launching.bind), kLaunch,
+          "what each rank's threads are kept to: none, core, numa or socket");
+MOAT_FLAG(string, hostfile, launching.hostfile, kLaunch,
+          "mpirun's file of hosts, for --on=local over several machines");
+MOAT_LIST_FLAG(env, "", kLaunch, "NAME=VALUE in the environment of every rank; may be repeated");
+MOAT_FLAG(string, container, launching.container, kLaunch,
+          "Apptainer image that ranks run in, by the moat-train in its PATH; empty: none");
+MOAT_LIST_FLAG(container_options, "", kLaunch,
+               "further options of apptainer exec, as --nv; may be repeated");
+MOAT_FLAG(bool, wait, launching.wait, kLaunch,
+          "wait until a submitted run has ended, and exit with its code");
+MOAT_FLAG(bool, parsable, launching.parsable, kLaunch, "print the number of the job only");
+MOAT_FLAG(string, partition, launching.slurm.partition, kLaunch, "Slurm's, empty: the default");
+MOAT_FLAG(string, account, launching.slurm.account, kLaunch, "Slurm's, empty: the default");
+MOAT_FLAG(string, time, launching.slurm.time, kLaunch,
+          "limit of one leg, as Slurm takes it (HH:MM:SS); a run goes on over as many as it needs");
+MOAT_FLAG(int32, gpus_per_node, launching.slurm.gpus_per_node, kLaunch,
+          "GPUs asked for on each node");
+MOAT_FLAG(string, gpu_request, launching.slurm.gpu_request, kLaunch,
+          "how the site is asked for GPUS of them, as --gres=gpu:h100:GPUS");
+MOAT_LIST_FLAG(sbatch, "", kLaunch,
+               "a further option of sbatch, as --constraint=ib; may be repeated");
+MOAT_LIST_FLAG(modules, "", kLaunch,
+               "environment modules that the job loads, with commas or repeated");
 
 // Looking after runs.
 MOAT_FLAG(bool, follow, false, kStatus | kRuns | kLogs,

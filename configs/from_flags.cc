@@ -192,6 +192,38 @@ TrainConfig TrainOf(const CommandLine& line) {
   return train;
 }
 
+// Of a list flag whose values are taken as they are.
+std::vector<std::string> Texts(const CommandLine& line, const std::string& flag) {
+  std::vector<std::string> texts = line.values(flag);
+  std::erase(texts, "");
+  return texts;
+}
+
+void FillPlaces(const CommandLine& line, LaunchConfig& launch) {
+  launch.nodes = static_cast<int>(line.Int("nodes"));
+  launch.ranks_per_node = static_cast<int>(line.Int("ranks_per_node"));
+  launch.starter =
+      Choice(line, "starter", std::vector{Starter::kAuto, Starter::kMpirun, Starter::kSrun});
+  launch.bind = Choice(
+      line, "bind", std::vector{Binding::kNone, Binding::kCore, Binding::kNuma, Binding::kSocket});
+  launch.hostfile = line.value("hostfile");
+  launch.env = ParseEnv(Texts(line, "env"));
+  launch.container = line.value("container");
+  launch.container_options = Texts(line, "container_options");
+}
+
+SlurmConfig SlurmOf(const CommandLine& line) {
+  SlurmConfig slurm;
+  slurm.partition = line.value("partition");
+  slurm.account = line.value("account");
+  slurm.time = line.value("time");
+  slurm.gpus_per_node = static_cast<int>(line.Int("gpus_per_node"));
+  slurm.gpu_request = line.value("gpu_request");
+  slurm.sbatch = Texts(line, "sbatch");
+  slurm.modules = WordsOf(Texts(line, "modules"));
+  return slurm;
+}
+
 void RequireRunAndData(const TrainConfig& train) {
   if (train.run.empty()) throw core::ConfigError("--run=NAME is missing: give the run a name");
   if (train.data.empty()) {
@@ -214,12 +246,17 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
   return Filled<LaunchConfig>(line, [&] {
     LaunchConfig launch;
     launch.train = TrainConfigFromFlags(line);
-    launch.on = line.value("on");
+    launch.on =
+        Choice(line, "on", std::vector{LaunchOn::kLocal, LaunchOn::kSlurm, LaunchOn::kAllocation});
     launch.dry_run = line.Bool("dry_run");
     launch.json = line.Bool("json");
     launch.restarts = static_cast<int>(line.Int("restarts"));
     launch.grace = line.Double("grace");
     launch.hang_timeout = line.Double("hang_timeout");
+    launch.wait = line.Bool("wait");
+    launch.parsable = line.Bool("parsable");
+    FillPlaces(line, launch);
+    launch.slurm = SlurmOf(line);
     return launch;
   });
 }

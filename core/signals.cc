@@ -18,6 +18,7 @@ std::atomic<int> g_first{0};
 std::atomic<uint32_t> g_heard{0};
 std::atomic<std::atomic<uint32_t>*> g_count{nullptr};
 std::atomic<bool> g_installed{false};
+std::atomic<bool> g_second_ends{true};
 std::array<struct sigaction, kSignals.size()> g_previous;
 static_assert(std::atomic<int>::is_always_lock_free, "a handler may use lock-free atomics only");
 
@@ -33,13 +34,14 @@ void Show(uint32_t heard) {
 void OnSignal(int number) {
   Show(++g_heard);
   int none = 0;
-  if (!g_first.compare_exchange_strong(none, number)) _exit(128 + number);
+  if (!g_first.compare_exchange_strong(none, number) && g_second_ends) _exit(128 + number);
 }
 
 }  // namespace
 
-StopRequest::StopRequest() {
+StopRequest::StopRequest(SecondSignal second) {
   MOAT_CHECK(!g_installed.exchange(true), "one StopRequest at a time");
+  g_second_ends = second == SecondSignal::kEndsTheProcess;
   g_first = 0;
   g_heard = 0;
   stack_t stack = {};

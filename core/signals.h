@@ -14,9 +14,16 @@
 
 namespace moat::core {
 
+//
+// A rank that is supervised does not take a second one so: where a scheduler signals every process
+// of a job, it hears one request from the scheduler, from mpirun and from the supervisor, and who
+// insists is the supervisor, by killing.
+enum class SecondSignal { kEndsTheProcess, kIsCounted };
+
 class StopRequest {
  public:
-  StopRequest();   // installs the handlers. REQUIRES: no other StopRequest lives.
+  // Installs the handlers. REQUIRES: no other StopRequest lives.
+  explicit StopRequest(SecondSignal second = SecondSignal::kEndsTheProcess);
   ~StopRequest();  // puts the previous handlers back, and forgets the request
   StopRequest(const StopRequest&) = delete;
 

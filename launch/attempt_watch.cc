@@ -48,6 +48,7 @@ bool Tee::Pass(int from, int to) {
 AttemptWatch::AttemptWatch(const JobSpec& job, const rundir::RunLayout& layout, int ranks,
                            rundir::Lease& lease, const SignalSource& signals)
     : grace_(job.config.grace),
+      in_allocation_(job.config.on == configs::LaunchOn::kAllocation),
       stdout_(job.config.json ? STDERR_FILENO : STDOUT_FILENO),
       layout_(layout),
       attempt_(job.attempt),
@@ -80,6 +81,9 @@ Ending AttemptWatch::Until(Child& child) {
 
 void AttemptWatch::OnSignal(int number, Child& child) {
   if (number == SIGCHLD) return;
+  // Slurm's TERM goes to everybody at the end of a job, whatever was asked before; it insists by
+  // KILL.
+  if (number == SIGTERM && in_allocation_ && ending_.first_signal != 0) return;
   if (ending_.first_signal != 0) {
     if (ending_.second_signal == 0) ending_.second_signal = number;
     core::Log(core::Log::kWarning) << "second signal: killing the run";
@@ -95,7 +99,7 @@ void AttemptWatch::OnSignal(int number, Child& child) {
     // ranks step together: nothing is lost by ending here.
     ending_.in_start_up = true;
     core::Log() << strsignal(number) << ": the ranks were still starting, and end";
-    child.Signal(SIGTERM);
+    child.Signal(in_allocation_ ? SIGINT : SIGTERM);  // LaunchPlan::blocked
     return;
   }
   core::Log() << strsignal(number) << ": the ranks save at the next step boundary and end; again "

@@ -52,6 +52,7 @@ class AttemptWatch {
   void EndHang(const std::vector<RankView>& views, const Late& late, Child& child);
 
   double grace_;
+  bool in_allocation_;
   int stdout_;
   const rundir::RunLayout& layout_;
   int attempt_;

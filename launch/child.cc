@@ -50,13 +50,11 @@ std::vector<std::string> Environment(const std::map<std::string, std::string>& a
 }
 
 // In the child, between fork and exec: system calls only.
-[[noreturn]] void Become(char* const* argv, char* const* env, pid_t parent, int output, int errors,
-                         int report) {
+[[noreturn]] void Become(char* const* argv, char* const* env, const sigset_t& blocked, pid_t parent,
+                         int output, int errors, int report) {
   setpgid(0, 0);
   core::DieWithParent(parent);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+  sigprocmask(SIG_SETMASK, &blocked, nullptr);
   signal(SIGPIPE, SIG_DFL);
   const int null = open("/dev/null", O_RDONLY);
   dup2(null, STDIN_FILENO);
@@ -70,7 +68,11 @@ std::vector<std::string> Environment(const std::map<std::string, std::string>& a
 
 }  // namespace
 
-Child::Child(const std::vector<std::string>& argv, const std::map<std::string, std::string>& env) {
+Child::Child(const std::vector<std::string>& argv, const std::map<std::string, std::string>& env,
+             const std::vector<int>& blocked) {
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (const int number : blocked) sigaddset(&mask, number);
   const std::vector<std::string> environment = Environment(env);
   const std::vector<char*> argv_pointers = Pointers(argv);
   const std::vector<char*> env_pointers = Pointers(environment);
@@ -80,7 +82,8 @@ Child::Child(const std::vector<std::string>& argv, const std::map<std::string, s
   const pid_t parent = getpid();
   pid_ = fork();
   if (pid_ == 0) {
-    Become(argv_pointers.data(), env_pointers.data(), parent, output[1], errors[1], report[1]);
+    Become(argv_pointers.data(), env_pointers.data(), mask, parent, output[1], errors[1],
+           report[1]);
   }
   const int fork_error = errno;
   for (const int end : {output[1], errors[1], report[1]}) close(end);

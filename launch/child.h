@@ -14,7 +14,9 @@ class Child {
   // Starts argv[0] (looked up in PATH) with `env` added to the environment and /dev/null as stdin.
   // Throws ConfigError when it cannot be started. Call from a thread that stays: the child dies
   // with it.
-  Child(const std::vector<std::string>& argv, const std::map<std::string, std::string>& env);
+  // The child starts with the signals of `blocked` blocked and no others.
+  Child(const std::vector<std::string>& argv, const std::map<std::string, std::string>& env,
+        const std::vector<int>& blocked = {});
   ~Child();  // kills its process group if it has not ended, and waits for it
   Child(const Child&) = delete;
 

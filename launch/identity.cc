@@ -78,4 +78,22 @@ void CheckStart(const std::filesystem::path& checkpoints, const configs::TrainCo
   }
 }
 
+void CheckData(const std::vector<std::string>& data) {
+  for (const std::string& folder : data) {
+    const std::filesystem::path index = std::filesystem::path(folder) / "index.json";
+    if (std::filesystem::exists(index)) continue;
+    throw core::ConfigError("--data=" + folder + ": there is no " + index.string() +
+                            "; moat data import makes a data set");
+  }
+}
+
+int64_t NewestStep(const std::filesystem::path& checkpoints) {
+  try {
+    const auto line = checkpoint::ListLine(checkpoints);
+    return line.empty() ? -1 : line.front().step;
+  } catch (const core::Error&) {
+    return -1;
+  }
+}
+
 }  // namespace moat::launch

@@ -1,6 +1,7 @@
 // What makes a run the same run, and whether it can start where its flags say.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -19,5 +20,12 @@ std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
 // Throws ConfigError, listing the steps that are saved in `checkpoints`, where --resume=never finds
 // some, --resume=STEP does not find STEP, or --steps lies before the newest step there is.
 void CheckStart(const std::filesystem::path& checkpoints, const configs::TrainConfig& config);
+
+// Throws ConfigError, naming the first of `data` that is no data set.
+void CheckData(const std::vector<std::string>& data);
+
+// Of the run's own line of `checkpoints`, -1: there is none. Whether it is intact, the ranks find
+// out, and say why where the directory cannot be read.
+int64_t NewestStep(const std::filesystem::path& checkpoints);
 
 }  // namespace moat::launch

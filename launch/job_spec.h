@@ -12,9 +12,10 @@
 namespace moat::launch {
 
 struct JobSpec {
-  configs::LaunchConfig config;
+  configs::LaunchConfig config;      // in an allocation `starter` says which
   configs::CommandLine flags;        // what config was filled from; run.flags is written from it
   std::filesystem::path program;     // moat-train, absolute
+  std::filesystem::path directory;   // that relative paths are meant from, absolute
   std::vector<std::string> command;  // as the user typed it, for the record
   MpiInstall mpi;                    // that starts the ranks
   int cores = 1;                     // of this node

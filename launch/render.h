@@ -14,12 +14,17 @@ struct LaunchPlan {
   int threads = 1;                         // per rank
   std::vector<std::string> argv;           // argv[0] is looked up in PATH
   std::map<std::string, std::string> env;  // added to the environment
+  std::vector<int> blocked;                // signals that argv[0] does not hear
   std::vector<std::string> notes;          // choices made for the user, one sentence each
 };
 
-// --dp=-1 becomes one rank here. Throws ConfigError where the sizes of the job do not fit each
-// other (canonical ways, name of the run).
+// Throws ConfigError where the sizes of the job do not fit each other (launch/placement.h,
+// canonical ways, name of the run).
 LaunchPlan Render(const JobSpec& job);
+
+// As Render starts the trainer, but another of moat's programs, which lies beside it.
+LaunchPlan RenderProgram(const JobSpec& job, const std::string& name,
+                         const std::vector<std::string>& arguments);
 
 std::string ToText(const LaunchPlan& plan);  // notes as comments, then a line a shell takes
 std::string ToJson(const LaunchPlan& plan);

@@ -76,6 +76,9 @@ ordered_json Json(const RunSummary& run) {
   const bool eta = run.last && run.outcome.state == rundir::RunState::kRunning;
   json["eta_seconds"] = eta ? ordered_json(run.last->eta_seconds) : nullptr;
   json["doing"] = run.doing.empty() ? ordered_json(nullptr) : ordered_json(run.doing);
+  if (run.job) {
+    json["job"] = {{"id", run.job->id}, {"state", run.job->state}, {"reason", run.job->reason}};
+  }
   return json;
 }
 
@@ -149,6 +152,7 @@ std::string ToText(const RunSummary& run) {
   if (outcome.first_failure || outcome.state == rundir::RunState::kLost) {
     text += "moat why " + run.name + " says what to do\n";
   }
+  if (run.job) return text + "in the queue: " + Describe(*run.job) + "\n";
   if (outcome.resumable && !run.live()) text += "resumable: launch it again to go on\n";
   return text;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/slurm_queue.h"
 #include "rundir/metrics.h"
 #include "rundir/outcome.h"
 
@@ -20,6 +21,7 @@ struct RunSummary {
   std::optional<double> val_loss;
   std::optional<double> val_bits_per_byte;
   std::string doing;  // a running run's rank 0: "step", "saving", ...; "" where unknown
+  std::optional<QueuedJob> job = {};  // of a scheduler, where one is known (launch/submit.h)
 
   bool live() const {  // it may still change by itself
     return outcome.state == rundir::RunState::kRunning ||

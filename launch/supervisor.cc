@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include "checkpoint/manifest/line.h"
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/host.h"
@@ -28,26 +27,6 @@ namespace moat::launch {
 namespace {
 
 namespace fs = std::filesystem;
-
-void CheckData(const JobSpec& job) {
-  for (const std::string& data : job.config.train.data) {
-    const fs::path index = fs::path(data) / "index.json";
-    if (fs::exists(index)) continue;
-    throw core::ConfigError("--data=" + data + ": there is no " + index.string() +
-                            "; moat data import makes a data set");
-  }
-}
-
-// Of the run's own line, -1: there is no checkpoint. Whether it is intact, the ranks find out, and
-// say why where the directory cannot be read.
-int64_t NewestStep(const rundir::RunLayout& layout) {
-  try {
-    const auto checkpoints = checkpoint::ListLine(layout.checkpoints());
-    return checkpoints.empty() ? -1 : checkpoints.front().step;
-  } catch (const core::Error&) {
-    return -1;
-  }
-}
 
 int64_t LastStep(const rundir::RunLayout& layout) {
   const rundir::Metrics metrics = rundir::ReadMetrics(layout.metrics());
@@ -113,12 +92,13 @@ void Tell(const rundir::Outcome& outcome, const std::string& run, bool json) {
 std::unique_ptr<Child> Start(const JobSpec& job, const rundir::RunLayout& layout,
                              const LaunchPlan& plan) {
   try {
-    return std::make_unique<Child>(plan.argv, plan.env);
+    return std::make_unique<Child>(plan.argv, plan.env, plan.blocked);
   } catch (const core::Error& error) {
-    rundir::WriteOutcome(layout, {rundir::RunState::kFailed, core::ExitCodeName(error.code()),
-                                  static_cast<int>(error.code()),
-                                  rundir::FirstFailure{-1, core::HostName(), error.what()},
-                                  LastStep(layout), NewestStep(layout) >= 0, job.attempt + 1});
+    rundir::WriteOutcome(
+        layout,
+        {rundir::RunState::kFailed, core::ExitCodeName(error.code()),
+         static_cast<int>(error.code()), rundir::FirstFailure{-1, core::HostName(), error.what()},
+         LastStep(layout), NewestStep(layout.checkpoints()) >= 0, job.attempt + 1});
     throw;
   }
 }
@@ -151,7 +131,8 @@ rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
                           const Ending& ending) {
   Verdict verdict = Judge(ending);
   AddBoard(layout, job.attempt, verdict);
-  const bool resumable = verdict.state != rundir::RunState::kDone && NewestStep(layout) >= 0;
+  const bool resumable =
+      verdict.state != rundir::RunState::kDone && NewestStep(layout.checkpoints()) >= 0;
   return {verdict.state, verdict.error_class, verdict.exit_code, verdict.first_failure,
           verdict.step,  resumable,           job.attempt + 1};
 }
@@ -164,7 +145,7 @@ rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
   Prepare(job, layout, plan);
   rundir::OutcomeRoom room(layout);
   rundir::WriteOutcome(layout, {rundir::RunState::kRunning, "ok", 0, std::nullopt, LastStep(layout),
-                                NewestStep(layout) >= 0, job.attempt + 1});
+                                NewestStep(layout.checkpoints()) >= 0, job.attempt + 1});
   const Ending ending = RunRanks(job, layout, plan, lease, signals);
   *asked_to_stop = ending.first_signal != 0;
   rundir::Outcome outcome = Concluded(layout, job, ending);
@@ -193,7 +174,7 @@ int Run(const JobSpec& asked) {
   const rundir::RunLayout layout =
       rundir::LayoutOf(job.config.train.run_root, job.config.train.run);
   Render(job);  // for its refusals, before anything is made
-  CheckData(job);
+  CheckData(job.config.train.data);
   core::MakeDirectories(layout.root);
   rundir::Lease lease(layout);
   if (!lease.note().empty()) core::Log(core::Log::kWarning) << lease.note();
@@ -203,11 +184,11 @@ int Run(const JobSpec& asked) {
   RestartPolicy policy(job.config.restarts);
   job.attempt = rundir::ReadOutcome(layout).value_or(rundir::Outcome{}).attempts;
   while (true) {
-    const int64_t before = NewestStep(layout);
+    const int64_t before = NewestStep(layout.checkpoints());
     bool asked_to_stop = false;
     rundir::Outcome outcome = RunAttempt(job, layout, lease, signals, &asked_to_stop);
     const AfterAttempt next =
-        policy.After(outcome.exit_code, before, NewestStep(layout), asked_to_stop);
+        policy.After(outcome.exit_code, before, NewestStep(layout.checkpoints()), asked_to_stop);
     if (next == AfterAttempt::kGiveUp) {
       outcome = GivenUp(outcome);
       rundir::WriteOutcome(layout, outcome);

@@ -19,6 +19,14 @@ struct RunLayout {
   std::filesystem::path lease() const { return root / "lease.json"; }
   std::filesystem::path metrics() const { return root / "metrics.jsonl"; }
   std::filesystem::path launch() const { return root / "launch"; }
+  // Of a run that a scheduler starts: what was submitted, the flags and programs it starts with,
+  // what became of its legs, and the nodes it keeps away from.
+  std::filesystem::path job_script() const { return launch() / "job.sbatch"; }
+  std::filesystem::path job_flags() const { return launch() / "job.flags"; }
+  std::filesystem::path job_programs() const { return launch() / "programs"; }
+  std::filesystem::path job_legs() const { return launch() / "legs.jsonl"; }
+  std::filesystem::path job_exclude() const { return launch() / "exclude"; }
+  std::filesystem::path job_starter() const { return launch() / "starter"; }
   std::filesystem::path checkpoints() const { return root / "ckpt"; }
   std::filesystem::path logs(int attempt) const;  // logs/attempt-00
   std::filesystem::path node_log(int attempt, const std::string& host) const;

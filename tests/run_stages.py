@@ -3,7 +3,7 @@
 A stage's tests:
   unit         every GoogleTest binary in build/tests, two at a time
   ranks        those with a .ranks file beside them, under mpirun, for each number of ranks in it
-  integration  every executable tests/{faults,integration,interop}/*_test.{sh,py}: exit 0 passes, 77 skips (the last line of
+  integration  every executable tests/{faults,integration,interop,slurm}/*_test.{sh,py}: exit 0 passes, 77 skips (the last line of
                its output says why), anything else fails; its working directory is the repository, and
                MOAT_BUILD, where it is set, the folder of the build to use instead of build/
   asan, tsan   tests/sanitizer_stages.py: what can go wrong with memory and threads, built and run again
@@ -191,7 +191,7 @@ def ranks(options):
 
 
 def integration(options):
-    scripts = [s for folder in ("faults", "integration", "interop") for s in glob.glob(f"tests/{folder}/*_test.*")]
+    scripts = [s for folder in ("faults", "integration", "interop", "slurm") for s in glob.glob(f"tests/{folder}/*_test.*")]
     scripts += glob.glob("tests/integration/long/*") if options.all else []
     scripts = [s for s in sorted(scripts) if os.access(s, os.X_OK) and s.endswith((".sh", ".py"))]
     return in_parallel([(run_script, os.path.abspath(s), options) for s in scripts if options.filter in s], 1)

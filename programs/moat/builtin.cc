@@ -3,19 +3,42 @@
 
 #include <cstdio>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "configs/command_line.h"
 #include "configs/config_report.h"
 #include "core/error.h"
 #include "core/host.h"
+#include "launch/allocation.h"
 #include "launch/doctor.h"
 #include "launch/render.h"
+#include "launch/slurm_script.h"
+#include "launch/submit.h"
 #include "launch/supervisor.h"
 
 namespace moat::programs {
 
 using configs::CommandLine;
 using Words = std::vector<std::string>;
+
+namespace {
+
+int ShowPlan(const launch::JobSpec& job) {
+  if (job.config.on == configs::LaunchOn::kSlurm) {
+    const std::string script = launch::SlurmScript(launch::AsSubmitted(job));
+    std::cout << (job.config.json ? nlohmann::ordered_json{{"script", script},
+                                                           {"flags", launch::SlurmFlags(job)}}
+                                            .dump(2) +
+                                        "\n"
+                                  : script);
+    return 0;
+  }
+  const launch::LaunchPlan plan = launch::Render(job);
+  std::cout << (job.config.json ? launch::ToJson(plan) : launch::ToText(plan));
+  return 0;
+}
+
+}  // namespace
 
 int Launch(const Words& arguments, const Words& words) {
   launch::JobSpec job;
@@ -27,9 +50,16 @@ int Launch(const Words& arguments, const Words& words) {
   job.command.insert(job.command.end(), words.begin(), words.end());
   job.mpi = launch::FindMpi(core::ProgramFolder());
   job.cores = core::Cores();
-  if (!job.config.dry_run) return launch::Run(job);
-  const launch::LaunchPlan plan = launch::Render(job);
-  std::cout << (job.config.json ? launch::ToJson(plan) : launch::ToText(plan));
+  job.directory = std::filesystem::current_path();
+  if (job.config.dry_run) return ShowPlan(job);
+  switch (job.config.on) {
+    case configs::LaunchOn::kLocal:
+      return launch::Run(job);
+    case configs::LaunchOn::kSlurm:
+      return launch::SubmitRun(job);
+    case configs::LaunchOn::kAllocation:
+      return launch::RunInAllocation(job);
+  }
   return 0;
 }
 

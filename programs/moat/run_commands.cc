@@ -14,6 +14,7 @@
 #include "launch/run_list.h"
 #include "launch/run_logs.h"
 #include "launch/stop_run.h"
+#include "launch/submit.h"
 #include "launch/why.h"
 #include "programs/moat/builtin.h"
 #include "rundir/lease.h"
@@ -72,8 +73,10 @@ int Status(const Words& arguments) {
   const bool json = line.Bool("json"), follow = line.Bool("follow");
   launch::RunReader reader(root);
   return Show(follow, [&](bool* live) {
-    const launch::RunSummary run = reader.Read(name);
-    *live = run.live();
+    std::vector runs = {reader.Read(name)};
+    launch::AddJobs(root, &runs);
+    const launch::RunSummary& run = runs.front();
+    *live = run.live() || run.job;
     return json ? launch::ToJson(run, follow ? -1 : 2) : launch::ToText(run);
   });
 }
@@ -84,8 +87,10 @@ int Runs(const Words& arguments) {
   const bool json = line.Bool("json"), follow = line.Bool("follow");
   launch::RunReader reader(line.value("run_root"));
   return Show(follow, [&](bool* live) {
-    const auto runs = reader.ReadAll();
-    *live = std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.live(); });
+    auto runs = reader.ReadAll();
+    launch::AddJobs(line.value("run_root"), &runs);
+    *live = std::any_of(runs.begin(), runs.end(),
+                        [](const auto& run) { return run.live() || run.job; });
     return json ? launch::ToJson(runs, follow ? -1 : 2) : launch::ToText(runs);
   });
 }

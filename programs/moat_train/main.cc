@@ -111,7 +111,8 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   options.layout = self.layout;
   options.attempt = self.attempt;
   options.identity = configs::IdentityOf(line);
-  core::StopRequest stop;
+  core::StopRequest stop(self.supervised ? core::SecondSignal::kIsCounted
+                                         : core::SecondSignal::kEndsTheProcess);
   options.stop_code = [&] { return stop.exit_code(); };
   core::MakeDirectories(self.layout.logs(self.attempt));
   rundir::BoardWriter board(self.layout.board(self.attempt, self.rank), &stop);

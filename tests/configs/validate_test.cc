@@ -30,6 +30,36 @@ TEST(Validate, AcceptsTheDefaults) {
   EXPECT_NO_THROW(Validate(LaunchConfig{}));
 }
 
+TEST(SlurmSeconds, ReadsEveryFormThatSbatchTakes) {
+  const std::pair<const char*, double> cases[] = {{"90", 5400},       {"2:30", 150},
+                                                  {"01:00:00", 3600}, {"2-12", 216000},
+                                                  {"1-00:30", 88200}, {"7-00:00:01", 604801}};
+  for (const auto& [text, seconds] : cases) EXPECT_EQ(SlurmSeconds(text), seconds) << text;
+  for (const char* text : {"", "an hour", "1h", "-1", "1:2:3:4"}) {
+    EXPECT_EQ(SlurmSeconds(text), std::nullopt) << text;
+  }
+}
+
+TEST(Validate, RefusesEachImpossibleLaunchConfig) {
+  using C = LaunchConfig;
+  const std::pair<std::function<void(C&)>, std::string> cases[] = {
+      {[](C& c) { c.nodes = 2; }, "--nodes=2: expected 1 with --on=local"},
+      {[](C& c) { c.starter = Starter::kSrun; }, "--starter=srun: expected auto or mpirun"},
+      {[](C& c) { c.parsable = true; }, "it goes with --on=slurm"},
+      {[](C& c) { c.on = LaunchOn::kSlurm, c.hostfile = "h"; }, "--hostfile=h: expected none"},
+      {[](C& c) { c.on = LaunchOn::kSlurm, c.slurm.time = "soon"; }, "--time=soon: expected"},
+      {[](C& c) { c.on = LaunchOn::kSlurm, c.slurm.time = "1"; }, "more than --grace=60"},
+      {[](C& c) { c.on = LaunchOn::kSlurm, c.slurm.sbatch = {"ib"}; }, "--sbatch=ib: expected"},
+      {[](C& c) { c.on = LaunchOn::kSlurm, c.slurm.account = "a\nb"; }, "expected a single line"},
+      {[](C& c) { c.on = LaunchOn::kSlurm, c.slurm.gpu_request = "--gres=gpu:4"; },
+       "with GPUS where their number stands"}};
+  for (const auto& [change, text] : cases) {
+    EXPECT_THAT(ErrorOf<C>({}, change), ::testing::HasSubstr(text));
+  }
+  EXPECT_THROW(ParseEnv({"3=4"}), core::ConfigError);
+  EXPECT_EQ(ParseEnv({"A=b=c", "A=d"}).at("A"), "d");
+}
+
 TEST(Validate, RefusesEachImpossibleTrainConfig) {
   using C = TrainConfig;
   const std::pair<std::function<void(C&)>, std::string> cases[] = {
@@ -141,8 +171,6 @@ TEST(Validate, RefusesEachImpossibleImportGenerationAndLaunch) {
   EXPECT_THAT(ErrorOf<GenerateConfig>({}, [](auto&) {}), ::testing::HasSubstr("--run=NAME"));
   EXPECT_THAT(ErrorOf<GenerateConfig>({}, [](auto& c) { c.run = "r", c.top_p = 0; }),
               ::testing::HasSubstr("--top_p=0"));
-  EXPECT_THAT(ErrorOf<LaunchConfig>({}, [](auto& c) { c.on = "slurm"; }),
-              ::testing::HasSubstr("--on=slurm"));
 }
 
 }  // namespace

@@ -57,6 +57,16 @@ TEST(StopRequest, TheSecondSignalEndsTheProcess) {
       ::testing::ExitedWithCode(128 + SIGTERM), "");
 }
 
+TEST(StopRequest, TheSecondSignalOfASupervisedRankIsCountedOnly) {
+  std::atomic<uint32_t> count = 0;
+  StopRequest stop(SecondSignal::kIsCounted);
+  stop.CountIn(&count);
+  raise(SIGTERM);
+  raise(SIGUSR1);
+  EXPECT_EQ(stop.signal(), SIGTERM);
+  EXPECT_EQ(count, 2u);
+}
+
 TEST(StopRequest, ThereIsOneAtATime) {
   const StopRequest stop;
   EXPECT_THROW(StopRequest(), BugError);

@@ -4,25 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <signal.h>
+
 #include <array>
 #include <cstdio>
 
 #include "core/error.h"
+#include "tests/launch/job.h"
 
 namespace moat::launch {
 namespace {
-
-JobSpec Job(const std::vector<std::string>& more) {
-  std::vector<std::string> words = {"--run=r", "--data=d"};
-  words.insert(words.end(), more.begin(), more.end());
-  JobSpec job;
-  job.flags = configs::CommandLine::Parse("launch", words);
-  job.config = configs::LaunchConfigFromFlags(job.flags);
-  job.program = "/opt/moat/bin/moat-train";
-  job.cores = 8;
-  job.attempt = 3;
-  return job;
-}
 
 TEST(Render, GoldenPlan) {
   EXPECT_EQ(ToText(Render(Job({"--dp=2", "--run_root=/my runs"}))),
@@ -51,6 +42,46 @@ TEST(Render, ThreadsAreSharedOutAndSharingACoreIsSaid) {
 TEST(Render, RefusesSizesThatDoNotFit) {
   EXPECT_THROW(Render(Job({"--global_batch=12", "--micro_batch=1", "--dp=3"})), core::ConfigError);
   EXPECT_THROW(Render(Job({"--run=../up"})), core::ConfigError);
+}
+
+TEST(Render, InAJobMpirunPutsRanksOnNodesInBlocksAndDoesNotHearTerm) {
+  const LaunchPlan plan = Render(Job({"--on=allocation", "--nodes=2", "--ranks_per_node=4",
+                                      "--starter=mpirun", "--bind=numa", "--env=NCCL_DEBUG=INFO"}));
+  EXPECT_THAT(plan.argv, ::testing::ElementsAre(
+                             "mpirun", "-np", "8", "--oversubscribe", "--map-by", "ppr:4:node",
+                             "--bind-to", "numa", "-x", "OMP_NUM_THREADS", "-x", "MOAT_ATTEMPT",
+                             "-x", "MOAT_RUN_DIR", "-x", "MOAT_SUPERVISED", "-x", "NCCL_DEBUG",
+                             "/opt/moat/bin/moat-train", "--flagfile=runs/r/run.flags"));
+  EXPECT_THAT(plan.blocked, ::testing::ElementsAre(SIGTERM));
+  EXPECT_EQ(plan.env.at("NCCL_DEBUG"), "INFO");
+  EXPECT_EQ(plan.threads, 2);
+}
+
+TEST(Render, SrunStartsTheSameRanks) {
+  const LaunchPlan plan = Render(Job({"--on=allocation", "--nodes=2", "--ranks_per_node=2",
+                                      "--starter=srun", "--bind=core", "--threads=3"}));
+  EXPECT_THAT(plan.argv, ::testing::ElementsAre(
+                             "srun", "--mpi=pmix", "--nodes=2", "--ntasks=4", "--ntasks-per-node=2",
+                             "--cpus-per-task=3", "--distribution=block", "--overcommit",
+                             "--kill-on-bad-exit=1", "--cpu-bind=cores", "/opt/moat/bin/moat-train",
+                             "--flagfile=runs/r/run.flags"));
+}
+
+TEST(Render, AContainerSeesTheRunItsDataAndNothingElse) {
+  const LaunchPlan plan = Render(Job(
+      {"--container=/images/moat-1.2.sif", "--run_root=/big/runs", "--container_options=--nv"}));
+  const std::vector<std::string> tail(plan.argv.end() - 14, plan.argv.end());
+  EXPECT_THAT(tail, ::testing::ElementsAre("apptainer", "exec", "--pwd", "/home/ada", "--bind",
+                                           "/home/ada", "--bind", "/big/runs/r", "--bind",
+                                           "/home/ada/d", "--nv", "/images/moat-1.2.sif",
+                                           "moat-train", "--flagfile=/big/runs/r/run.flags"));
+}
+
+TEST(Render, OverAHostfileTheHostsShareTheRanks) {
+  const std::string text =
+      ToText(Render(Job({"--hostfile=my hosts", "--nodes=2", "--dp=4", "--threads=1"})));
+  EXPECT_THAT(text, ::testing::HasSubstr("-np 4 --oversubscribe --hostfile 'my hosts' --map-by "
+                                         "ppr:2:node --bind-to none"));
 }
 
 std::string SaidByAShell(const std::string& word) {

@@ -1,0 +1,207 @@
+// Running in a job of Slurm.
+#include "launch/allocation.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/clock.h"
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "core/host.h"
+#include "core/logging.h"
+#include "launch/captured.h"
+#include "launch/identity.h"
+#include "launch/placement.h"
+#include "launch/restart.h"
+#include "launch/slurm_queue.h"
+#include "launch/slurm_script.h"
+#include "launch/starter.h"
+#include "launch/supervisor.h"
+
+namespace moat::launch {
+namespace {
+
+using core::ExitCode;
+
+std::string Variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Until the supervisor listens and after it has: a signal must not end this process in between.
+void BlockSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP}) sigaddset(&set, number);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
+// mpirun's daemons on other nodes, like mpirun itself (LaunchPlan::blocked), must not kill their
+// ranks on the TERM that ends a job. An env that knows no --block-signal (coreutils before 8.31)
+// leaves ranks there a second to save in.
+void ShieldDaemons(MpiInstall& mpi) {
+  const std::vector<std::string> shield = {"env", "--block-signal=TERM"};
+  if (RunCaptured({shield[0], shield[1], "true"}, {}, 10).code != 0) return;
+  const std::string orted = (std::filesystem::path(mpi.mpirun).parent_path() / "orted").string();
+  mpi.env["OMPI_MCA_orte_launch_agent"] = shield[0] + " " + shield[1] + " " + orted;
+}
+
+// The ranks look at it to save before the job ends. Slurm says so itself from 23.02 on.
+void TellEndTime(const Allocation& allocation, std::map<std::string, std::string>& env) {
+  constexpr char kName[] = "SLURM_JOB_END_TIME";
+  if (!Variable(kName).empty()) return;
+  const std::optional<double> left = SecondsLeft(allocation.job);
+  if (left) env[kName] = std::to_string(core::WallMicroseconds() / 1000000 + std::llround(*left));
+}
+
+// Replaces how the run ended, as the scheduler sees it.
+int Conclude(const rundir::RunLayout& layout, ExitCode code, const std::string& why) {
+  rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
+  outcome.exit_code = static_cast<int>(code);
+  outcome.error_class = core::ExitCodeName(code);
+  outcome.state = rundir::StateOf(outcome.exit_code);
+  if (code != ExitCode::kStopped) {
+    rundir::FirstFailure failure = outcome.first_failure.value_or(rundir::FirstFailure{});
+    failure.what = why + (failure.what.empty() ? "" : "; the last one: " + failure.what);
+    outcome.first_failure = failure;
+  }
+  rundir::WriteOutcome(layout, outcome);
+  core::Log() << why << ": exit code " << outcome.exit_code;
+  return outcome.exit_code;
+}
+
+// Adds the node to those that the next leg is not to have; false where nobody knows which it was.
+bool Exclude(const rundir::RunLayout& layout, const Allocation& allocation, int ranks_per_node) {
+  const auto outcome = rundir::ReadOutcome(layout);
+  if (!outcome || !outcome->first_failure) return false;
+  const auto node = NodeOf(*outcome->first_failure, allocation.nodes, ranks_per_node);
+  if (!node) return false;
+  std::string excluded;
+  if (std::filesystem::exists(layout.job_exclude())) {
+    excluded = core::ReadWholeFile(layout.job_exclude());
+  }
+  core::WriteFileAtomically(layout.job_exclude(), excluded + (excluded.empty() ? "" : ",") + *node);
+  core::Log() << "the next leg keeps away from node " << *node;
+  return true;
+}
+
+// What the script acts on.
+int Judged(const rundir::RunLayout& layout, const Allocation& allocation, int ranks_per_node,
+           int code) {
+  const bool preempted = code == static_cast<int>(ExitCode::kPreempted);
+  const bool bad_node = code == static_cast<int>(ExitCode::kNode);
+  if (!preempted && !bad_node) return code;
+  if (HowJobEnds(allocation.job, allocation.restarts) == JobEnd::kCancelled) {
+    return Conclude(layout, ExitCode::kStopped, "the job was cancelled");
+  }
+  if (LegsWithoutProgress(layout) >= kAttemptsWithoutProgress) {
+    return Conclude(
+        layout, ExitCode::kDoNotRequeue,
+        std::to_string(kAttemptsWithoutProgress) + " legs in a row ended without a new checkpoint");
+  }
+  if (bad_node && !Exclude(layout, allocation, ranks_per_node)) {
+    return Conclude(layout, ExitCode::kDoNotRequeue, "a node is unhealthy, and which is not known");
+  }
+  return code;
+}
+
+int RunLeg(const JobSpec& asked, const rundir::RunLayout& layout) {
+  const Allocation allocation = AllocationFromEnvironment();
+  JobSpec job = asked;
+  const Placement place = Place(job.config);
+  const int nodes = static_cast<int>(allocation.nodes.size());
+  if (nodes != place.nodes) {
+    throw core::ConfigError("--nodes=" + std::to_string(place.nodes) + ", but job " +
+                            allocation.job + " has " + std::to_string(nodes));
+  }
+  job.cores = allocation.cores;
+  ShieldDaemons(job.mpi);
+  TellEndTime(allocation, job.config.env);
+  job.config.starter = ChooseStarter(job, layout);
+  if (allocation.restarts > 0 || std::filesystem::exists(layout.job_legs())) {
+    job.config.train.resume = "auto";  // what was asked for was for the first leg
+    job.again = true;
+  }
+  Leg leg{allocation.job, allocation.restarts, 0, NewestStep(layout.checkpoints()), -1};
+  leg.exit_code = Run(job);
+  leg.after = NewestStep(layout.checkpoints());
+  AppendLeg(layout, leg);
+  return Judged(layout, allocation, place.ranks_per_node, leg.exit_code);
+}
+
+// A leg that could not start: nobody else says so, and the run would look queued for ever.
+void RecordRefusal(const rundir::RunLayout& layout, const core::Error& error) {
+  rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
+  if (outcome.state != rundir::RunState::kQueued && outcome.state != rundir::RunState::kPreempted) {
+    return;
+  }
+  outcome.exit_code = static_cast<int>(error.code());
+  outcome.error_class = core::ExitCodeName(error.code());
+  outcome.state = rundir::RunState::kFailed;
+  outcome.first_failure = rundir::FirstFailure{-1, core::HostName(), error.what()};
+  rundir::WriteOutcome(layout, outcome);
+}
+
+}  // namespace
+
+Allocation AllocationFromEnvironment() {
+  Allocation allocation;
+  allocation.job = Variable("SLURM_JOB_ID");
+  if (allocation.job.empty()) {
+    throw core::ConfigError(
+        "--on=allocation runs in a job of Slurm, and this is none (SLURM_JOB_ID is not set); "
+        "--on=slurm submits one");
+  }
+  allocation.restarts = std::atoi(Variable("SLURM_RESTART_COUNT").c_str());
+  allocation.nodes = NodeNames(Variable("SLURM_JOB_NODELIST"));
+  const int cores = std::atoi(Variable("SLURM_CPUS_ON_NODE").c_str());
+  allocation.cores = cores > 0 ? cores : core::Cores();
+  return allocation;
+}
+
+int RunInAllocation(const JobSpec& asked) {
+  BlockSignals();
+  const rundir::RunLayout layout = LayoutOfJob(asked);
+  core::MakeDirectories(layout.launch());
+  try {
+    return RunLeg(asked, layout);
+  } catch (const core::Error& error) {
+    RecordRefusal(layout, error);
+    throw;
+  }
+}
+
+void AppendLeg(const rundir::RunLayout& layout, const Leg& leg) {
+  const nlohmann::ordered_json json = {{"job", leg.job},
+                                       {"restarts", leg.restarts},
+                                       {"exit_code", leg.exit_code},
+                                       {"step_before", leg.before},
+                                       {"step_after", leg.after}};
+  std::ofstream(layout.job_legs(), std::ios::app) << json.dump() + "\n";
+}
+
+int LegsWithoutProgress(const rundir::RunLayout& layout) {
+  int count = 0;
+  std::ifstream lines(layout.job_legs());
+  for (std::string line; std::getline(lines, line);) {
+    const auto leg = nlohmann::json::parse(line, nullptr, false);
+    if (leg.is_discarded()) continue;
+    count = leg.value("step_after", -1) > leg.value("step_before", -1) ? 0 : count + 1;
+  }
+  return count;
+}
+
+std::optional<std::string> NodeOf(const rundir::FirstFailure& failure,
+                                  const std::vector<std::string>& nodes, int ranks_per_node) {
+  const auto by_rank = static_cast<size_t>(std::max(failure.rank, 0) / ranks_per_node);
+  if (failure.rank >= 0 && by_rank < nodes.size()) return nodes[by_rank];
+  const auto by_host = std::find(nodes.begin(), nodes.end(), failure.host);
+  return by_host == nodes.end() ? std::nullopt : std::optional(*by_host);
+}
+
+}  // namespace moat::launch

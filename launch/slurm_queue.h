@@ -1,0 +1,74 @@
+// Talking to Slurm through its own commands: sbatch, squeue, sinfo, scontrol.
+//
+// A run's jobs are found by the path of their script (rundir::RunLayout::job_script), so that the
+// queue alone is the truth: a submission of which nobody kept a note is found, too.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace moat::launch {
+
+struct QueuedJob {
+  std::string id;
+  std::string state;   // "PENDING", "RUNNING", "COMPLETING", ...
+  std::string reason;  // why it is pending; "None"
+  std::filesystem::path script;
+};
+
+// This user's jobs that are pending, running or just ending. Throws ConfigError when squeue cannot
+// be started or does not answer.
+std::vector<QueuedJob> QueuedJobs();
+
+// Pure: the jobs in squeue's lines "ID|STATE|REASON|SCRIPT".
+std::vector<QueuedJob> ParseQueue(const std::string& lines);
+
+// The one of `jobs` whose script this is; the newest where there are two (a new leg waits for the
+// end of the old one).
+std::optional<QueuedJob> JobOf(const std::vector<QueuedJob>& jobs,
+                               const std::filesystem::path& script);
+
+// "job 12 (running)", "job 12 (pending: Resources)"
+std::string Describe(const QueuedJob& job);
+
+struct Partition {
+  std::string name;
+  bool is_default = false;
+  int nodes = 0;
+  std::string time_limit;  // as sinfo says it
+};
+std::vector<Partition> Partitions();  // throws as QueuedJobs
+// Pure: the partitions in sinfo's lines "NAME|NODES|LIMIT".
+std::vector<Partition> ParsePartitions(const std::string& lines);
+
+// Pure. Throws ConfigError where no partition of `asked` (one or several with commas; "": the
+// default) exists, or none is large enough: Slurm would keep such a job pending for ever.
+void CheckFits(const std::vector<Partition>& partitions, const std::string& asked, int nodes,
+               const std::string& time);
+
+// Submits a script and returns the job's number. Throws ConfigError with what sbatch said.
+std::string Submit(const std::filesystem::path& script);
+
+// How a job that was told to end came to it.
+enum class JobEnd {
+  kRunning,    // it was not told
+  kCancelled,  // by scancel
+  kTimeLimit,
+  kPreempted,  // for another job
+  kRequeued    // by scontrol requeue, or to be started again
+};
+// Of a job that runs or ends now; kRunning where Slurm does not answer. `restarts`: of which it
+// knows itself (SLURM_RESTART_COUNT).
+JobEnd HowJobEnds(const std::string& id, int restarts);
+// Pure: from what `scontrol show job` prints.
+JobEnd ParseJobEnd(const std::string& shown, int restarts);
+
+// Seconds until a running job's time limit; nullopt where it has none or Slurm does not answer.
+std::optional<double> SecondsLeft(const std::string& id);
+
+// "n[1-2]" in single names. Throws ConfigError when scontrol cannot be started or refuses.
+std::vector<std::string> NodeNames(const std::string& node_list);
+
+}  // namespace moat::launch

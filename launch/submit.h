@@ -1,0 +1,27 @@
+// moat launch --on=slurm: a run becomes a job, once.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launch/job_spec.h"
+#include "launch/run_list.h"
+
+namespace moat::launch {
+
+// The job as it is submitted: it keeps to copies of the programs in the run directory, so that a
+// new build changes no run that is queued. Programs of an installed tree stay where they are: they
+// need the tree around them.
+JobSpec AsSubmitted(const JobSpec& job);
+
+// Submits the run's script (slurm_script.h), unless a job of the run is queued or running already,
+// and prints its number. With --wait returns the run's exit code once it has ended, else 0. The
+// outcome says queued from before sbatch is called; where sbatch refuses it is what it was.
+// Throws ConfigError as launch::Run does, and when Slurm refuses the job or does not answer.
+int SubmitRun(const JobSpec& job);
+
+// Adds what the queue says to those of `runs` that were submitted and are not done; one that says
+// queued and has no job any more is lost. Without an answer from Slurm they stay as they are.
+void AddJobs(const std::string& run_root, std::vector<RunSummary>* runs);
+
+}  // namespace moat::launch

@@ -1,0 +1,207 @@
+// The batch script of a run: golden bytes, and what a shell does with it.
+#include "launch/slurm_script.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/durable_file.h"
+#include "core/error.h"
+#include "tests/launch/job.h"
+#include "tests/support/errors.h"
+#include "tests/support/process.h"
+#include "tests/support/temporary_directory.h"
+
+namespace moat::launch {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+TEST(SlurmScript, GoldenScript) {
+  EXPECT_EQ(
+      SlurmScript(Job({"--on=slurm", "--nodes=2", "--ranks_per_node=4", "--tp=2", "--threads=8",
+                       "--partition=gpu", "--account=team-a", "--time=04:00:00",
+                       "--gpus_per_node=4", "--gpu_request=--gres=gpu:h100:GPUS",
+                       "--sbatch=--constraint=ib", "--modules=gcc/12,openmpi/4.1", "--grace=110"})),
+      R"golden(#!/bin/bash
+# Run r of moat: 2 nodes, 4 ranks on each (dp 4 x tp 2).
+# Written by moat launch, which submits it again where the run needs another leg.
+#SBATCH --job-name=r
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=8
+#SBATCH --gres=gpu:h100:4
+#SBATCH --partition=gpu
+#SBATCH --account=team-a
+#SBATCH --time=04:00:00
+#SBATCH --constraint=ib
+#SBATCH --output=/home/ada/runs/r/launch/job-%j.out
+# One file for all legs of a job.
+#SBATCH --open-mode=append
+# May be requeued, by this script and by the scheduler.
+#SBATCH --requeue
+# USR1 to this shell, so many seconds before the time limit: the run saves and ends.
+#SBATCH --signal=B:USR1@120
+set -u
+
+cd -- /home/ada || exit 2
+module load -- gcc/12 || exit 2
+module load -- openmpi/4.1 || exit 2
+
+# In the background, since a shell acts on signals only while it waits.
+/opt/moat/bin/moat launch --flagfile=/home/ada/runs/r/launch/job.flags &
+moat=$!
+trap 'kill -USR1 "$moat"' USR1  # the time limit is near, or the scheduler wants the nodes
+trap 'kill -INT "$moat"' INT    # scancel --batch --signal=INT: save and end for good
+ended=                          # by Slurm, which knows whether the job comes back
+trap 'ended=yes' TERM           # scancel, or a requeue by somebody else: moat hears it by itself
+while kill -0 "$moat" 2>/dev/null; do wait "$moat"; done
+wait "$moat"
+code=$?
+
+# What the exit codes of a run mean: docs/exit-codes.md.
+case $code in
+  75) # Saved, and there is more to do. A requeue ends this script, so it comes last.
+    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" ||
+      sbatch --dependency="afterany:$SLURM_JOB_ID" /home/ada/runs/r/launch/job.sbatch
+    ;;
+  69) # A node is unhealthy. A requeue could come back to it, so this is a new job.
+    sbatch --dependency="afterany:$SLURM_JOB_ID" \
+      --exclude="$(cat /home/ada/runs/r/launch/exclude)" /home/ada/runs/r/launch/job.sbatch
+    ;;
+esac
+exit "$code"
+)golden");
+}
+
+TEST(SlurmScript, WhatIsNotAskedForIsNotInIt) {
+  const std::string script = SlurmScript(Job({"--on=slurm"}));
+  for (const char* option :
+       {"--partition", "--account", "--time=", "--gpus", "--cpus-per-task", "module load"}) {
+    EXPECT_THAT(script, ::testing::Not(HasSubstr(option)));
+  }
+  EXPECT_THAT(SlurmScript(Job({"--on=slurm", "--gpus_per_node=2"})),
+              HasSubstr("#SBATCH --gpus-per-node=2\n"));
+}
+
+TEST(SlurmScript, RefusesAPathThatNoLineCanHold) {
+  JobSpec job = Job({"--on=slurm"});
+  job.directory = "/two\nlines";
+  EXPECT_THAT(testing::ErrorOf(core::ExitCode::kConfig, [&] { SlurmScript(job); }),
+              HasSubstr("line break"));
+}
+
+TEST(SlurmScript, ThePercentSignsOfADirectoryAreNoPattern) {
+  JobSpec job = Job({"--on=slurm"});
+  job.directory = "/100%j";
+  EXPECT_THAT(SlurmScript(job), HasSubstr("--output=/100%%j/runs/r/launch/job-%j.out\n"));
+}
+
+TEST(SlurmFlags, SayWhatWasResolvedAndThatThisIsTheJob) {
+  const std::string flags =
+      SlurmFlags(Job({"--on=slurm", "--nodes=2", "--ranks_per_node=4", "--lr=0.5"}));
+  EXPECT_THAT(flags, HasSubstr("--lr=0.5\n"));
+  EXPECT_THAT(flags, HasSubstr("\n--on=allocation\n--dp=8\n--ranks_per_node=4\n"));
+  const testing::TemporaryDirectory directory;
+  core::WriteFileAtomically(directory / "job.flags", flags);
+  const auto read = configs::LaunchConfigFromFlags(configs::CommandLine::Parse(
+      "launch", std::vector<std::string>{"--flagfile=" + (directory / "job.flags").string()}));
+  EXPECT_EQ(read.on, configs::LaunchOn::kAllocation);
+  EXPECT_EQ(read.nodes, 2);
+}
+
+TEST(SbatchQuoted, QuotesWhatSbatchWouldCut) {
+  EXPECT_EQ(SbatchQuoted("gpu"), "gpu");
+  EXPECT_EQ(SbatchQuoted("$HOME"), "$HOME");  // #SBATCH lines know no variables
+  EXPECT_EQ(SbatchQuoted("a b"), "\"a b\"");
+  EXPECT_EQ(SbatchQuoted("a\"b\\c#"), "\"a\\\"b\\\\c#\"");
+}
+
+// The script in a directory with an awkward name, whose moat ends as it is told, and whose scontrol
+// and sbatch only say what they were asked.
+class ScriptTest : public ::testing::Test {
+ protected:
+  ScriptTest() : home_(directory_ / "it's \"my\" $HOME") {
+    JobSpec job = Job({"--on=slurm"});
+    job.directory = home_;
+    job.program = home_ / "bin/moat-train";
+    fs::create_directories(home_ / "bin");
+    core::WriteFileAtomically(home_ / "job.sbatch", SlurmScript(job));
+    for (const char* name : {"scontrol", "sbatch"}) {
+      Program(name, "echo \"" + std::string(name) + " $*\"\n");
+    }
+  }
+  void Program(const std::string& name, const std::string& body) {
+    core::WriteFileAtomically(home_ / "bin" / name, "#!/bin/bash\n" + body, 0755);
+  }
+  std::string Said() const {
+    const fs::path said = directory_ / "said";
+    return fs::exists(said) ? core::ReadWholeFile(said) : "";
+  }
+  testing::Process Start() const {
+    const std::string path = (home_ / "bin").string() + ":" + std::getenv("PATH");
+    return {{"bash", (home_ / "job.sbatch").string()},
+            (directory_ / "said").string(),
+            {{"PATH", path}, {"SLURM_JOB_ID", "7"}}};
+  }
+  int Run(int code) {
+    Program("moat", "exit " + std::to_string(code) + "\n");
+    return testing::Process(Start()).Wait();
+  }
+
+  testing::TemporaryDirectory directory_;
+  fs::path home_;
+};
+
+TEST_F(ScriptTest, EveryCodeIsHandedOnAndOnly75And69ComeBack) {
+  for (const int code : {0, 2, 65, 70, 71, 74, 76, 78, 79, 93, 137}) {
+    EXPECT_EQ(Run(code), code);
+    EXPECT_EQ(Said(), "") << code;
+  }
+  EXPECT_EQ(Run(75), 75);
+  EXPECT_EQ(Said(), "scontrol requeue 7\n");
+}
+
+TEST_F(ScriptTest, WhereARequeueIsRefusedANewJobFollows) {
+  Program("scontrol", "exit 1\n");
+  EXPECT_EQ(Run(75), 75);
+  EXPECT_EQ(Said(),
+            "sbatch --dependency=afterany:7 " + home_.string() + "/runs/r/launch/job.sbatch\n");
+}
+
+TEST_F(ScriptTest, ABadNodeIsLeftOutByANewJob) {
+  core::MakeDirectories(home_ / "runs/r/launch");
+  core::WriteFileAtomically(home_ / "runs/r/launch/exclude", "n2,n5");
+  EXPECT_EQ(Run(69), 69);
+  EXPECT_EQ(Said(), "sbatch --dependency=afterany:7 --exclude=n2,n5 " + home_.string() +
+                        "/runs/r/launch/job.sbatch\n");
+}
+
+TEST_F(ScriptTest, SignalsReachMoatAndItsCodeComesBack) {
+  const std::pair<int, std::string> cases[] = {{SIGUSR1, "USR1"}, {SIGINT, "INT"}};
+  for (const auto& [number, name] : cases) {
+    // A shell cannot trap what it was started without, as programs in the background are INT.
+    Program("moat", "exec env --default-signal=INT bash -c \"trap 'exit 75' " + name +
+                        "; echo ready; while :; do sleep 0.01; done\"\n");
+    testing::Process script = Start();
+    ASSERT_TRUE(testing::Eventually(30, [&] { return Said() == "ready\n"; }));
+    script.Signal(number);
+    EXPECT_EQ(script.Wait(), 75);
+    EXPECT_EQ(Said(), "ready\nscontrol requeue 7\n");
+  }
+}
+
+TEST_F(ScriptTest, AJobThatSlurmEndsIsLeftToIt) {
+  Program("moat", "echo ready\nwhile [ ! -e end ]; do sleep 0.01; done\nexit 75\n");
+  testing::Process script = Start();
+  ASSERT_TRUE(testing::Eventually(30, [&] { return Said() == "ready\n"; }));
+  script.Signal(SIGTERM);
+  core::WriteFileAtomically(home_ / "end", "");
+  EXPECT_EQ(script.Wait(), 75);
+  EXPECT_EQ(Said(), "ready\n");
+}
+
+}  // namespace
+}  // namespace moat::launch
