@@ -199,6 +199,8 @@ MOAT_FLAG(string, container, launching.container, kLaunch,
           "Apptainer image that ranks run in, by the moat-train in its PATH; empty: none");
 MOAT_LIST_FLAG(container_options, "", kLaunch,
                "further options of apptainer exec, as --nv; may be repeated");
+MOAT_FLAG(string, emit, launching.emit, kLaunch,
+          "mpijob: print the run as an MPIJob for Kubernetes, start nothing");
 MOAT_FLAG(bool, wait, launching.wait, kLaunch,
           "wait until a submitted run has ended, and exit with its code");
 MOAT_FLAG(bool, parsable, launching.parsable, kLaunch, "print the number of the job only");

@@ -253,6 +253,7 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
     launch.restarts = static_cast<int>(line.Int("restarts"));
     launch.grace = line.Double("grace");
     launch.hang_timeout = line.Double("hang_timeout");
+    launch.emit = line.value("emit");
     launch.wait = line.Bool("wait");
     launch.parsable = line.Bool("parsable");
     FillPlaces(line, launch);

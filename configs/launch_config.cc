@@ -65,7 +65,9 @@ void Validate(const LaunchConfig& config) {
   Number("hang_timeout", config.hang_timeout, config.hang_timeout >= 0, "seconds, or 0");
   AtLeast("nodes", config.nodes, 1);
   AtLeast("ranks_per_node", config.ranks_per_node, 0);
-  if (config.on == LaunchOn::kLocal && config.nodes > 1 && config.hostfile.empty()) {
+  if (!config.emit.empty() && config.emit != "mpijob") Expected("emit", config.emit, "mpijob");
+  const bool here = config.on == LaunchOn::kLocal && config.emit.empty();
+  if (here && config.nodes > 1 && config.hostfile.empty()) {
     Expected("nodes", std::to_string(config.nodes),
              "1 with --on=local, which is this machine; --hostfile=FILE names others, --on=slurm "
              "submits a job");

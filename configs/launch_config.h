@@ -26,6 +26,7 @@ const char* Name(Binding binding);
 struct LaunchConfig {
   TrainConfig train;
   LaunchOn on = LaunchOn::kLocal;
+  std::string emit;  // "mpijob": print that manifest instead of starting anything
   bool dry_run = false;
   bool json = false;
   bool parsable = false;    // print the job's number only

@@ -11,6 +11,7 @@
 #include "core/host.h"
 #include "launch/allocation.h"
 #include "launch/doctor.h"
+#include "launch/mpi_job.h"
 #include "launch/render.h"
 #include "launch/slurm_script.h"
 #include "launch/submit.h"
@@ -51,6 +52,10 @@ int Launch(const Words& arguments, const Words& words) {
   job.mpi = launch::FindMpi(core::ProgramFolder());
   job.cores = core::Cores();
   job.directory = std::filesystem::current_path();
+  if (!job.config.emit.empty()) {
+    std::cout << launch::MpiJob(job);
+    return 0;
+  }
   if (job.config.dry_run) return ShowPlan(job);
   switch (job.config.on) {
     case configs::LaunchOn::kLocal:
