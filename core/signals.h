@@ -14,10 +14,9 @@
 
 namespace moat::core {
 
-//
-// A rank that is supervised does not take a second one so: where a scheduler signals every process
-// of a job, it hears one request from the scheduler, from mpirun and from the supervisor, and who
-// insists is the supervisor, by killing.
+// What a second signal does. A rank that is supervised only counts it: where a scheduler signals
+// every process of a job, it hears one request from the scheduler, from mpirun and from the
+// supervisor, and who insists is the supervisor, by killing.
 enum class SecondSignal { kEndsTheProcess, kIsCounted };
 
 class StopRequest {
