@@ -5,7 +5,9 @@
 
 #include "comm/grid.h"
 #include "comm/self.h"
+#include "rundir/board.h"
 #include "tests/conformance/communicator_suite.h"
+#include "tests/support/temporary_directory.h"
 
 namespace moat {
 namespace {
@@ -35,6 +37,27 @@ TEST_P(ThreadCommunicatorOfSize, MixUpIsAnError) {
 
 TEST(ThreadGroup, MissingRankIsNamedByTheOthers) {
   ThreadGroup::Run(3, [](Communicator& world) { testing::MissingRankIsNamed(world); });
+}
+
+// What a rank is in, by its board, before and after its peers fail it.
+TEST(ThreadGroup, BoardsShowTheLastCallOfAGroupAndOfGroupsMadeFromIt) {
+  testing::TemporaryDirectory directory;
+  const auto text = [&](int rank) {
+    return rundir::ReadBoard(directory / ("board-" + std::to_string(rank)))->text();
+  };
+  ThreadGroup::Run(2, [&](Communicator& world) {
+    rundir::BoardWriter board(directory / ("board-" + std::to_string(world.rank())));
+    world.ShowOn(&board);
+    const auto data = world.Group("data", {0, 1});
+    data->Barrier();
+    EXPECT_EQ(text(world.rank()), "starting, step 0, after data barrier 1");
+    if (world.rank() == 0) {
+      world.SetDeadline(0.1);
+      EXPECT_THROW(world.Barrier(), core::PeerError);
+      EXPECT_NE(text(0).find(", in world barrier "), std::string::npos) << text(0);
+    }
+    world.ShowOn(nullptr);
+  });
 }
 
 TEST(ThreadGroup, RankThatThrowsReleasesTheOthers) {

@@ -173,5 +173,10 @@ TEST(Validate, RefusesEachImpossibleImportGenerationAndLaunch) {
               ::testing::HasSubstr("--top_p=0"));
 }
 
+TEST(Validate, AHangTimeoutIsNotNegative) {
+  EXPECT_THAT(ErrorOf<LaunchConfig>({}, [](auto& c) { c.hang_timeout = -1; }),
+              ::testing::HasSubstr("--hang_timeout=-1"));
+}
+
 }  // namespace
 }  // namespace moat::configs
