@@ -61,7 +61,13 @@ fs::path Commit(const fs::path& root, const RunPosition& position, const fs::pat
   core::SyncDirectory(temporary);
   core::FaultPoint("checkpoint.before_rename");
   fs::path target = root / FreeCheckpointName(root, position.step);
-  core::RenameDurably(temporary, target);
+  try {
+    core::RenameDurably(temporary, target);
+  } catch (...) {  // what is not known to last is not committed
+    std::error_code ignored;
+    fs::rename(target, temporary, ignored);
+    throw;
+  }
   core::FaultPoint("checkpoint.after_rename");
   return target;
 }

@@ -26,7 +26,8 @@ std::filesystem::path Commit(const std::filesystem::path& root, const RunPositio
                              const std::filesystem::path& temporary,
                              const std::vector<std::string>& reports);
 
-// Removes old checkpoints: checkpoint/retention.h. A failure is a warning: the new one is committed.
+// Removes old checkpoints: checkpoint/retention.h. A failure is a warning: the new one is
+// committed.
 void Retain(const SaveOptions& options, const std::string& run_id);
 
 }  // namespace moat::checkpoint

@@ -24,10 +24,7 @@ void AgreeThatAllDid(comm::Communicator& world, const RankOutcome& mine) {
 }
 
 std::string PrepareRoot(const fs::path& root, const std::string& run_id) {
-  if (!fs::is_directory(root)) {
-    core::MakeDirectories(root);
-    core::SyncDirectory(fs::absolute(root).parent_path());
-  }
+  core::MakeDirectories(root);
   RemoveLeftovers(root, run_id);
   return "";
 }
@@ -94,6 +91,7 @@ void Saver::Do(std::function<std::string()> half) {
   progress_.store(SaveProgress::kWorking, std::memory_order_relaxed);
   queue_.Add([this, half = std::move(half)] {
     outcome_ = RankOutcome::Of(half);
+    ended_ = core::MonotonicSeconds();
     progress_.store(outcome_.ok() ? SaveProgress::kDone : SaveProgress::kFailed,
                     std::memory_order_release);
   });
@@ -137,7 +135,7 @@ std::optional<SaveResult> Saver::Advance(SaveProgress least, SaveProgress greate
 
 SaveResult Saver::End(RankOutcome failure, const fs::path& directory) {
   phase_ = Phase::kIdle;
-  return {position_.step, directory, std::move(failure), core::MonotonicSeconds() - begun_};
+  return {position_.step, directory, std::move(failure), ended_ - begun_};
 }
 
 SaveResult Saver::Finish() {

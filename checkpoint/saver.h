@@ -34,7 +34,7 @@ struct SaveResult {
   int64_t step = 0;
   std::filesystem::path directory;  // committed; empty: it failed
   RankOutcome failure;              // then the first failed rank's: StorageError or BugError
-  double seconds = 0;               // from the begin to the commit, on this rank
+  double seconds = 0;               // from the begin to the end of this rank's last half
   bool ok() const { return failure.ok(); }
 };
 
@@ -86,7 +86,9 @@ class Saver {
   RunPosition position_;
   std::filesystem::path temporary_;
   double begun_ = 0;
-  RankOutcome outcome_;  // of this rank's last half; the thread's until progress_ says otherwise
+  // Of this rank's last half; the thread's until progress_ says otherwise.
+  RankOutcome outcome_;
+  double ended_ = 0;
   std::atomic<SaveProgress> progress_ = SaveProgress::kDone;
   std::stop_source giving_up_;
   core::JobQueue queue_{core::Priority::kBackground};  // last: its jobs use all of the above

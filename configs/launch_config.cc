@@ -53,7 +53,11 @@ std::map<std::string, std::string> ParseEnv(const std::vector<std::string>& sett
     if (equals == std::string::npos || !std::regex_match(setting.substr(0, equals), name)) {
       Expected("env", setting, "NAME=VALUE");
     }
-    env[setting.substr(0, equals)] = setting.substr(equals + 1);
+    const std::string key = setting.substr(0, equals);
+    if (key == "OMP_NUM_THREADS" || key.starts_with("MOAT_")) {
+      Expected("env", setting, "a name that moat does not set itself; --threads sets threads");
+    }
+    env[key] = setting.substr(equals + 1);
   }
   return env;
 }

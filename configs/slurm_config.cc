@@ -37,9 +37,10 @@ void Validate(const SlurmConfig& config, double grace) {
     if (!seconds) {
       Expected("time", config.time, "minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS");
     }
-    if (*seconds <= grace) {
+    if (*seconds <= grace + kSignalMargin) {
       Expected("time", config.time,
-               "more than --grace=" + std::to_string(static_cast<int>(grace)) +
+               "more than --grace=" + std::to_string(static_cast<int>(grace)) + " and " +
+                   std::to_string(kSignalMargin) +
                    " seconds, which a run gets to save before its limit");
     }
   }
@@ -54,7 +55,10 @@ void Validate(const SlurmConfig& config, double grace) {
     OneLine("sbatch", line);
     if (!line.starts_with("-")) Expected("sbatch", line, "an option of sbatch, as --constraint=ib");
   }
-  for (const std::string& module : config.modules) OneLine("modules", module);
+  for (const std::string& module : config.modules) {
+    OneLine("modules", module);
+    if (module.starts_with("-")) Expected("modules", module, "names of modules");
+  }
 }
 
 }  // namespace moat::configs

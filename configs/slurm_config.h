@@ -7,6 +7,9 @@
 
 namespace moat::configs {
 
+// A job's signal comes so many seconds before what --grace says: for Slurm and the script to act.
+inline constexpr int kSignalMargin = 10;
+
 struct SlurmConfig {
   std::string partition;  // here and below "": what the site gives by itself
   std::string account;
@@ -21,7 +24,7 @@ struct SlurmConfig {
 // these.
 std::optional<double> SlurmSeconds(const std::string& time);
 
-// `grace` as in LaunchConfig: a limit that leaves no more than that is refused.
+// `grace` as in LaunchConfig: a limit that leaves no more than that and the margin is refused.
 void Validate(const SlurmConfig& config, double grace);
 
 }  // namespace moat::configs

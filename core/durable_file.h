@@ -65,7 +65,8 @@ void SyncDirectory(const std::filesystem::path& path);  // fsync of a directory
 // rename(2), then fsync of the target's directory (and of the source's, where it is another).
 void RenameDurably(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// Creates a directory and its parents; an existing one is fine, a file in the way is an error.
+// Creates a directory and its parents, durably; an existing one is fine, a file in the way is an
+// error.
 void MakeDirectories(const std::filesystem::path& path);
 
 }  // namespace moat::core

@@ -12,7 +12,10 @@ namespace moat::launch {
 namespace {
 
 std::string Launch(const rundir::RunLayout& layout, const std::string& more = "") {
-  return "moat launch --flagfile=" + ShellQuoted(layout.flags().string()) + more;
+  const bool submitted = std::filesystem::exists(layout.job_flags());
+  const std::filesystem::path flags = submitted ? layout.job_flags() : layout.flags();
+  return "moat launch --flagfile=" + ShellQuoted(flags.string()) +
+         (submitted ? " --on=slurm" : "") + more;
 }
 
 std::optional<configs::CommandLine> FlagsOf(const rundir::RunLayout& layout) {

@@ -81,9 +81,9 @@ Ending AttemptWatch::Until(Child& child) {
 
 void AttemptWatch::OnSignal(int number, Child& child) {
   if (number == SIGCHLD) return;
-  // Slurm's TERM goes to everybody at the end of a job, whatever was asked before; it insists by
-  // KILL.
-  if (number == SIGTERM && in_allocation_ && ending_.first_signal != 0) return;
+  // Slurm asks more than once (a preemption, then the time limit) and its TERM goes to everybody at
+  // the end of a job, whatever was asked before; it insists by KILL.
+  if (number != SIGINT && in_allocation_ && ending_.first_signal != 0) return;
   if (ending_.first_signal != 0) {
     if (ending_.second_signal == 0) ending_.second_signal = number;
     core::Log(core::Log::kWarning) << "second signal: killing the run";
@@ -99,7 +99,7 @@ void AttemptWatch::OnSignal(int number, Child& child) {
     // ranks step together: nothing is lost by ending here.
     ending_.in_start_up = true;
     core::Log() << strsignal(number) << ": the ranks were still starting, and end";
-    child.Signal(in_allocation_ ? SIGINT : SIGTERM);  // LaunchPlan::blocked
+    EndRanks(child);
     return;
   }
   core::Log() << strsignal(number) << ": the ranks save at the next step boundary and end; again "
@@ -164,13 +164,16 @@ void AttemptWatch::LookAtBoards(double now, Child& child) {
   if (const auto late = hangs_.Look(views, now)) EndHang(views, *late, child);
 }
 
+// In a job mpirun does not hear TERM: LaunchPlan::blocked.
+void AttemptWatch::EndRanks(Child& child) const { child.Signal(in_allocation_ ? SIGINT : SIGTERM); }
+
 void AttemptWatch::EndHang(const std::vector<RankView>& views, const Late& late, Child& child) {
   const HangReport report = ReportHang(views, late, child.pid());
   ending_.hang = report.failure;
   core::Log(core::Log::kWarning) << "the ranks hang, and are ended:\n" << report.table;
   WriteHangReport(layout_.hang(attempt_), report);
   // mpirun ends ranks on all nodes, stopped ones too; if it hangs itself, it is killed.
-  child.Signal(SIGTERM);
+  EndRanks(child);
   kill_at_ = core::MonotonicSeconds() + kEndHangSeconds;
 }
 

@@ -46,6 +46,7 @@ class AttemptWatch {
  private:
   void OnSignal(int number, Child& child);
   bool AllListen() const;
+  void EndRanks(Child& child) const;
   void KeepTime(double now, Child& child);
   std::vector<RankView> Views() const;
   void LookAtBoards(double now, Child& child);

@@ -2,6 +2,7 @@
 #include "launch/hang.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 namespace moat::launch {
@@ -28,10 +29,11 @@ PhaseSeconds LongestOf(const std::vector<RankView>& ranks) {
 }  // namespace
 
 double PhaseBound(const RankView& rank, const PhaseSeconds& longest, double fixed) {
-  if (rank.where == RankView::Where::kAbsent) return std::max(kFirstPhaseBound, fixed);
+  if (rank.where == RankView::Where::kAbsent) return std::max(kStartBound, fixed);
   if (fixed > 0) return fixed;
+  if (rank.board.phase == rundir::Phase::kStarting) return kStartBound;
   const double seconds = longest[static_cast<size_t>(rank.board.phase)];
-  if (seconds <= 0) return kFirstPhaseBound;
+  if (seconds <= 0) return std::numeric_limits<double>::infinity();
   return std::max(kLeastPhaseBound, kSlowestPhaseTimes * seconds);
 }
 

@@ -1,7 +1,9 @@
 // Whether a rank hangs: deadlines learned from the run's own phases. Pure.
 //
 // A rank may stay in a phase three times as long as the slowest recent one of its kind on any rank,
-// and always ten seconds; where it has ended none of that kind yet, ten minutes. Time counts only
+// and always ten seconds. Nobody knows how long the first one of its kind takes: a step of a large
+// batch on few cores may be an hour, so only starting has a bound then, ten minutes (a rank that
+// the others wait for in a collective is noticed there, by --collective_timeout). Time counts only
 // while somebody watches, so that a machine that slept makes nobody late.
 #pragma once
 
@@ -14,8 +16,8 @@
 
 namespace moat::launch {
 
-inline constexpr double kLeastPhaseBound = 10;   // seconds
-inline constexpr double kFirstPhaseBound = 600;  // where nothing is known yet
+inline constexpr double kLeastPhaseBound = 10;  // seconds
+inline constexpr double kStartBound = 600;
 inline constexpr double kSlowestPhaseTimes = 3;
 
 // A rank as the supervisor of a node sees it.
@@ -26,8 +28,8 @@ struct RankView {
 };
 
 // How long the rank may stay in its phase, where the slowest recent ones on any rank took `longest`
-// seconds; `fixed` (--hang_timeout), if above 0, is for all phases, but lets no rank start in less
-// than kFirstPhaseBound: that is the launcher's and the node's time.
+// seconds, infinite where nobody knows; `fixed` (--hang_timeout), if above 0, is for all phases,
+// but lets no rank start in less than kStartBound: that is the launcher's and the node's time.
 using PhaseSeconds = std::array<double, rundir::kPhases>;
 double PhaseBound(const RankView& rank, const PhaseSeconds& longest, double fixed);
 

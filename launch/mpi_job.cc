@@ -20,8 +20,9 @@ std::string ObjectName(const std::string& run) {
     const auto letter = static_cast<unsigned char>(c);
     name += std::isalnum(letter) ? static_cast<char>(std::tolower(letter)) : '-';
   }
+  name = name.substr(0, 50);
   while (name.back() == '-') name.pop_back();
-  return name.substr(0, 50);
+  return name;
 }
 
 std::vector<std::string> Arguments(const JobSpec& job, const Placement& place) {

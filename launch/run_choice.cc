@@ -82,7 +82,8 @@ std::string ChooseRun(const std::string& run_root, const std::string& named, boo
     std::error_code failed;
     const auto time = fs::last_write_time(layout.outcome(), failed);
     if (failed || (!newest.empty() && time <= newest_time)) continue;
-    if (running && rundir::ConcludeOutcome(layout)->state != rundir::RunState::kRunning) continue;
+    const auto outcome = rundir::ConcludeOutcome(layout);
+    if (!outcome || (running && outcome->state != rundir::RunState::kRunning)) continue;
     newest = name;
     newest_time = time;
   }

@@ -82,16 +82,17 @@ class Script {
     Line("# May be requeued, by this script and by the scheduler.");
     Directive("--requeue");
     Line("# USR1 to this shell, so many seconds before the time limit: the run saves and ends.");
-    Directive("--signal=B:USR1@" + std::to_string(static_cast<int>(std::ceil(config_.grace)) + 10));
+    Directive("--signal=B:USR1@" +
+              std::to_string(static_cast<int>(std::ceil(config_.grace)) + configs::kSignalMargin));
   }
 
   void Setting() {
-    Line("set -u");
     Line("");
     Line("cd -- " + ShellQuoted(job_.directory.string()) + " || exit 2");
     for (const std::string& module : config_.slurm.modules) {
-      Line("module load -- " + ShellQuoted(module) + " || exit 2");
+      Line("module load " + ShellQuoted(module) + " || exit 2");
     }
+    Line("set -u");
   }
 
   void Body() {
@@ -116,12 +117,12 @@ code=$?
 # What the exit codes of a run mean: docs/exit-codes.md.
 case $code in
   75) # Saved, and there is more to do. A requeue ends this script, so it comes last.
-    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" ||
-      sbatch --dependency="afterany:$SLURM_JOB_ID" )sh" +
+    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" || [ -n "$ended" ] ||
+      env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" )sh" +
              script + R"sh(
     ;;
   69) # A node is unhealthy. A requeue could come back to it, so this is a new job.
-    sbatch --dependency="afterany:$SLURM_JOB_ID" \
+    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" \
       --exclude="$(cat )sh" +
              exclude + ")\" " + script + R"sh(
     ;;
@@ -141,7 +142,8 @@ exit "$code"
 
 rundir::RunLayout LayoutOfJob(const JobSpec& job) {
   const auto layout = rundir::LayoutOf(job.config.train.run_root, job.config.train.run);
-  return {(job.directory / layout.root).lexically_normal()};
+  // One name for one place: a run's job is known by the path of its script.
+  return {std::filesystem::weakly_canonical(job.directory / layout.root)};
 }
 
 std::string SlurmScript(const JobSpec& job) { return Script(job).Text(); }

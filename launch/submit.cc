@@ -87,6 +87,7 @@ void CopyPrograms(const fs::path& from, const fs::path& to) {
       throw core::StorageError("cannot copy " + (from / name).string() + " to " + copy.string() +
                                ": " + error.message());
     }
+    core::SyncFile(copy);
     core::RenameDurably(copy, to / name);
   }
 }
@@ -99,9 +100,6 @@ void Prepare(const JobSpec& job, const JobSpec& submitted, const rundir::RunLayo
   core::WriteFileAtomically(layout.flags(), job.flags.ResolvedFlags("train"));
   core::WriteFileAtomically(layout.job_flags(), SlurmFlags(submitted));
   core::WriteFileAtomically(layout.job_script(), SlurmScript(submitted), 0755);
-  std::error_code ignored;
-  fs::remove(layout.job_exclude(), ignored);  // of an earlier submission
-  fs::remove(layout.job_legs(), ignored);
 }
 
 // The outcome says queued before the job may start and say running.
@@ -153,6 +151,9 @@ void SubmitOnce(const JobSpec& job, const JobSpec& submitted, const rundir::RunL
   CheckMayStart(job, layout, outcome);
   Prepare(job, submitted, layout);
   const QueuedJob fresh{SubmitQueued(layout, outcome), "PENDING", "None", layout.job_script()};
+  std::error_code ignored;
+  fs::remove(layout.job_exclude(), ignored);  // of an earlier submission
+  fs::remove(layout.job_legs(), ignored);
   Tell(job, layout, JobOf(QueuedJobs(), layout.job_script()).value_or(fresh), true);
 }
 
@@ -222,8 +223,7 @@ int SubmitRun(const JobSpec& job) {
 void AddJobs(const std::string& run_root, std::vector<RunSummary>* runs) {
   std::optional<std::vector<QueuedJob>> jobs;
   for (RunSummary& run : *runs) {
-    const rundir::RunLayout layout{
-        fs::absolute(rundir::LayoutOf(run_root, run.name).root).lexically_normal()};
+    const rundir::RunLayout layout{fs::weakly_canonical(rundir::LayoutOf(run_root, run.name).root)};
     if (!fs::exists(layout.job_script()) || run.outcome.state == RunState::kDone) continue;
     try {
       if (!jobs) jobs = QueuedJobs();

@@ -165,7 +165,7 @@ Verdict JudgeMpirun(const Ending& ending) {
 Verdict Judge(const Ending& ending) {
   // A rank that failed may have hung the others; one that only missed its peers tells less.
   const bool failed = !ending.failures.empty() && ending.failures.front().code != ExitCode::kPeer;
-  if (ending.hang && !failed) {
+  if (ending.hang && !failed && !ending.result) {
     Verdict verdict = Failed(ExitCode::kPeer, *ending.hang, ending.last_step);
     verdict.error_class = kHangClass;
     return verdict;

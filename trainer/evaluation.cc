@@ -43,12 +43,11 @@ Evaluator::Evaluator(const data::SampleStream& validation, const data::Tokenizer
 
 Evaluation Evaluator::Run(model::Transformer& model, comm::Communicator& data,
                           tensor::Stream& stream, const std::function<bool()>& interrupted) const {
-  constexpr int64_t kMicroBatchesBetweenQuestions = 8;
   const int64_t per_rank = (micro_batches_ + data.size() - 1) / data.size();
   std::vector<Sums> mine(static_cast<size_t>(per_rank));
   std::vector<float> losses;
   for (int64_t i = 0; i < per_rank; ++i) {
-    if (interrupted && i % kMicroBatchesBetweenQuestions == 0 && interrupted()) {
+    if (interrupted && interrupted()) {
       Evaluation left;
       left.complete = false;
       return left;

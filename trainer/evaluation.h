@@ -36,7 +36,7 @@ class Evaluator {
 
   // Collective over `data`, and over the model's tensor group. Micro-batch i is taken by data rank
   // i mod dp; sums are gathered and added in order of i, so the result's bits do not depend on dp.
-  // `interrupted`, where given, is asked every few micro-batches, on all ranks alike, and must give
+  // `interrupted`, where given, is asked before each micro-batch, on all ranks alike, and must give
   // all the same answer: yes ends the evaluation.
   Evaluation Run(model::Transformer& model, comm::Communicator& data, tensor::Stream& stream,
                  const std::function<bool()>& interrupted = {}) const;

@@ -37,7 +37,8 @@ RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir:
       threads_(threads),
       report_(std::move(report)),
       saver_(SaveOptionsOf(config, layout), progress.run_id, world),
-      saved_step_(resumed ? progress.step : -1) {
+      saved_step_(resumed ? progress.step : -1),
+      best_saved_(progress.best.step) {
   if (configs::CopiesForCheckpoints(config)) saver_.Reserve(SlicesToSave(model, optimizer));
 }
 
@@ -53,8 +54,7 @@ checkpoint::RunPosition RunCheckpoints::Position() const {
 }
 
 std::vector<int64_t> RunCheckpoints::Protected() const {
-  if (progress_.best.step == 0) return {};
-  return {progress_.best.step};
+  return {best_saved_, progress_.best.step};  // the save of the new best one may fail
 }
 
 void RunCheckpoints::Hear(checkpoint::SaveProgress least, checkpoint::SaveProgress most) {
@@ -95,6 +95,7 @@ void RunCheckpoints::Save() {
 
 void RunCheckpoints::SaveAndWait() {
   WaitForTheOneInFlight();
+  failures_ = 0;  // this one has its own three chances
   while (!saved()) {
     const double start = core::MonotonicSeconds();
     const checkpoint::SaveResult result =
@@ -109,6 +110,7 @@ void RunCheckpoints::Settle(const checkpoint::SaveResult& result) {
     failures_ = 0;
     retry_at_ = -1;
     saved_step_ = result.step;
+    if (result.step == progress_.best.step) best_saved_ = result.step;
     progress_.lineage.push_back(result.directory.filename());
     if (world_.rank() == 0) {
       report_({0, result.step, result.directory.string(), result.seconds * 1e3, stopped_ * 1e3});

@@ -35,6 +35,7 @@ class RunCheckpoints {
 
   // What this rank says in a step of the save in flight.
   checkpoint::SaveProgress said() const { return saver_.progress(); }
+  bool in_flight() const { return saver_.in_flight(); }
   // Collective, after each step: hears what all ranks said in it.
   void Hear(checkpoint::SaveProgress least, checkpoint::SaveProgress most);
 
@@ -62,6 +63,7 @@ class RunCheckpoints {
   Report report_;
   checkpoint::Saver saver_;
   int64_t saved_step_;     // or in flight
+  int64_t best_saved_;     // the newest best step that is committed; 0: none
   int64_t retry_at_ = -1;  // a step
   int failures_ = 0;       // in a row
   double stopped_ = 0;     // seconds that the save in flight has kept training waiting

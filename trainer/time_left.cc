@@ -24,13 +24,13 @@ void TimeLeft::EvaluationTook(double seconds) { evaluation_ = std::max(seconds, 
 
 void TimeLeft::SaveTook(double seconds) { save_ = std::max(seconds, save_.value_or(0)); }
 
-double TimeLeft::reserve(bool evaluation_due) const {
-  return kSpare * (step_ + (evaluation_due ? evaluation_ : 0) + save_.value_or(kUnknownSave)) +
-         kExit;
+double TimeLeft::reserve(bool evaluation_due, bool saving) const {
+  const double saves = (saving ? 2 : 1) * save_.value_or(kUnknownSave);
+  return kSpare * (step_ + (evaluation_due ? evaluation_ : 0) + saves) + kExit;
 }
 
-bool TimeLeft::IsUp(double now, bool evaluation_due) const {
-  return end_ && now + reserve(evaluation_due) >= *end_;
+bool TimeLeft::IsUp(double now, bool evaluation_due, bool saving) const {
+  return end_ && now + reserve(evaluation_due, saving) >= *end_;
 }
 
 }  // namespace moat::trainer

@@ -22,12 +22,13 @@ class TimeLeft {
   void EvaluationTook(double seconds);
   void SaveTook(double seconds);
 
-  // Is it time to save and go? Yes when another step, an evaluation if one is `due`, and then the
-  // save would not be over with a half again to spare.
-  bool IsUp(double now, bool evaluation_due) const;
+  // Is it time to save and go? Yes when another step, an evaluation if one is due, and then the
+  // save (two, if another is in flight: the last one waits for it) would not be over with a half
+  // again to spare.
+  bool IsUp(double now, bool evaluation_due, bool saving) const;
   // Seconds that are kept for the last step and the save. A save nobody has seen yet is taken to
   // last 10 s.
-  double reserve(bool evaluation_due) const;
+  double reserve(bool evaluation_due, bool saving) const;
 
  private:
   std::optional<double> end_;

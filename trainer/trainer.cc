@@ -93,10 +93,6 @@ void Trainer::StartOrResume() {
     Begin();
   }
   first_step_ = progress_.step;
-  checkpoints_ = std::make_unique<RunCheckpoints>(
-      options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
-      progress_, start_.has_value(), stream_.threads(),
-      [this](const rundir::SaveLine& line) { ReportSave(line); });
 }
 
 void Trainer::Resume() {
@@ -161,6 +157,10 @@ core::ExitCode Trainer::Run() {
       core::Log() << "nothing to do: step " << progress_.step << " of " << target << " is done";
     return core::ExitCode::kOk;
   }
+  checkpoints_ = std::make_unique<RunCheckpoints>(
+      options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
+      progress_, start_.has_value(), stream_.threads(),
+      [this](const rundir::SaveLine& line) { ReportSave(line); });
   gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
   training_step.ProveSync();
@@ -185,6 +185,7 @@ core::ExitCode Trainer::Run() {
                     << progress_.step;
       }
       Save(true);
+      EnterPhase(rundir::Phase::kFinishing);
       return static_cast<core::ExitCode>(result.stop_code);
     }
     const auto due = [&](int64_t every) { return every > 0 && progress_.step % every == 0; };
@@ -204,13 +205,16 @@ core::ExitCode Trainer::Run() {
 int Trainer::Asked(bool evaluation_due) const {
   const int code = options_.stop_code ? options_.stop_code() : 0;
   if (code != 0 || !leader()) return code;
-  const bool up = time_left_.IsUp(core::MonotonicSeconds(), evaluation_due);
+  const bool up =
+      time_left_.IsUp(core::MonotonicSeconds(), evaluation_due, checkpoints_->in_flight());
   return up ? static_cast<int>(core::ExitCode::kPreempted) : 0;
 }
 
 ControlWords Trainer::Say() {
   const int64_t every = options_.config.eval_every;
-  const bool evaluation_due = every > 0 && (progress_.step + 1) % every == 0;
+  const int64_t step = progress_.step + 1;
+  // The last step cannot be stopped before its evaluation, so the one before it thinks of that.
+  const bool evaluation_due = step + 1 >= options_.config.steps || (every > 0 && step % every == 0);
   return {Asked(evaluation_due), checkpoints_->said()};
 }
 
@@ -219,13 +223,14 @@ bool Trainer::Evaluate() {
   optimizer_.WaitForWeights();
   const double start = core::MonotonicSeconds();
   std::vector<Evaluation> parts;
-  // Whoever is asked to stop says so in the next step, if there is one.
-  const auto interrupted = [this] {
-    return progress_.step < options_.config.steps && groups_.world.AnyOf(Asked(false) != 0);
-  };
+  // Whoever is asked to stop says so in the next step; after the last one all is done anyway.
+  const auto interrupted = [this] { return groups_.world.AnyOf(Asked(false) != 0); };
   for (const Evaluator& evaluator : evaluators_) {
     parts.push_back(evaluator.Run(model_, groups_.data, stream_, interrupted));
-    if (!parts.back().complete) return false;
+    if (!parts.back().complete) {
+      if (leader()) core::Log() << "asked to stop: the evaluation is left";
+      return false;
+    }
   }
   time_left_.EvaluationTook(core::MonotonicSeconds() - start);
   const Evaluation evaluation = Together(parts);

@@ -98,7 +98,7 @@ class Trainer {
   double training_seconds_ = 0;                     // of this attempt's steps, for the ETA
   TimeLeft time_left_;                              // rank 0's counts
   std::unique_ptr<rundir::MetricsWriter> metrics_;  // rank 0
-  std::unique_ptr<RunCheckpoints> checkpoints_;     // once it is known where the run starts
+  std::unique_ptr<RunCheckpoints> checkpoints_;     // once there is something to train
 };
 
 }  // namespace moat::trainer

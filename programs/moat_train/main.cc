@@ -44,6 +44,7 @@ struct Rank {
   std::string host;
   int64_t step = 0;
   bool supervised = false;
+  bool reported = false;  // its failure is written
 };
 
 int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& session) {
@@ -101,6 +102,18 @@ void WarnOfWideTensorGroup(const comm::Communicator& tensor) {
   }
 }
 
+// Once: what is known of the failure. Returns whether it was written.
+bool ReportFailure(Rank& self, const core::Error& error) {
+  if (!self.reported) {
+    const auto* const peer = dynamic_cast<const core::PeerError*>(&error);
+    self.reported = rundir::WriteFailure(
+        self.layout, self.attempt,
+        {self.rank, self.host, error.code(), error.what(), self.step, core::WallMicroseconds(),
+         peer != nullptr ? peer->lost : std::nullopt});
+  }
+  return self.reported;
+}
+
 core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session, Rank& self) {
   trainer::TrainerOptions options;
   options.config = configs::TrainConfigFromFlags(line);
@@ -137,8 +150,11 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   core::ExitCode code;
   try {
     code = trainer.Run();
-  } catch (...) {
+  } catch (const core::Error& error) {
+    // Before unwinding, which may wait for the disk: whoever watches wants to know why.
     self.step = trainer.step();
+    ReportFailure(self, error);
+    board.EnterPhase(rundir::Phase::kFinishing, self.step);
     throw;
   }
   world->Barrier();  // all are done before rank 0 says so
@@ -181,12 +197,7 @@ int main(int argc, char** argv) {
   moat::programs::Rank self;
   const auto on_error = [&](const moat::core::Error& error) {
     if (self.layout.root.empty()) return false;
-    const auto* const peer = dynamic_cast<const moat::core::PeerError*>(&error);
-    const bool written = moat::rundir::WriteFailure(
-        self.layout, self.attempt,
-        {self.rank, self.host, error.code(), error.what(), self.step,
-         moat::core::WallMicroseconds(), peer != nullptr ? peer->lost : std::nullopt});
-    return written && self.supervised;  // then the supervisor says it
+    return moat::programs::ReportFailure(self, error) && self.supervised;  // it says so then
   };
   moat::core::StartLogging("moat-train");
   return moat::core::RunMain([&] { return moat::programs::Main(argc, argv, self); }, on_error);

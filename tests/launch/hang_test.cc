@@ -44,16 +44,17 @@ TEST(HangWatch, TenSecondsAreAlwaysAllowed) {
   EXPECT_NEAR(LateAfter(At(Phase::kStep, 9, 0.01), 100), 10, 1);
 }
 
-TEST(HangWatch, AFirstPhaseOfItsKindHasLong) {
-  EXPECT_EQ(LateAfter(At(Phase::kEvaluating, 9, 0), 500), 0);
-  EXPECT_NEAR(LateAfter(At(Phase::kEvaluating, 9, 0), 700), kFirstPhaseBound, 1);
-  EXPECT_NEAR(LateAfter({}, 700), kFirstPhaseBound, 1);  // not there yet
+TEST(HangWatch, AFirstPhaseOfItsKindHasNoBoundButStartingHas) {
+  EXPECT_EQ(LateAfter(At(Phase::kStep, 1, 0), 5000), 0);
+  EXPECT_EQ(LateAfter(At(Phase::kEvaluating, 9, 0), 5000), 0);
+  EXPECT_NEAR(LateAfter(At(Phase::kStarting, 0, 0), 700), kStartBound, 1);
+  EXPECT_NEAR(LateAfter({}, 700), kStartBound, 1);  // not there yet
 }
 
 TEST(HangWatch, AFixedBoundIsForAllPhases) {
   EXPECT_NEAR(LateAfter(At(Phase::kLoading, 2, 0), 100, 30), 30, 1);
   EXPECT_NEAR(LateAfter(At(Phase::kStep, 2, 100), 100, 30), 30, 1);
-  EXPECT_NEAR(LateAfter({}, 700, 30), kFirstPhaseBound, 1);  // starting takes what it takes
+  EXPECT_NEAR(LateAfter({}, 700, 30), kStartBound, 1);  // starting takes what it takes
   EXPECT_EQ(LateAfter({}, 700, 1000), 0);
 }
 

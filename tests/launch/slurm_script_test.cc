@@ -44,11 +44,11 @@ TEST(SlurmScript, GoldenScript) {
 #SBATCH --requeue
 # USR1 to this shell, so many seconds before the time limit: the run saves and ends.
 #SBATCH --signal=B:USR1@120
-set -u
 
 cd -- /home/ada || exit 2
-module load -- gcc/12 || exit 2
-module load -- openmpi/4.1 || exit 2
+module load gcc/12 || exit 2
+module load openmpi/4.1 || exit 2
+set -u
 
 # In the background, since a shell acts on signals only while it waits.
 /opt/moat/bin/moat launch --flagfile=/home/ada/runs/r/launch/job.flags &
@@ -64,11 +64,11 @@ code=$?
 # What the exit codes of a run mean: docs/exit-codes.md.
 case $code in
   75) # Saved, and there is more to do. A requeue ends this script, so it comes last.
-    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" ||
-      sbatch --dependency="afterany:$SLURM_JOB_ID" /home/ada/runs/r/launch/job.sbatch
+    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" || [ -n "$ended" ] ||
+      env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" /home/ada/runs/r/launch/job.sbatch
     ;;
   69) # A node is unhealthy. A requeue could come back to it, so this is a new job.
-    sbatch --dependency="afterany:$SLURM_JOB_ID" \
+    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" \
       --exclude="$(cat /home/ada/runs/r/launch/exclude)" /home/ada/runs/r/launch/job.sbatch
     ;;
 esac
@@ -142,7 +142,8 @@ class ScriptTest : public ::testing::Test {
   }
   testing::Process Start() const {
     const std::string path = (home_ / "bin").string() + ":" + std::getenv("PATH");
-    return {{"bash", (home_ / "job.sbatch").string()},
+    // As Slurm starts it: a shell cannot trap what it was started without.
+    return {{"env", "--default-signal", "bash", (home_ / "job.sbatch").string()},
             (directory_ / "said").string(),
             {{"PATH", path}, {"SLURM_JOB_ID", "7"}}};
   }

@@ -15,7 +15,7 @@ from training_run import MOAT, Run, Workshop, eventually, fail  # noqa: E402
 
 FLAGS = ["--dp=2", "--checkpoint_every=500", "--eval_every=0", "--lr=1e-3"]
 TWO_NODES = ["--on=slurm", "--nodes=2"]
-SECONDS = 12  # of training, in the run that is out of time
+SECONDS = 42  # of training, in the run that is out of time: Slurm looks at limits every 30 s, 10 s after the start at the earliest
 
 
 class Cluster:
@@ -165,7 +165,7 @@ def until_done_by_itself(workshop, steps, undisturbed):
     slurm("scontrol", "requeue", job.job)  # as an administrator does
     job.until_attempt_steps(2)
     try:
-        code = waiter.wait(120)
+        code = waiter.wait(240)
     except subprocess.TimeoutExpired:
         waiter.kill()
         fail(f"it has not ended: {job.legs()}: {job.log_of_job()[-2000:]}")
@@ -194,7 +194,7 @@ def main():
         cancelled(workshop)
         steps = steps_of_seconds(workshop, SECONDS)
         run = Run(workshop, "undisturbed", [*FLAGS, f"--steps={steps}"])
-        run.expect(0, "done", run.launch())
+        run.expect(0, "done", run.start().wait(240))
         until_done_by_itself(workshop, steps, state_hash(run.said()))
 
 

@@ -276,6 +276,21 @@ TEST_F(TrainerTest, ARequestToStopEndsAnEvaluationToo) {
   EXPECT_TRUE(rundir::ReadMetrics(options.layout.metrics()).evaluations.empty());
 }
 
+// The last evaluation too: everything is trained, so that is saved and the run is done.
+TEST_F(TrainerTest, ARequestToStopInTheLastEvaluationKeepsTheLastStep) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.steps = 4;
+  options.stop_code = [&] {
+    return rundir::ReadMetrics(options.layout.metrics()).steps.contains(4) ? 75 : 0;
+  };
+  EXPECT_EQ(Train(options, 2, 1).code, core::ExitCode::kOk);
+  EXPECT_TRUE(rundir::ReadMetrics(options.layout.metrics()).evaluations.empty());
+  const auto saved = checkpoint::ListCheckpoints(options.layout.checkpoints());
+  ASSERT_FALSE(saved.empty());
+  EXPECT_EQ(saved.front().step, 4);
+}
+
 TEST_F(TrainerTest, AnotherIdentityIsRefusedWithBothValues) {
   const testing::TemporaryDirectory runs;
   TrainerOptions options = Options(runs / "run");
