@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "core/error.h"
 
@@ -155,16 +156,17 @@ void RenameDurably(const fs::path& from, const fs::path& to) {
 
 void MakeDirectories(const fs::path& path) {
   std::error_code error;
-  if (fs::is_directory(path, error)) return;
-  const fs::path absolute = fs::absolute(path / ".").lexically_normal().parent_path();
-  if (absolute.has_parent_path() && absolute != absolute.parent_path()) {
-    MakeDirectories(absolute.parent_path());
+  std::vector<fs::path> parents;  // of those that are made
+  for (fs::path made = fs::absolute(path); !fs::exists(made, error) && !error;) {
+    made = made.parent_path();
+    parents.push_back(made);
   }
-  fs::create_directory(absolute, error);
+  fs::create_directories(path, error);
   if (error) Fail("create the directory", path, error.value());
-  if (!fs::is_directory(absolute)) Fail("create the directory", path, ENOTDIR);
-  const fs::path parent = absolute.parent_path();
-  if (access(parent.c_str(), R_OK) == 0) SyncDirectory(parent);  // one may write without reading
+  if (!fs::is_directory(path)) Fail("create the directory", path, ENOTDIR);
+  for (const fs::path& parent : parents) {
+    if (access(parent.c_str(), R_OK) == 0) SyncDirectory(parent);  // one may write without reading
+  }
 }
 
 }  // namespace moat::core
