@@ -44,35 +44,33 @@ std::vector<Synced> ReadRecord(const fs::path& record) {
   return log;
 }
 
-// The disk after the first `count` syncs: a directory never synced is empty, and a file that never
-// was has no bytes.
+// The disk after the first `count` syncs. What was never synced has no bytes and no entries; an
+// inode may come back as something else, so its last sync says what it is.
 class Disk {
  public:
   Disk(const fs::path& record, const std::vector<Synced>& log, size_t count) : record_(record) {
     for (size_t i = 0; i < count; ++i) last_[log[i].inode] = &log[i];
-    for (const Synced& synced : log) {
-      if (synced.directory) directories_.insert(synced.inode);
-    }
   }
-  void Restore(const std::string& inode, const fs::path& to) const {
-    const auto found = last_.find(inode);
-    if (!directories_.contains(inode)) {
-      if (found == last_.end()) {
-        std::ofstream(to).flush();
-      } else {
-        fs::copy_file(record_ / found->second->copy, to);
-      }
-      return;
-    }
+  void RestoreDirectory(const std::string& inode, const fs::path& to) const {
     fs::create_directories(to);
+    const auto found = last_.find(inode);
     if (found == last_.end()) return;
     for (const auto& [name, entry] : found->second->entries) Restore(entry, to / name);
   }
 
  private:
+  void Restore(const std::string& inode, const fs::path& to) const {
+    const auto found = last_.find(inode);
+    if (found == last_.end()) {
+      std::ofstream(to).flush();
+    } else if (found->second->directory) {
+      RestoreDirectory(inode, to);
+    } else {
+      fs::copy_file(record_ / found->second->copy, to);
+    }
+  }
   fs::path record_;
   std::map<std::string, const Synced*> last_;
-  std::set<std::string> directories_;
 };
 
 TEST(PowerLoss, AtAnyMomentTheNewestCommittedCheckpointIsIntact) {
@@ -97,7 +95,7 @@ TEST(PowerLoss, AtAnyMomentTheNewestCommittedCheckpointIsIntact) {
     int64_t step = 0;  // that was promised
     for (const size_t then : committed) step += then <= count ? 10 : 0;
     const fs::path after = work / ("after-" + std::to_string(count));
-    Disk(record, log, count).Restore(std::to_string(status.st_ino), after);
+    Disk(record, log, count).RestoreDirectory(std::to_string(status.st_ino), after);
     const auto newest = ChooseNewest(after, *comm::MakeSelf());
     if (step == 0 && !newest) continue;
     ASSERT_TRUE(newest.has_value()) << count << " syncs";
