@@ -1,8 +1,6 @@
 #!/usr/bin/python3
-"""Runs submitted to a real Slurm, a private one: what is submitted, refused, preempted, out of time, cancelled, and queued again.
-
-Every run that comes back does so by itself, and ends with the state of a run that nobody disturbed.
-"""
+"""Runs submitted to a real Slurm, a private one: what is submitted, refused and cancelled; and, under tests/run --all,
+what is preempted, out of time and queued again, all by itself, and ends with the state of a run that nobody disturbed."""
 import json
 import os
 import re
@@ -187,15 +185,20 @@ def steps_of_seconds(workshop, seconds):
     return int(seconds * 1000 / walls[len(walls) // 2]) if walls else fail("no step says how long it took")
 
 
+def come_back():
+    """Minutes, most of them waiting for Slurm: tests/integration/long/slurm_comes_back.py."""
+    with Workshop() as workshop, Cluster(os.path.join(workshop.path, "slurm")):
+        steps = steps_of_seconds(workshop, SECONDS)
+        run = Run(workshop, "undisturbed", [*FLAGS, f"--steps={steps}"])
+        run.expect(0, "done", run.start().wait(240))
+        until_done_by_itself(workshop, steps, state_hash(run.said()))
+
+
 def main():
     with Workshop() as workshop, Cluster(os.path.join(workshop.path, "slurm")):
         refusals(workshop)
         submitted_once(workshop)
         cancelled(workshop)
-        steps = steps_of_seconds(workshop, SECONDS)
-        run = Run(workshop, "undisturbed", [*FLAGS, f"--steps={steps}"])
-        run.expect(0, "done", run.start().wait(240))
-        until_done_by_itself(workshop, steps, state_hash(run.said()))
 
 
 if __name__ == "__main__":
