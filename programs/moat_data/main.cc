@@ -2,7 +2,6 @@
 // itself.
 #include <cstdio>
 #include <iostream>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -10,7 +9,6 @@
 #include "configs/command_line.h"
 #include "core/error.h"
 #include "core/logging.h"
-#include "core/nearest.h"
 #include "core/units.h"
 #include "data/dry_run.h"
 #include "data/forget.h"
@@ -20,6 +18,7 @@
 #include "data/synth.h"
 #include "data/verify.h"
 #include "programs/moat_data/user_runs.h"
+#include "programs/subcommands.h"
 
 namespace moat::programs {
 namespace {
@@ -176,30 +175,14 @@ int RunShow(const CommandLine& line) {
 }
 
 int Main(int argc, char** argv) {
-  const std::map<std::string, int (*)(const CommandLine&)> commands = {
-      {"forget", RunForget}, {"import", RunImport}, {"show", RunShow},
-      {"stat", RunStat},     {"synth", RunSynth},   {"verify", RunVerify},
-  };
-  const std::string name = argc > 1 ? argv[1] : "";
-  const auto command = commands.find(name);
-  if (command == commands.end()) {
-    std::vector<std::string> names;
-    std::string listed;
-    for (const auto& [known, run] : commands) {
-      names.push_back(known);
-      listed += (listed.empty() ? "" : ", ") + known;
-    }
-    const std::string nearest = core::NearestName(name, names);
-    throw core::ConfigError("moat data needs a command: " + listed +
-                            (name.empty() ? "" : ", not \"" + name + "\"") +
-                            (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
-  }
-  const CommandLine line = CommandLine::Parse("data " + name, argc - 1, argv + 1);
-  if (line.help_printed()) return 0;
-  const int status = command->second(line);
-  std::cout.flush();
-  if (!std::cout) throw core::StorageError("cannot write to standard output");
-  return status;
+  return RunSubcommand("data",
+                       {{"forget", RunForget},
+                        {"import", RunImport},
+                        {"show", RunShow},
+                        {"stat", RunStat},
+                        {"synth", RunSynth},
+                        {"verify", RunVerify}},
+                       argc - 1, argv + 1);
 }
 
 }  // namespace
