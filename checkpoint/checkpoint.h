@@ -52,13 +52,15 @@ void Verify(const std::filesystem::path& directory);
 // Collective: the newest directory of the run's own line (checkpoint/manifest/line.h) that is
 // intact, the same answer on all ranks. Rank 0 lists, the ranks share the reading of all bytes;
 // damaged ones are passed over with a warning that says why. nullopt when there is none at all;
-// throws StorageError when there are some and none is intact.
+// throws StorageError when there are some and none is intact. Who is going to load all of it reads
+// it only once with checkpoint/candidates.h and checkpoint/delivery.h.
 std::optional<std::filesystem::path> ChooseNewest(const std::filesystem::path& root,
                                                   comm::Communicator& world);
 
-// Not collective. Fills each wanted slice from the pieces that overlap it, checking the CRC of each
-// piece on the way. Throws DataError naming tensor and file where one is damaged, and both shapes
-// or dtypes where they differ; the memory is of no use then.
+// Not collective: checkpoint/delivery.h for one rank alone. Fills each wanted slice from the pieces
+// that overlap it, checking the CRC of each piece on the way. Throws DataError naming tensor and
+// file where one is damaged, and both shapes or dtypes where they differ; the memory is of no use
+// then.
 void Load(const std::filesystem::path& directory, const Manifest& manifest,
           const std::vector<SliceToLoad>& slices);
 

@@ -19,6 +19,8 @@ struct RankOutcome {
       return {core::ExitCode::kOk, body()};
     } catch (const core::BugError& error) {
       return {core::ExitCode::kBug, error.what()};
+    } catch (const core::DataError& error) {
+      return {core::ExitCode::kData, error.what()};
     } catch (const std::exception& error) {
       return {core::ExitCode::kStorage, error.what()};
     }
@@ -31,8 +33,24 @@ struct RankOutcome {
   bool ok() const { return code == core::ExitCode::kOk; }
   [[noreturn]] void Throw() const {
     if (code == core::ExitCode::kBug) throw core::BugError(text);
+    if (code == core::ExitCode::kData) throw core::DataError(text);
     throw core::StorageError(text);
   }
 };
+
+// Collective: the first failed rank's, the same on all ranks.
+inline RankOutcome FirstFailure(comm::Communicator& world, const RankOutcome& mine) {
+  for (const std::string& text : world.AllGatherText(mine.ToText())) {
+    const RankOutcome outcome = RankOutcome::FromText(text);
+    if (!outcome.ok()) return outcome;
+  }
+  return {};
+}
+
+// Collective: throws what the first rank that failed says, on all ranks alike.
+inline void AgreeThatAllDid(comm::Communicator& world, const RankOutcome& mine) {
+  const RankOutcome failure = FirstFailure(world, mine);
+  if (!failure.ok()) failure.Throw();
+}
 
 }  // namespace moat::checkpoint

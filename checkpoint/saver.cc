@@ -15,14 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Throws what the first rank that failed says, on all ranks alike.
-void AgreeThatAllDid(comm::Communicator& world, const RankOutcome& mine) {
-  for (const std::string& text : world.AllGatherText(mine.ToText())) {
-    const RankOutcome outcome = RankOutcome::FromText(text);
-    if (!outcome.ok()) outcome.Throw();
-  }
-}
-
 std::string PrepareRoot(const fs::path& root, const std::string& run_id) {
   core::MakeDirectories(root);
   RemoveLeftovers(root, run_id);
@@ -30,12 +22,8 @@ std::string PrepareRoot(const fs::path& root, const std::string& run_id) {
 }
 
 bool FirstOfItsNode(const comm::Communicator& world) {
-  const std::vector<comm::Member>& members = world.members();
-  const auto me = static_cast<size_t>(world.rank());
-  const auto first = std::find_if(members.begin(), members.end(), [&](const comm::Member& member) {
-    return member.host == members[me].host;
-  });
-  return first - members.begin() == world.rank();
+  const comm::Member& me = world.members()[static_cast<size_t>(world.rank())];
+  return me.world_rank == me.node;
 }
 
 // What a save does first, with a byte.

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <map>
 
+#include "checkpoint/candidates.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/file_check.h"
-#include "checkpoint/manifest/line.h"
+#include "checkpoint/rank_outcome.h"
 #include "checkpoint/safetensors.h"
 #include "core/crc32c.h"
-#include "core/logging.h"
 
 namespace moat::checkpoint {
 namespace {
@@ -28,8 +28,7 @@ std::string Origin(const fs::path& path) {
 }
 
 // Checks the files with index `part` modulo `parts`, in order of name.
-void VerifyPart(const fs::path& directory, int part, int parts) {
-  const Manifest manifest = ReadManifest(directory);
+void VerifyPart(const fs::path& directory, const Manifest& manifest, int part, int parts) {
   std::map<std::string, std::vector<std::pair<std::string, const Piece*>>> by_file;
   for (const auto& [name, tensor] : manifest.tensors) {
     for (const Piece& piece : tensor.pieces) by_file[piece.file].push_back({name, &piece});
@@ -104,44 +103,20 @@ void CheckPiece(const core::FileReader& file, const std::string& tensor, const P
   check.Finish();
 }
 
-void Verify(const fs::path& directory) { VerifyPart(directory, 0, 1); }
+void Verify(const fs::path& directory) { VerifyPart(directory, ReadManifest(directory), 0, 1); }
 
 std::optional<fs::path> ChooseNewest(const fs::path& root, comm::Communicator& world) {
-  // Rank 0 lists, so that all look at the same candidates; each rank reads its share of the files.
-  std::string list;
-  if (world.rank() == 0) {
-    try {
-      for (const CheckpointDirectory& found : ListLine(root)) {
-        list += found.path.string() + '\n';
-      }
-    } catch (const core::StorageError& error) {
-      list = std::string("!") + error.what();
-    }
+  Candidates candidates(root, world);
+  while (const auto candidate = candidates.Next()) {
+    const RankOutcome failure = FirstFailure(world, RankOutcome::Of([&] {
+                                               VerifyPart(candidate->directory, candidate->manifest,
+                                                          world.rank(), world.size());
+                                               return "";
+                                             }));
+    if (failure.ok()) return candidate->directory;
+    candidates.PassOver(failure.text);
   }
-  list = world.BroadcastText(list, 0);
-  if (!list.empty() && list[0] == '!') throw core::StorageError(list.substr(1));
-  std::string reasons;
-  for (size_t begin = 0; begin < list.size();) {
-    const size_t end = list.find('\n', begin);
-    const fs::path directory = list.substr(begin, end - begin);
-    begin = end + 1;
-    std::string problem;
-    try {
-      VerifyPart(directory, world.rank(), world.size());
-    } catch (const std::exception& error) {
-      problem = error.what();
-    }
-    for (const std::string& theirs : world.AllGatherText(problem)) {
-      if (!theirs.empty()) problem = theirs;
-    }
-    if (problem.empty()) return directory;
-    if (world.rank() == 0) {
-      core::Log(core::Log::kWarning) << "checkpoint passed over: " << problem;
-    }
-    reasons += "\n  " + problem;
-  }
-  if (list.empty()) return std::nullopt;
-  throw core::StorageError("no intact checkpoint is left in " + root.string() + ":" + reasons);
+  return std::nullopt;
 }
 
 }  // namespace moat::checkpoint

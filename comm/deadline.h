@@ -21,6 +21,7 @@ inline constexpr double kDefaultDeadlineSeconds = 300;
 struct Member {
   int world_rank = 0;
   std::string host;  // "" where there is only one
+  int node = 0;      // the first world rank of those that share its memory
 };
 
 class DeadlineKeeper {

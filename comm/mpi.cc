@@ -119,7 +119,8 @@ void MpiSession::State::LookAround() {
   CheckMpi(MPI_Allgather(host, kHostBytes, MPI_CHAR, hosts.data(), kHostBytes, MPI_CHAR, world),
            "MPI_Allgather");
   for (int r = 0; r < size; ++r) {
-    members.push_back({r, hosts.data() + static_cast<size_t>(r) * kHostBytes});
+    members.push_back({r, hosts.data() + static_cast<size_t>(r) * kHostBytes,
+                       node_leader[static_cast<size_t>(r)]});
   }
 }
 

@@ -197,9 +197,11 @@ class ThreadCommunicator : public Communicator {
 }  // namespace
 
 void ThreadGroup::Run(int ranks, const std::function<void(Communicator& world)>& body,
-                      double deadline_seconds) {
+                      double deadline_seconds, int ranks_per_node) {
   std::vector<Member> members;
-  for (int r = 0; r < ranks; ++r) members.push_back({r, ""});
+  for (int r = 0; r < ranks; ++r) {
+    members.push_back({r, "", ranks_per_node > 0 ? r - r % ranks_per_node : 0});
+  }
   auto failure = std::make_shared<Failure>();
   auto state = std::make_shared<GroupState>(members, failure);
   std::vector<std::thread> threads;

@@ -49,15 +49,16 @@ std::string SharesText(const std::vector<double>& weights) {
 
 // By data set: the version `start` was trained on, else the one asked for, 0 for the newest.
 std::vector<int> VersionsOf(const configs::TrainConfig& config,
-                            const std::optional<fs::path>& start) {
+                            const std::optional<checkpoint::Candidate>& start) {
   std::vector<int> versions = config.data_version;
   versions.resize(config.data.size(), 0);
   if (!start) return versions;
-  const std::vector<std::string> trained = core::SplitAtCommas(
-      ValueOr(ReadIdentity(checkpoint::ReadManifest(*start)), kDataVersion, "1"));
+  const std::vector<std::string> trained =
+      core::SplitAtCommas(ValueOr(ReadIdentity(start->manifest), kDataVersion, "1"));
   if (trained.size() != versions.size()) {
     throw core::ConfigError("--data names " + std::to_string(versions.size()) + ", but " +
-                            start->string() + " was trained on " + std::to_string(trained.size()) +
+                            start->directory.string() + " was trained on " +
+                            std::to_string(trained.size()) +
                             " data sets; resume with the same, or start another run with "
                             "--init_from");
   }
@@ -65,7 +66,7 @@ std::vector<int> VersionsOf(const configs::TrainConfig& config,
     const int was = std::stoi(trained[i]);
     if (versions[i] != 0 && versions[i] != was) {
       throw core::ConfigError("--data_version=" + std::to_string(versions[i]) + " of " +
-                              config.data[i] + ", but " + start->string() +
+                              config.data[i] + ", but " + start->directory.string() +
                               " was trained on version " + trained[i] +
                               "; leave the flag out, or start another run with --init_from");
     }
@@ -94,23 +95,24 @@ void CheckTheyMix(const data::Dataset& one, const data::Dataset& other) {
 
 }  // namespace
 
-std::optional<fs::path> ChooseStart(const fs::path& root, const std::string& resume,
-                                    comm::Communicator& world) {
-  if (resume == "auto") return checkpoint::ChooseNewest(root, world);
+Start::Start(const fs::path& root, const std::string& resume, comm::Communicator& world) {
   const bool leader = world.rank() == 0;
-  if (resume == "never") {
+  if (resume == "auto") {
+    candidates_.emplace(root, world);
+    checkpoint_ = candidates_->Next();
+  } else if (resume == "never") {
     if (world.AnyOf(leader && !checkpoint::ListCheckpoints(root).empty())) {
       throw core::ConfigError("--resume=never, but there are checkpoints in " + root.string() +
                               "; start another --run, or resume with --resume=auto");
     }
-    return std::nullopt;
+  } else {
+    const int64_t step = std::stoll(resume);
+    std::string name = checkpoint::CheckpointName(step, 1);
+    if (leader) {
+      if (const auto found = checkpoint::FindStep(root, step)) name = found->path.filename();
+    }
+    checkpoint_ = checkpoint::CandidateOf(root / world.BroadcastText(name, 0));
   }
-  const int64_t step = std::stoll(resume);
-  std::string name = checkpoint::CheckpointName(step, 1);
-  if (leader) {
-    if (const auto found = checkpoint::FindStep(root, step)) name = found->path.filename();
-  }
-  return root / world.BroadcastText(name, 0);
 }
 
 // "best": the newest checkpoint knows which step was best; if that one is still there, it is taken.
@@ -134,7 +136,7 @@ fs::path ChooseTrained(const fs::path& root, const std::string& run, const std::
 }
 
 std::vector<data::Dataset> OpenData(const configs::TrainConfig& config,
-                                    const std::optional<fs::path>& start,
+                                    const std::optional<checkpoint::Candidate>& start,
                                     comm::Communicator& world) {
   const std::vector<int> versions = VersionsOf(config, start);
   std::vector<data::Dataset> datasets;

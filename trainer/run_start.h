@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/candidates.h"
 #include "comm/communicator.h"
 #include "configs/train_config.h"
 #include "data/dataset.h"
@@ -17,11 +18,31 @@
 
 namespace moat::trainer {
 
-// Collective: the checkpoint in `root` that --resume means; nullopt: none, the run begins. Throws
-// ConfigError (--resume=never and there are some), StorageError (none is intact).
-std::optional<std::filesystem::path> ChooseStart(const std::filesystem::path& root,
-                                                 const std::string& resume,
-                                                 comm::Communicator& world);
+// The checkpoint that --resume means. With "auto" it is the newest that proves to be intact while
+// it is loaded: its bytes are read once.
+class Start {
+ public:
+  // Collective. `world` outlives this. Throws ConfigError (--resume=never and there are
+  // checkpoints in `root`), DataError (that of --resume=STEP is damaged), StorageError (no manifest
+  // is intact).
+  Start(const std::filesystem::path& root, const std::string& resume, comm::Communicator& world);
+
+  // nullopt: the run begins.
+  const std::optional<checkpoint::Candidate>& checkpoint() const { return checkpoint_; }
+
+  // Collective, when checkpoint() proved to be damaged: says so and goes on to the next older one.
+  // Throws StorageError with all reasons when none is left; `error` itself under --resume=STEP.
+  template <typename Error>
+  void PassOver(const Error& error) {
+    if (!candidates_) throw error;
+    candidates_->PassOver(error.what());
+    checkpoint_ = candidates_->Next();
+  }
+
+ private:
+  std::optional<checkpoint::Candidates> candidates_;  // --resume=auto
+  std::optional<checkpoint::Candidate> checkpoint_;
+};
 
 // Collective: the checkpoint of a trained run that is meant: `asked` is "newest", "best", a
 // directory, or "" for the best one if it is still there, else the newest. Throws ConfigError where
@@ -30,11 +51,11 @@ std::filesystem::path ChooseTrained(const std::filesystem::path& root, const std
                                     const std::string& asked, comm::Communicator& world);
 
 // Collective: opens the data sets in the order of --data, each in the version that the checkpoint
-// `start` was trained on, else in --data_version, else in the newest. Throws ConfigError where both
-// say something else, and DataError where ranks do not read the same or data sets do not mix: other
-// tokens, or the same contents twice.
+// `start`, if there is one, was trained on, else in --data_version, else in the newest. Throws
+// ConfigError where both say something else, and DataError where ranks do not read the same or data
+// sets do not mix: other tokens, or the same contents twice.
 std::vector<data::Dataset> OpenData(const configs::TrainConfig& config,
-                                    const std::optional<std::filesystem::path>& start,
+                                    const std::optional<checkpoint::Candidate>& start,
                                     comm::Communicator& world);
 
 // The part of a run's identity that its data gives: "data version" and "data content" (digests), of

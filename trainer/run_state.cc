@@ -97,27 +97,28 @@ Identity ReadIdentity(const checkpoint::Manifest& manifest) {
   return json::parse(ValueOf(manifest, "identity")).get<Identity>();
 }
 
-RunProgress LoadState(const std::filesystem::path& directory, const Identity& identity,
-                      const model::Transformer& model, Optimizer& optimizer) {
-  const checkpoint::Manifest manifest = checkpoint::ReadManifest(directory);
-  CheckIdentity(directory, json::parse(ValueOf(manifest, "identity")), identity);
+RunProgress LoadState(const checkpoint::Candidate& from, const Identity& identity,
+                      const model::Transformer& model, Optimizer& optimizer,
+                      comm::Communicator& world) {
+  CheckIdentity(from.directory, json::parse(ValueOf(from.manifest, "identity")), identity);
+  RunProgress progress = ReadProgress(from.manifest);
+  progress.lineage.push_back(from.directory.filename().string());
   std::vector<checkpoint::SliceToLoad> slices;
   for (const OptimizedPart& part : optimizer.held()) AddState(model, part, &slices);
-  checkpoint::Load(directory, manifest, slices);
+  checkpoint::Deliver(from.manifest, from.places, slices, world);
   optimizer.PublishWeights();
-  optimizer.set_updates(json::parse(ValueOf(manifest, "progress")).at("updates").get<int64_t>());
-  RunProgress progress = ReadProgress(manifest);
-  progress.lineage.push_back(directory.filename().string());
+  optimizer.set_updates(
+      json::parse(ValueOf(from.manifest, "progress")).at("updates").get<int64_t>());
   return progress;
 }
 
-void LoadWeights(const std::filesystem::path& directory, const model::Transformer& model,
-                 Optimizer& optimizer) {
+void LoadWeights(const checkpoint::Candidate& from, const model::Transformer& model,
+                 Optimizer& optimizer, comm::Communicator& world) {
   std::vector<checkpoint::SliceToLoad> slices;
   for (const OptimizedPart& part : optimizer.held()) {
     AddPart("model.", model, part.range, part.weight, &slices);
   }
-  checkpoint::Load(directory, checkpoint::ReadManifest(directory), slices);
+  checkpoint::Deliver(from.manifest, from.places, slices, world);
   optimizer.PublishWeights();
 }
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/candidates.h"
 #include "model/transformer.h"
 #include "trainer/optimizer.h"
 
@@ -42,15 +42,16 @@ std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& mode
 checkpoint::RunPosition PositionOf(const RunProgress& progress, const Identity& identity,
                                    const std::string& grid, const Optimizer& optimizer);
 
-// Loads what this rank holds from a checkpoint, whatever grid wrote it. Throws ConfigError with
-// both values where the identity differs, DataError where bytes do. Collective over the data ranks.
-RunProgress LoadState(const std::filesystem::path& directory, const Identity& identity,
-                      const model::Transformer& model, Optimizer& optimizer);
+// Collective over the world: loads what each rank holds, whatever grid wrote it. Throws ConfigError
+// with both values where the identity differs, and what checkpoint::Deliver throws.
+RunProgress LoadState(const checkpoint::Candidate& from, const Identity& identity,
+                      const model::Transformer& model, Optimizer& optimizer,
+                      comm::Communicator& world);
 
-// The weights only: to go on training with, collective over the data ranks; or for evaluation and
+// The weights only: to go on training with, collective over the world; or for evaluation and
 // generation, where nothing is collective.
-void LoadWeights(const std::filesystem::path& directory, const model::Transformer& model,
-                 Optimizer& optimizer);
+void LoadWeights(const checkpoint::Candidate& from, const model::Transformer& model,
+                 Optimizer& optimizer, comm::Communicator& world);
 void LoadWeights(const std::filesystem::path& directory, model::Transformer& model);
 
 // What a checkpoint says of itself, without its tensors.

@@ -58,8 +58,8 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
     : options_(std::move(options)),
       groups_(groups),
       stream_(stream),
-      start_(ChooseStart(options_.layout.checkpoints(), options_.config.resume, groups.world)),
-      datasets_(OpenData(options_.config, start_, groups.world)),
+      start_(options_.layout.checkpoints(), options_.config.resume, groups.world),
+      datasets_(OpenData(options_.config, start_.checkpoint(), groups.world)),
       train_(datasets_, options_.config.data_weights, "train", StreamOptionsOf(options_.config)),
       validation_(ValidationOf(datasets_, StreamOptionsOf(options_.config))),
       model_(ModelFor(options_.config, datasets_.front()),
@@ -87,7 +87,7 @@ void Trainer::EnterPhase(rundir::Phase phase) {
 
 void Trainer::StartOrResume() {
   EnterPhase(rundir::Phase::kLoading);
-  if (start_) {
+  if (start_.checkpoint()) {
     Resume();
   } else {
     Begin();
@@ -95,16 +95,34 @@ void Trainer::StartOrResume() {
   first_step_ = progress_.step;
 }
 
+// What the checkpoint's identity had to be.
+Identity Trainer::LoadNewest() {
+  for (;;) {
+    const checkpoint::Candidate& start = *start_.checkpoint();
+    const Identity expected =
+        ExpectedIdentity(ReadIdentity(start.manifest), options_.identity, datasets_);
+    try {
+      progress_ = LoadState(start, expected, model_, optimizer_, groups_.world);
+      return expected;
+    } catch (const core::DataError& error) {
+      start_.PassOver(error);
+    } catch (const core::StorageError& error) {
+      start_.PassOver(error);
+    }
+  }
+}
+
 void Trainer::Resume() {
-  const Identity saved = ReadIdentity(checkpoint::ReadManifest(*start_));
-  const Identity expected = ExpectedIdentity(saved, options_.identity, datasets_);
-  progress_ = LoadState(*start_, expected, model_, optimizer_);
+  const Identity expected = LoadNewest();
+  const checkpoint::Candidate& start = *start_.checkpoint();
+  const Identity saved = ReadIdentity(start.manifest);
   if (const auto weights = saved.find(kInitialWeights); weights != saved.end()) {
     options_.identity[kInitialWeights] = weights->second;
   }
   if (!leader()) return;
-  checkpoint::GoOnFrom(options_.layout.checkpoints(), start_->filename(), progress_.lineage);
-  core::Log() << "resumed from step " << progress_.step << " (" << start_->string() << ")";
+  checkpoint::GoOnFrom(options_.layout.checkpoints(), start.directory.filename(),
+                       progress_.lineage);
+  core::Log() << "resumed from step " << progress_.step << " (" << start.directory.string() << ")";
   if (expected.at("data content") != options_.identity.at("data content")) {
     core::Log() << "version " << options_.identity.at("data version")
                 << " of the data has forgotten interactions since then: blanks take their places";
@@ -117,7 +135,7 @@ void Trainer::Begin() {
   } else {
     const std::filesystem::path from =
         ChooseInitialWeights(options_.config, options_.identity, groups_.world);
-    LoadWeights(from, model_, optimizer_);
+    LoadWeights(checkpoint::CandidateOf(from), model_, optimizer_, groups_.world);
     options_.identity[kInitialWeights] = from.string();
     if (leader()) core::Log() << "begins with the weights of " << from.string();
   }
@@ -159,7 +177,7 @@ core::ExitCode Trainer::Run() {
   }
   checkpoints_ = std::make_unique<RunCheckpoints>(
       options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
-      progress_, start_.has_value(), stream_.threads(),
+      progress_, start_.checkpoint().has_value(), stream_.threads(),
       [this](const rundir::SaveLine& line) { ReportSave(line); });
   gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);

@@ -24,6 +24,7 @@
 #include "trainer/evaluation.h"
 #include "trainer/rank_groups.h"
 #include "trainer/run_checkpoints.h"
+#include "trainer/run_start.h"
 #include "trainer/run_state.h"
 #include "trainer/time_left.h"
 #include "trainer/training_step.h"
@@ -62,6 +63,7 @@ class Trainer {
  private:
   void StartOrResume();
   void Resume();
+  Identity LoadNewest();
   void Begin();
   std::vector<uint64_t> SamplesOf(
       int64_t taken) const;  // of this rank's micro-batch number `taken` of this attempt
@@ -84,7 +86,7 @@ class Trainer {
   core::Bytes before_ = core::ResidentMemory();  // of this process, when the trainer was made
   RankGroups groups_;
   tensor::Stream& stream_;
-  std::optional<std::filesystem::path> start_;  // the checkpoint to go on from
+  Start start_;
   std::vector<data::Dataset> datasets_;
   data::SampleStream train_;
   std::vector<data::SampleStream> validation_;  // of each data set
