@@ -36,6 +36,7 @@ struct SaveOptions {
   int keep = 2;                       // newest good steps kept of the run's line; at least 2
   std::vector<int64_t> protect = {};  // steps retention never removes (the best one)
   int64_t keep_every = 0;             // steps that this divides stay; 0: none
+  bool file_per_node = false;         // its ranks write one together; otherwise each its own
 };
 
 // Collective over `world`: one save, from begin to end. Together the ranks' slices must tile each

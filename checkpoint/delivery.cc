@@ -10,6 +10,7 @@
 #include "checkpoint/box_reader.h"
 #include "checkpoint/file_check.h"
 #include "checkpoint/rank_outcome.h"
+#include "comm/grid.h"
 #include "comm/self.h"
 
 namespace moat::checkpoint {
@@ -335,15 +336,6 @@ RankOutcome DeliverBetween(const Manifest& manifest, const std::vector<Item>& it
   return ReadTogether(manifest, shares, wishes, *group);
 }
 
-std::unique_ptr<comm::Communicator> NodeOf(comm::Communicator& world) {
-  const int mine = world.members()[static_cast<size_t>(world.rank())].node;
-  std::vector<int> ranks;
-  for (int r = 0; r < world.size(); ++r) {
-    if (world.members()[static_cast<size_t>(r)].node == mine) ranks.push_back(r);
-  }
-  return world.Group("node", ranks);
-}
-
 }  // namespace
 
 FilePlaces AllIn(const fs::path& directory, const Manifest& manifest) {
@@ -361,7 +353,7 @@ void Deliver(const Manifest& manifest, const FilePlaces& places,
                   }));
   const std::vector<Item> items = ItemsOf(manifest, places);
   std::string far(items.size(), '0');
-  const RankOutcome near = DeliverWithin(manifest, items, *wishes, *NodeOf(world), &far);
+  const RankOutcome near = DeliverWithin(manifest, items, *wishes, *comm::NodeGroup(world), &far);
   const RankOutcome between = DeliverBetween(manifest, items, far, *wishes, world);
   AgreeThatAllDid(world, near.ok() ? between : near);
 }

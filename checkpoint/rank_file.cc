@@ -1,10 +1,11 @@
-// The file of one rank: written once, its CRCs taken from memory on the way.
+// Shares of files: each byte written once, its CRCs taken from memory on the way.
 #include "checkpoint/rank_file.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <sstream>
+#include <utility>
 
-#include "checkpoint/safetensors.h"
 #include "core/crc32c.h"
 #include "core/durable_file.h"
 #include "core/fault.h"
@@ -34,60 +35,140 @@ uint32_t WriteWithCrc(core::FileWriter& writer, const SliceToSave& slice,
   return crc;
 }
 
-// Larger elements first, so that every tensor is aligned to its element; empty ones need no bytes.
-std::vector<const SliceToSave*> InFileOrder(const std::vector<SliceToSave>& slices) {
-  std::vector<const SliceToSave*> order;
-  for (const SliceToSave& slice : slices) {
-    MOAT_CHECK(
-        slice.data.count == slice.slice.elements() && slice.data.device == core::DeviceKind::kCpu,
-        "a slice to save must have its elements in host memory: " + slice.tensor);
-    if (slice.data.count > 0) order.push_back(&slice);
+std::vector<FileLayout::Entry> EntriesOf(const std::vector<SliceToSave>& slices, int rank) {
+  std::vector<FileLayout::Entry> entries;
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const SliceToSave& slice = slices[i];
+    if (slice.slice.elements() == 0) continue;
+    entries.push_back(
+        {{slice.tensor + "@" + slice.slice.text(), slice.data.dtype, slice.slice.shape(), 0, 0},
+         rank,
+         i});
   }
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return core::SizeOf(a->data.dtype) > core::SizeOf(b->data.dtype);
-  });
-  return order;
+  return entries;
 }
 
-}  // namespace
+FileLayout InOrder(const char* pattern, int number, std::vector<FileLayout::Entry> entries) {
+  char name[64];
+  std::snprintf(name, sizeof name, pattern, number);
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return core::SizeOf(a.tensor.dtype) > core::SizeOf(b.tensor.dtype);
+  });
+  return {name, number, std::move(entries)};
+}
 
-Manifest WriteRankFile(const std::filesystem::path& directory, const RunPosition& position,
-                       const std::vector<SliceToSave>& slices, int rank,
-                       const std::stop_token& give_up) {
-  Manifest part;
-  for (const SliceToSave& slice : slices) {
-    part.tensors[slice.tensor] = {slice.data.dtype, slice.global, {}};
+// Entries as lines: index, dtype, dims, name.
+std::string ToText(const std::vector<FileLayout::Entry>& entries) {
+  std::string text;
+  for (const FileLayout::Entry& entry : entries) {
+    text += std::to_string(entry.slice) + ' ' + core::Name(entry.tensor.dtype) + ' ';
+    for (const int64_t dim : entry.tensor.shape.dims()) text += std::to_string(dim) + ',';
+    text += ' ' + entry.tensor.name + '\n';
   }
-  const std::vector<const SliceToSave*> order = InFileOrder(slices);
-  if (order.empty()) return part;
+  return text;
+}
+
+std::vector<FileLayout::Entry> FromText(const std::string& text, int writer) {
+  std::vector<FileLayout::Entry> entries;
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    FileLayout::Entry entry;
+    std::string dtype, dims;
+    words >> entry.slice >> dtype;
+    words.get();
+    std::getline(words, dims, ' ');
+    std::getline(words, entry.tensor.name);
+    std::vector<int64_t> sizes;
+    std::istringstream numbers(dims);
+    for (std::string number; std::getline(numbers, number, ',');) {
+      sizes.push_back(std::stoll(number));
+    }
+    entry.tensor.dtype = core::ParseDType(dtype);
+    entry.tensor.shape = core::Shape(sizes);
+    entry.writer = writer;
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+void CheckSlice(const SliceToSave& slice, const FileLayout::Entry& entry) {
+  MOAT_CHECK(
+      slice.data.count == slice.slice.elements() && slice.data.device == core::DeviceKind::kCpu,
+      "a slice to save must have its elements in host memory: " + slice.tensor);
+  MOAT_CHECK(entry.tensor.name == slice.tensor + "@" + slice.slice.text() &&
+                 entry.tensor.dtype == slice.data.dtype,
+             "slices must be as they were when the file was laid out: " + slice.tensor);
+}
+
+SafetensorsHeader HeaderOf(const RunPosition& position, const FileLayout& layout) {
   SafetensorsHeader header;
   header.metadata = {{"format", "moat.checkpoint"},
                      {"run_id", position.run_id},
                      {"step", std::to_string(position.step)},
-                     {"writer", std::to_string(rank)}};
-  for (const SliceToSave* slice : order) {
-    header.entries.push_back(
-        {slice->tensor + "@" + slice->slice.text(), slice->data.dtype, slice->slice.shape(), 0, 0});
-  }
-  core::FaultPoint("checkpoint.prepared", rank);
-  const std::string head = SafetensorsHeaderText(&header);
-  char name[64];
-  std::snprintf(name, sizeof name, "rank-%05d.safetensors", rank);
+                     {"writer", std::to_string(layout.header_of)}};
+  for (const FileLayout::Entry& entry : layout.entries) header.entries.push_back(entry.tensor);
+  return header;
+}
 
-  core::FileWriter writer(directory / name);
-  writer.Write(head);
-  for (size_t i = 0; i < order.size(); ++i) {
-    const SliceToSave& slice = *order[i];
-    Piece piece{slice.slice, name, writer.written(), slice.data.bytes().value, 0};
-    piece.crc32c = WriteWithCrc(writer, slice, give_up);
-    TensorEntry& tensor = part.tensors[slice.tensor];
+}  // namespace
+
+FileLayout LayoutAlone(const std::vector<SliceToSave>& slices, int rank) {
+  return InOrder("rank-%05d.safetensors", rank, EntriesOf(slices, rank));
+}
+
+FileLayout LayoutTogether(const std::vector<SliceToSave>& slices, comm::Communicator& node) {
+  const std::vector<comm::Member>& members = node.members();
+  const std::vector<std::string> texts = node.AllGatherText(ToText(EntriesOf(slices, 0)));
+  std::vector<FileLayout::Entry> all;
+  for (size_t r = 0; r < texts.size(); ++r) {
+    const auto theirs = FromText(texts[r], members[r].world_rank);
+    all.insert(all.end(), theirs.begin(), theirs.end());
+  }
+  return InOrder("node-%05d.safetensors", members[0].world_rank, std::move(all));
+}
+
+Manifest WriteShare(const std::filesystem::path& directory, const RunPosition& position,
+                    const std::vector<SliceToSave>& slices, const FileLayout& layout, int rank,
+                    const std::stop_token& give_up) {
+  Manifest part;
+  for (const SliceToSave& slice : slices) {
+    const TensorEntry named{slice.data.dtype, slice.global, {}};
+    const TensorEntry& tensor = part.tensors.try_emplace(slice.tensor, named).first->second;
     MOAT_CHECK(tensor.dtype == slice.data.dtype && tensor.shape == slice.global,
                "slices of one tensor must agree about its shape and dtype: " + slice.tensor);
-    tensor.pieces.push_back(std::move(piece));
+  }
+  const bool writes_header = rank == layout.header_of;
+  const bool writes = std::any_of(layout.entries.begin(), layout.entries.end(),
+                                  [&](const auto& entry) { return entry.writer == rank; });
+  if (layout.entries.empty() || (!writes && !writes_header)) return part;
+  SafetensorsHeader header = HeaderOf(position, layout);
+  core::FaultPoint("checkpoint.prepared", rank);
+  const std::string head = SafetensorsHeaderText(&header);
+  const auto head_bytes = static_cast<int64_t>(head.size());
+
+  core::FileWriter writer(directory / layout.name, core::FileWriter::kShared);
+  if (writes_header) {
+    writer.SetSize(head_bytes + header.entries.back().end);
+    writer.Write(head);
+  }
+  for (size_t i = 0; i < layout.entries.size(); ++i) {
+    const FileLayout::Entry& entry = layout.entries[i];
+    if (entry.writer != rank) continue;
+    const SliceToSave& slice = slices[entry.slice];
+    CheckSlice(slice, entry);
+    Piece piece{slice.slice, layout.name, head_bytes + header.entries[i].begin,
+                slice.data.bytes().value, 0};
+    writer.Seek(piece.offset);
+    piece.crc32c = WriteWithCrc(writer, slice, give_up);
+    part.tensors[slice.tensor].pieces.push_back(std::move(piece));
   }
   core::FaultPoint("checkpoint.before_file_sync", rank);
-  part.files[name] = {writer.written(), static_cast<int64_t>(head.size()),
-                      core::Crc32c(head.data(), head.size())};
+  if (writes_header) {
+    part.files[layout.name] = {head_bytes + header.entries.back().end, head_bytes,
+                               core::Crc32c(head.data(), head.size())};
+  }
   writer.SyncAndClose();
   core::FaultPoint("checkpoint.file_written", rank);
   return part;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "checkpoint/commit.h"
-#include "checkpoint/rank_file.h"
+#include "comm/grid.h"
 #include "core/clock.h"
 #include "core/durable_file.h"
 
@@ -44,6 +44,7 @@ Saver::Saver(const SaveOptions& options, const std::string& run_id, comm::Commun
   AgreeThatAllDid(world, RankOutcome::Of([&] {
                     return world.rank() == 0 ? PrepareRoot(options.root, run_id) : "";
                   }));
+  if (options.file_per_node) node_ = comm::NodeGroup(world);
   // Each node by a name of its own: where they share a file system, one removes its own only.
   const fs::path probe = TemporaryOf(options.root, run_id, -1 - world.rank());
   AgreeThatAllDid(world,
@@ -67,9 +68,13 @@ void Saver::Start(const RunPosition& position, const std::vector<SliceToSave>& s
   options_.protect = protect;
   temporary_ = TemporaryOf(options_.root, run_id_, position.step);
   phase_ = Phase::kWriting;
+  if (!node_ || !layout_) {
+    layout_ = node_ ? LayoutTogether(slices, *node_) : LayoutAlone(slices, world_.rank());
+  }
   Do([this, slices] {
     core::MakeDirectories(temporary_);
-    return WriteRankFile(temporary_, position_, slices, world_.rank(), giving_up_.get_token())
+    return WriteShare(temporary_, position_, slices, *layout_, world_.rank(),
+                      giving_up_.get_token())
         .ToText();
   });
 }

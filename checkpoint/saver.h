@@ -13,12 +13,14 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/rank_file.h"
 #include "checkpoint/rank_outcome.h"
 #include "checkpoint/snapshot.h"
 #include "comm/communicator.h"
@@ -51,8 +53,9 @@ class Saver {
   void Reserve(const std::vector<SliceToSave>& slices) { snapshot_.Reserve(slices); }
 
   // Together the ranks' slices must tile each named tensor exactly once; rank 0 checks before it
-  // commits. `protect`: steps retention never removes. Not collective, but all ranks call it at the
-  // same step boundary. Copies the slices with `threads` threads. REQUIRES: none is in flight.
+  // commits. `protect`: steps retention never removes. All ranks call it at the same step boundary;
+  // it is collective where ranks share files, the first time, and their slices must be the same
+  // ones each time then. Copies the slices with `threads` threads. REQUIRES: none is in flight.
   void Begin(const RunPosition& position, const std::vector<SliceToSave>& slices,
              const std::vector<int64_t>& protect, int threads);
   bool in_flight() const { return phase_ != Phase::kIdle; }
@@ -81,6 +84,8 @@ class Saver {
   SaveOptions options_;
   std::string run_id_;
   comm::Communicator& world_;
+  std::unique_ptr<comm::Communicator> node_;  // the ranks that write one file together
+  std::optional<FileLayout> layout_;          // of this rank's file
   Snapshot snapshot_;
   Phase phase_ = Phase::kIdle;
   RunPosition position_;

@@ -11,4 +11,15 @@ GridCommunicators MakeGrid(Communicator& world, const parallel::ProcessGrid& gri
   return made;
 }
 
+std::unique_ptr<Communicator> NodeGroup(Communicator& world) {
+  const std::vector<Member>& members = world.members();
+  std::vector<int> ranks;
+  for (int r = 0; r < world.size(); ++r) {
+    if (members[static_cast<size_t>(r)].node == members[static_cast<size_t>(world.rank())].node) {
+      ranks.push_back(r);
+    }
+  }
+  return world.Group("node", ranks);
+}
+
 }  // namespace moat::comm

@@ -1,4 +1,4 @@
-// The communicators of a process grid.
+// The communicators of a process grid, and of its nodes.
 #pragma once
 
 #include <memory>
@@ -15,5 +15,8 @@ struct GridCommunicators {
 
 // Collective over `world`, on any backend. REQUIRES: grid.size() == world.size().
 GridCommunicators MakeGrid(Communicator& world, const parallel::ProcessGrid& grid);
+
+// Collective over `world`: this rank's node (Member::node), in the order of the world.
+std::unique_ptr<Communicator> NodeGroup(Communicator& world);
 
 }  // namespace moat::comm

@@ -169,7 +169,7 @@ std::unique_ptr<Communicator> MpiSession::State::Make(const std::string& name,
   const auto self = std::find(ranks.begin(), ranks.end(), rank);
   MOAT_CHECK(self != ranks.end(), "a rank makes only groups that hold itself");
   MOAT_CHECK(piece_bytes > 0 && piece_bytes % 64 == 0, "pieces are multiples of 64 bytes");
-  if (ranks.size() == 1) return MakeSelf(name);
+  if (ranks.size() == 1) return MakeSelf(name, members[static_cast<size_t>(rank)]);
   std::vector<Member> group;
   bool one_node = true;
   for (const int r : ranks) {

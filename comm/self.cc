@@ -6,7 +6,7 @@ namespace {
 
 class SelfCommunicator : public Communicator {
  public:
-  explicit SelfCommunicator(const std::string& name) : Communicator(name, 0, {Member{}}) {}
+  SelfCommunicator(const std::string& name, const Member& self) : Communicator(name, 0, {self}) {}
 
  protected:
   void DoAllReduce(tensor::View, ReduceOp, Order, tensor::Stream&) override {}
@@ -17,14 +17,14 @@ class SelfCommunicator : public Communicator {
   void DoBarrier() override {}
   std::unique_ptr<Communicator> DoGroup(const std::string& name,
                                         const std::vector<int>& ranks) override {
-    return MakeSelf(name);
+    return MakeSelf(name, members()[0]);
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeSelf(const std::string& name) {
-  return std::make_unique<SelfCommunicator>(name);
+std::unique_ptr<Communicator> MakeSelf(const std::string& name, const Member& self) {
+  return std::make_unique<SelfCommunicator>(name, self);
 }
 
 }  // namespace moat::comm

@@ -7,6 +7,7 @@
 
 namespace moat::comm {
 
-std::unique_ptr<Communicator> MakeSelf(const std::string& name = "world");
+// `self`: this rank, where it is one of a larger world.
+std::unique_ptr<Communicator> MakeSelf(const std::string& name = "world", const Member& self = {});
 
 }  // namespace moat::comm

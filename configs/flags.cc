@@ -157,6 +157,10 @@ MOAT_FLAG(bool, async_checkpoints, train.async_checkpoints, kRun,
 MOAT_FLAG(
     bool, strict_checkpoints, train.strict_checkpoints, kRun,
     "end the run at the first save that fails; otherwise it goes on until three in a row did");
+MOAT_FLAG(
+    string, checkpoint_files, Name(train.checkpoint_files), kRun,
+    "who writes a file of a checkpoint: rank, node (its ranks together), or auto: by node from "
+    "65 ranks on");
 MOAT_FLAG(int64, keep_every, train.keep_every, kRun | kCheckpointPrune,
           "checkpoints of steps that this divides are kept too, as milestones; 0: none");
 MOAT_FLAG(int32, keep, train.keep_checkpoints, kCheckpointPrune,

@@ -183,6 +183,9 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.eval_batches = line.Int("eval_batches");
   train.checkpoint_every = line.Int("checkpoint_every");
   train.keep_checkpoints = static_cast<int>(line.Int("keep_checkpoints"));
+  train.checkpoint_files =
+      Choice(line, "checkpoint_files",
+             std::vector{CheckpointFiles::kAuto, CheckpointFiles::kRank, CheckpointFiles::kNode});
   train.async_checkpoints = line.Bool("async_checkpoints");
   train.end_time = EndTimeOf(line.value("end_time"));
   train.strict_checkpoints = line.Bool("strict_checkpoints");

@@ -141,6 +141,18 @@ const char* Name(OverlapMode mode) {
   return "unknown";
 }
 
+const char* Name(CheckpointFiles files) {
+  switch (files) {
+    case CheckpointFiles::kAuto:
+      return "auto";
+    case CheckpointFiles::kRank:
+      return "rank";
+    case CheckpointFiles::kNode:
+      return "node";
+  }
+  return "unknown";
+}
+
 void Validate(const TrainConfig& config) {
   Validate(config.model);
   ValidateGrid(config);

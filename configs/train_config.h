@@ -13,9 +13,11 @@ namespace moat::configs {
 
 enum class Reduction { kCanonical, kFast };
 enum class OverlapMode { kAuto, kOff, kOn };
+enum class CheckpointFiles { kAuto, kRank, kNode };
 
-const char* Name(Reduction reduction);  // "canonical", "fast": as the flag says it
-const char* Name(OverlapMode mode);     // "auto", "off", "on"
+const char* Name(Reduction reduction);    // "canonical", "fast": as the flag says it
+const char* Name(OverlapMode mode);       // "auto", "off", "on"
+const char* Name(CheckpointFiles files);  // "auto", "rank", "node"
 
 struct TrainConfig {
   ModelConfig model;  // vocab_size 0: taken from the data set
@@ -65,6 +67,7 @@ struct TrainConfig {
   int64_t checkpoint_every = 50;
   int keep_checkpoints = 2;
   int64_t keep_every = 0;  // checkpoints of steps that this divides stay, as milestones; 0: none
+  CheckpointFiles checkpoint_files = CheckpointFiles::kAuto;  // who writes a file
   bool async_checkpoints = true;    // write them beside training, from a copy of the state
   bool strict_checkpoints = false;  // the first save that fails ends the run, not the third
   std::optional<int64_t> end_time;  // Unix seconds: the run saves and goes before then

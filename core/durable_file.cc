@@ -31,8 +31,10 @@ fs::path ParentOf(const fs::path& path) {
 
 }  // namespace
 
-FileWriter::FileWriter(const fs::path& path)
-    : path_(path), fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
+FileWriter::FileWriter(const fs::path& path, Sharing sharing)
+    : path_(path),
+      fd_(open(path.c_str(), O_WRONLY | O_CREAT | (sharing == kShared ? 0 : O_TRUNC) | O_CLOEXEC,
+               0644)) {
   if (fd_ < 0) Fail("create", path, errno);
 }
 
@@ -57,6 +59,14 @@ void FileWriter::Write(const void* data, size_t size) {
     size -= static_cast<size_t>(n);
     written_ += n;
   }
+}
+
+void FileWriter::Seek(int64_t offset) {
+  if (lseek(fd_, offset, SEEK_SET) < 0) Fail("seek", path_, errno);
+}
+
+void FileWriter::SetSize(int64_t bytes) {
+  if (ftruncate(fd_, bytes) != 0) Fail("resize", path_, errno);
 }
 
 void FileWriter::SyncAndClose() {

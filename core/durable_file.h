@@ -17,8 +17,10 @@ namespace moat::core {
 // abandoned).
 class FileWriter {
  public:
-  // Creates or truncates `path`.
-  explicit FileWriter(const std::filesystem::path& path);
+  enum Sharing { kAlone, kShared };
+
+  // Creates or truncates `path`; kShared: keeps what is there, for several that each write a part.
+  explicit FileWriter(const std::filesystem::path& path, Sharing sharing = kAlone);
   ~FileWriter();
   FileWriter(FileWriter&& other) noexcept;
   FileWriter& operator=(FileWriter&&) = delete;
@@ -26,7 +28,9 @@ class FileWriter {
   void Write(const void* data, size_t size);  // all of it, or throws
   void Write(std::string_view bytes) { Write(bytes.data(), bytes.size()); }
   int64_t written() const { return written_; }
-  void SyncAndClose();  // fsync, close; call once when complete
+  void Seek(int64_t offset);    // the next Write() begins there
+  void SetSize(int64_t bytes);  // what is not written yet reads as zeros; more than that is cut off
+  void SyncAndClose();          // fsync, close; call once when complete
 
  private:
   std::filesystem::path path_;

@@ -13,12 +13,20 @@ namespace {
 constexpr int kMostFailures = 3;        // in a row
 constexpr double kLongWaitSeconds = 1;  // for the save before: worth a line
 
+// Many small files are more than a parallel file system likes to make at once.
+bool FilePerNode(configs::CheckpointFiles files, int ranks) {
+  constexpr int kManyRanks = 64;
+  return files == configs::CheckpointFiles::kNode ||
+         (files == configs::CheckpointFiles::kAuto && ranks > kManyRanks);
+}
+
 checkpoint::SaveOptions SaveOptionsOf(const configs::TrainConfig& config,
-                                      const rundir::RunLayout& layout) {
+                                      const rundir::RunLayout& layout, int ranks) {
   checkpoint::SaveOptions options;
   options.root = layout.checkpoints();
   options.keep = config.keep_checkpoints;
   options.keep_every = config.keep_every;
+  options.file_per_node = FilePerNode(config.checkpoint_files, ranks);
   return options;
 }
 
@@ -36,7 +44,7 @@ RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir:
       progress_(progress),
       threads_(threads),
       report_(std::move(report)),
-      saver_(SaveOptionsOf(config, layout), progress.run_id, world),
+      saver_(SaveOptionsOf(config, layout, world.size()), progress.run_id, world),
       saved_step_(resumed ? progress.step : -1),
       best_saved_(progress.best.step) {
   if (configs::CopiesForCheckpoints(config)) saver_.Reserve(SlicesToSave(model, optimizer));

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <functional>
 #include <map>
@@ -21,7 +22,8 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/delivery.h"
+#include "checkpoint/saver.h"
 #include "comm/threads.h"
 #include "core/clock.h"
 #include "core/error.h"
@@ -215,6 +217,7 @@ class Bench {
     if (number % 2 != 0) raw = WriteRaw();
     const fs::path same = ours.first, other = Save("other", four_).first;
     Note("write", raw / ours.second);
+    NoteStop(number);
     for (const bool cold : {false, true}) {
       const std::string where = cold ? " cold" : " warm";
       double read = 0, loaded = 0, resharded = 0;
@@ -259,6 +262,34 @@ class Bench {
         });
     return {saved, seconds};
   }
+  // How long training stands still for a save, beside copying the same bytes to memory as warm.
+  void NoteStop(int number) {
+    double copied = 0, begun = 0;
+    comm::ThreadGroup::Run(2, [&](comm::Communicator& world) {
+      RankMemory& mine = *two_[static_cast<size_t>(world.rank())];
+      const std::vector<checkpoint::SliceToSave> slices = mine.ToSave();
+      checkpoint::Saver saver({root_ / "stop"}, "bench", world);
+      saver.Reserve(slices);
+      std::vector<char> copy(static_cast<size_t>(mine.size()));
+      const auto timed = [&](double* seconds, const auto& work) {
+        world.Barrier();
+        const double start = Now(cpu_);
+        work();
+        world.Barrier();
+        if (world.rank() == 0) *seconds = Now(cpu_) - start;
+      };
+      const auto raw = [&] {
+        timed(&copied, [&] { std::memcpy(copy.data(), mine.bytes(), copy.size()); });
+      };
+      if (number % 2 == 0) raw();
+      timed(&begun, [&] { saver.Begin({"bench", 1, {}, {}}, slices, {}, 1); });
+      if (number % 2 != 0) raw();
+      saver.Finish();
+    });
+    Note("stop", begun / copied);
+    Note("copy_gb_s", Gigabytes() / copied);
+    fs::remove_all(root_ / "stop");
+  }
   double Read(const fs::path& directory, bool cold) const {
     if (cold) Forget(directory);
     return Timed(2, cpu_, [&](comm::Communicator& world) {
@@ -269,8 +300,9 @@ class Bench {
   double Load(const fs::path& directory, bool cold) const {
     if (cold) Forget(directory);
     return Timed(2, cpu_, [&](comm::Communicator& world) {
-      checkpoint::Load(directory, checkpoint::ReadManifest(directory),
-                       loaded_[static_cast<size_t>(world.rank())]->ToLoad());
+      const checkpoint::Manifest manifest = checkpoint::ReadManifest(directory);
+      checkpoint::Deliver(manifest, checkpoint::AllIn(directory, manifest),
+                          loaded_[static_cast<size_t>(world.rank())]->ToLoad(), world);
     });
   }
   void Note(const std::string& name, double value) { notes_[name].push_back(value); }
@@ -312,7 +344,8 @@ int Main(int argc, char** argv) {
   }
   std::printf(
       "write and load: their rate as a share of raw writing with fsync and of raw reading;\n"
-      "reshard: 4x1 -> 1x2, time of a load in that of a same-grid load\n");
+      "reshard: 4x1 -> 1x2, time of a load in that of a same-grid load\n"
+      "stop: training stands still for a save, in the time of copying the same bytes\n");
   return 0;
 }
 
