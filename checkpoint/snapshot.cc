@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <thread>
 
 #include "core/crc32c.h"
+#include "core/streaming_copy.h"
 
 namespace moat::checkpoint {
 namespace {
@@ -31,7 +31,7 @@ struct Share {
     for (int64_t at = 0; at < bytes; at += kStretch) {
       const auto n = static_cast<size_t>(std::min(kStretch, bytes - at));
       crc32c = core::Crc32c(from + at, n, crc32c);
-      std::memcpy(to + at, from + at, n);
+      core::StreamingCopy(to + at, from + at, n);
     }
   }
 };

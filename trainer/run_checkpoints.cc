@@ -30,6 +30,16 @@ checkpoint::SaveOptions SaveOptionsOf(const configs::TrainConfig& config,
   return options;
 }
 
+// A lineage of names that retention has removed would grow for as long as the run saves.
+void ForgetRemoved(const std::filesystem::path& root, std::vector<std::string>* lineage) {
+  constexpr size_t kManyNames = 64;
+  if (lineage->size() <= kManyNames) return;
+  std::erase_if(*lineage, [&](const std::string& name) {
+    std::error_code error;
+    return !std::filesystem::exists(root / name, error) && !error;
+  });
+}
+
 }  // namespace
 
 RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir::RunLayout& layout,
@@ -120,7 +130,8 @@ void RunCheckpoints::Settle(const checkpoint::SaveResult& result) {
     saved_step_ = result.step;
     if (result.step == progress_.best.step) best_saved_ = result.step;
     progress_.lineage.push_back(result.directory.filename());
-    if (world_.rank() == 0) {
+    if (world_.rank() == 0) {  // whose lineage is saved
+      ForgetRemoved(result.directory.parent_path(), &progress_.lineage);
       report_({0, result.step, result.directory.string(), result.seconds * 1e3, stopped_ * 1e3});
     }
     return;

@@ -39,7 +39,8 @@ struct FileEntry {
 struct RunPosition {
   std::string run_id;
   int64_t step = 0;
-  std::vector<std::string> lineage;  // names of all directories it descends from, oldest first
+  // Names of the directories it descends from, oldest first; some of those that are gone are not.
+  std::vector<std::string> lineage;
   std::map<std::string, std::string>
       values;  // "config", "data", "grid", "rng", "sample_hash", "metrics": JSON text
 };

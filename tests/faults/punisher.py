@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -96,8 +97,8 @@ def kill_one(run, chance, number):
             "seconds_to_next_step": round(there - killed, 3)}
 
 
-def punish(run, options, log):
-    chance = random.Random(options.seed)
+def punish(run, options, seed, log):
+    chance = random.Random(seed)
     begun, trials = time.monotonic(), []
     try:
         first, _ = wait_for_step(run, -1)
@@ -109,7 +110,7 @@ def punish(run, options, log):
             except subprocess.TimeoutExpired:
                 pass
             trials.append(kill_one(run, chance, len(trials) + 1))
-            print(json.dumps({"seed": options.seed, "after": round(time.monotonic() - begun, 1), **trials[-1]}), file=log, flush=True)
+            print(json.dumps({"seed": seed, "after": round(time.monotonic() - begun, 1), **trials[-1]}), file=log, flush=True)
     except Ended:
         pass
     code = run.wait(options.seconds + 3600)
@@ -127,6 +128,16 @@ def seconds_of_mpirun(ranks):
     return statistics.median(taken)
 
 
+def sum_up(run, twin, seed, trials, code, wall, mpirun):
+    useful = sum({line["step"]: line["ms"] for line in run.lines()}.values()) / 1e3
+    restarts = run.outcome()["attempts"] - 1
+    return {"seed": seed, "kills": len(trials), "restarts": restarts, "exit_code": code, "wall_seconds": round(wall, 1),
+            "seconds_of_counted_steps": round(useful, 1), "seconds_of_mpirun": round(mpirun, 3),
+            "effective": round(useful / (wall - restarts * mpirun), 4),
+            "median_seconds_to_next_step": round(statistics.median([t["seconds_to_next_step"] for t in trials] or [0]), 3),
+            "hash": run.hash(), "twin_hash": twin.hash(), "same_bits": run.hash() is not None and run.hash() == twin.hash()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1800, help="kill for so long")
@@ -134,32 +145,28 @@ def main():
     parser.add_argument("--shortest", type=float, default=5, help="seconds between kills, at least")
     parser.add_argument("--longest", type=float, default=60, help="and at most")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--beside", action="store_true", help="the twin runs beside it, not after it")
+    parser.add_argument("--runs", type=int, default=1, help="so many, one after the other, each with the next seed and the same twin")
+    parser.add_argument("--beside", action="store_true", help="the twin runs beside the first, not before it")
     parser.add_argument("--log", help="file of JSON lines; default: stdout")
     parser.add_argument("flags", nargs="+", help="of moat launch, after --")
     options = parser.parse_args()
+    log = open(options.log, "a") if options.log else sys.stdout
     with tempfile.TemporaryDirectory(prefix="moat-punished-") as folder:
-        twin, run = Punished(folder, "twin", options.flags), Punished(folder, "punished", options.flags)
-        if options.beside:
-            twin.start()
-        run.start("--restarts=1000000")
-        log = open(options.log, "a") if options.log else sys.stdout
-        trials, code, wall = punish(run, options, log)
-        ranks = 1 + max(line["rank"] for line in trials) if trials else 1
-        mpirun = seconds_of_mpirun(ranks)
+        twin = Punished(folder, "twin", options.flags)
+        twin.start()
         if not options.beside:
-            twin.start()
-        twin_code = twin.wait(options.seconds * 2 + 3600)
-        useful = sum({line["step"]: line["ms"] for line in run.lines()}.values()) / 1e3
-        restarts = run.outcome()["attempts"] - 1
-        summary = {"seed": options.seed, "kills": len(trials), "restarts": restarts, "exit_code": code, "wall_seconds": round(wall, 1),
-                   "seconds_of_counted_steps": round(useful, 1), "seconds_of_mpirun": round(mpirun, 3),
-                   "effective": round(useful / (wall - restarts * mpirun), 4),
-                   "median_seconds_to_next_step": round(statistics.median([t["seconds_to_next_step"] for t in trials] or [0]), 3),
-                   "hash": run.hash(), "twin_hash": twin.hash(), "same_bits": run.hash() is not None and run.hash() == twin.hash()}
-        print(json.dumps(summary), file=log, flush=True)
-        if code != 0 or twin_code != 0 or not summary["same_bits"] or restarts != len(trials) or not trials:
-            fail(f"{summary}: {run.said()[-3000:]}")
+            twin.wait(options.seconds * 2 + 3600)
+        for seed in range(options.seed, options.seed + options.runs):
+            run = Punished(folder, f"punished-{seed}", options.flags)
+            run.start("--restarts=1000000")
+            trials, code, wall = punish(run, options, seed, log)
+            mpirun = seconds_of_mpirun(1 + max([line["rank"] for line in trials] or [0]))
+            twin_code = twin.process.wait(options.seconds * 2 + 3600)
+            summary = sum_up(run, twin, seed, trials, code, wall, mpirun)
+            print(json.dumps(summary), file=log, flush=True)
+            if code != 0 or twin_code != 0 or not summary["same_bits"] or summary["restarts"] != len(trials) or not trials:
+                fail(f"{summary}: {run.said()[-3000:]}")
+            shutil.rmtree(run.path)
 
 
 if __name__ == "__main__":

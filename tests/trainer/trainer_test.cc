@@ -173,6 +173,22 @@ TEST_F(TrainerTest, AfterARollBackTheRunGoesOnOnItsOwnLine) {
             (std::vector<std::string>{"step-00000020", "step-00000040", "step-00000045"}));
 }
 
+TEST_F(TrainerTest, LineageDoesNotGrowWithEverySave) {
+  const testing::TemporaryDirectory runs;
+  TrainerOptions options = Options(runs / "run");
+  options.config.steps = 80;
+  options.config.checkpoint_every = 1;
+  options.config.keep_every = 7;
+  options.config.eval_every = 0;
+  Train(options, 1, 1);
+  const auto line = checkpoint::ListLine(options.layout.checkpoints());
+  const std::vector<std::string> lineage = checkpoint::ReadManifest(line[0].path).position.lineage;
+  EXPECT_LE(lineage.size(), 65u);
+  for (size_t i = 1; i < line.size(); ++i) {
+    EXPECT_EQ(std::count(lineage.begin(), lineage.end(), line[i].path.filename()), 1) << i;
+  }
+}
+
 TEST_F(TrainerTest, ResumeNeverRefusesARunThatHasCheckpoints) {
   const testing::TemporaryDirectory runs;
   TrainerOptions options = Options(runs / "run");
