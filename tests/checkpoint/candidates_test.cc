@@ -30,6 +30,7 @@ class CandidatesTest : public ::testing::Test {
   // The steps that two ranks are given, which must be the same; 0 at the end of the line.
   std::vector<int64_t> Given(const std::vector<Candidate>& others = {}) {
     std::vector<std::vector<int64_t>> given(2);
+    std::vector<std::string> said(2);
     comm::ThreadGroup::Run(2, [&](comm::Communicator& world) {
       Candidates candidates(root_.path(), world, others);
       auto& mine = given[static_cast<size_t>(world.rank())];
@@ -40,10 +41,12 @@ class CandidatesTest : public ::testing::Test {
         }
         mine.push_back(0);
       } catch (const core::StorageError& error) {
-        said_ = error.what();
+        said[static_cast<size_t>(world.rank())] = error.what();
       }
     });
     EXPECT_EQ(given[0], given[1]);
+    EXPECT_EQ(said[0], said[1]);
+    said_ = said[0];
     return given[0];
   }
   testing::TemporaryDirectory root_;
