@@ -2,6 +2,7 @@
 #include "checkpoint/delivery.h"
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -20,6 +21,7 @@ namespace fs = std::filesystem;
 using parallel::Slice;
 
 constexpr int64_t kStretchBytes = 1 << 18;  // stays in the cache between the CRC and the copy
+constexpr int64_t kRoundBytes = 1 << 20;    // of a rank: ranks wait for each other once a round
 
 void CheckWanted(const SliceToLoad& wanted, const Manifest& manifest) {
   const std::string subject = "the checkpoint of step " + std::to_string(manifest.position.step) +
@@ -68,12 +70,14 @@ std::vector<Item> ItemsOf(const Manifest& manifest, const FilePlaces& places) {
   return items;
 }
 
-std::vector<Slice> StretchesOf(const Item& item) {
-  std::vector<Slice> stretches;
-  ForEachStretch(item.piece->slice, {&item.piece->slice}, kStretchBytes / item.element_size,
-                 [&](const Slice& stretch) { stretches.push_back(stretch); });
-  return stretches;
-}
+// A part of an item, as it is read at once.
+struct Stretch {
+  const Item* item;
+  Slice box;
+  bool last = false;  // of its item
+  int64_t bytes() const { return box.elements() * item->element_size; }
+  bool first() const { return box.begin == item->piece->slice.begin; }
+};
 
 // What this rank wants, by tensor.
 class Wishes {
@@ -92,14 +96,29 @@ class Wishes {
     return marks;
   }
 
-  // `bytes` hold the box `stretch` of the item.
-  void Fill(const Item& item, const Slice& stretch, const char* bytes) const {
-    const auto found = by_tensor_.find(*item.tensor);
+  void Fill(const Stretch& stretch, const char* bytes) const {
+    const auto found = by_tensor_.find(*stretch.item->tensor);
     if (found == by_tensor_.end()) return;
     for (const SliceToLoad* one : found->second) {
-      const Slice common = parallel::Intersect(stretch, one->slice);
-      parallel::CopySlice(common, stretch, bytes, one->slice, one->data.data, item.element_size);
+      const Slice common = parallel::Intersect(stretch.box, one->slice);
+      parallel::CopySlice(common, stretch.box, bytes, one->slice, one->data.data,
+                          stretch.item->element_size);
     }
+  }
+
+  // Where the stretch belongs, if that is one run of one slice; else nullptr.
+  char* RunFor(const Stretch& stretch) const {
+    const auto found = by_tensor_.find(*stretch.item->tensor);
+    if (found == by_tensor_.end()) return nullptr;
+    const SliceToLoad* only = nullptr;
+    for (const SliceToLoad* one : found->second) {
+      if (parallel::Intersect(stretch.box, one->slice).elements() == 0) continue;
+      if (only != nullptr) return nullptr;
+      only = one;
+    }
+    const auto offset = only ? parallel::RunOffset(stretch.box, only->slice) : std::nullopt;
+    return offset ? static_cast<char*>(only->data.data) + *offset * stretch.item->element_size
+                  : nullptr;
   }
 
  private:
@@ -131,59 +150,70 @@ class Files {
   std::map<std::string, core::FileReader> open_;
 };
 
-// The stretches of the items that one rank reads, in order.
-class Stretches {
+// The stretches of the items that one rank reads, in order, a round's at a time.
+class Rounds {
  public:
-  explicit Stretches(std::vector<const Item*> items) : items_(std::move(items)) {}
-  // To the next; false: there is none.
-  bool Next() {
-    if (++at_ < stretches_.size()) return true;
-    for (at_ = 0, stretches_.clear(); stretches_.empty(); ++next_) {
-      if (next_ == items_.size()) return false;
-      stretches_ = StretchesOf(*items_[next_]);
+  explicit Rounds(std::vector<const Item*> items) : items_(std::move(items)) {}
+
+  // Those of the next round; none are left when there are none.
+  std::vector<Stretch> Next() {
+    std::vector<Stretch> round;
+    int64_t bytes = 0;
+    while (Refill() && (round.empty() || bytes + waiting_.front().bytes() <= kRoundBytes)) {
+      bytes += waiting_.front().bytes();
+      round.push_back(std::move(waiting_.front()));
+      waiting_.pop_front();
     }
-    return true;
+    return round;
   }
-  const Item& item() const { return *items_[next_ - 1]; }
-  const Slice& stretch() const { return stretches_[at_]; }
-  int64_t bytes() const { return stretch().elements() * item().element_size; }
-  bool first() const { return at_ == 0; }
-  bool last() const { return at_ + 1 == stretches_.size(); }
 
  private:
+  // False: there are no more.
+  bool Refill() {
+    for (; waiting_.empty() && next_ < items_.size(); ++next_) {
+      const Item& item = *items_[next_];
+      ForEachStretch(item.piece->slice, {&item.piece->slice}, kStretchBytes / item.element_size,
+                     [&](const Slice& box) {
+                       waiting_.push_back({&item, box});
+                     });
+      if (!waiting_.empty()) waiting_.back().last = true;
+    }
+    return !waiting_.empty();
+  }
+
   std::vector<const Item*> items_;
   size_t next_ = 0;
-  std::vector<Slice> stretches_;
-  size_t at_ = 0;
+  std::deque<Stretch> waiting_;
 };
 
-// One rank's reading, which goes on past a failure: others wait for what it sends.
+int64_t BytesOf(const std::vector<Stretch>& round) {
+  int64_t bytes = 0;
+  for (const Stretch& stretch : round) bytes += stretch.bytes();
+  return bytes;
+}
+
+// One rank's reading, which goes on past a failure, as if it had read: others wait for what it
+// sends.
 class Reader {
  public:
-  Reader(const Manifest& manifest, std::vector<const Item*> items)
-      : files_(manifest), stretches_(std::move(items)) {}
+  explicit Reader(const Manifest& manifest) : files_(manifest) {}
 
-  bool Next() { return stretches_.Next(); }
-  const Stretches& at() const { return stretches_; }
-
-  // The bytes at hand, checked once the piece is through; nullptr after a failure.
-  const char* Read() {
-    const char* bytes = nullptr;
-    if (!outcome_.ok()) return bytes;
+  // `take` gets the bytes, in the order of the stretches, from a PieceCheck.
+  template <typename Take>
+  void Read(const Stretch& stretch, const Take& take) {
+    if (!outcome_.ok()) return;
     outcome_ = RankOutcome::Of([&] {
-      const Item& item = stretches_.item();
-      if (stretches_.first()) check_.emplace(files_.Get(item), *item.tensor, *item.piece);
-      bytes = check_->Next(stretches_.bytes());
-      if (stretches_.last()) check_->Finish();
+      const Item& item = *stretch.item;
+      if (stretch.first()) check_.emplace(files_.Get(item), *item.tensor, *item.piece);
+      take(*check_);
+      if (stretch.last) check_->Finish();
       return "";
     });
-    return bytes;
   }
   const RankOutcome& outcome() const { return outcome_; }
 
  private:
   Files files_;
-  Stretches stretches_;
   std::optional<PieceCheck> check_;
   RankOutcome outcome_;
 };
@@ -194,55 +224,54 @@ using Shares = std::vector<std::vector<const Item*>>;
 // What only this rank wants.
 RankOutcome ReadAlone(const Manifest& manifest, std::vector<const Item*> items,
                       const Wishes& wishes) {
-  Reader reader(manifest, std::move(items));
-  while (reader.Next()) {
-    if (const char* const bytes = reader.Read()) {
-      wishes.Fill(reader.at().item(), reader.at().stretch(), bytes);
+  Reader reader(manifest);
+  Rounds rounds(std::move(items));
+  for (auto round = rounds.Next(); !round.empty(); round = rounds.Next()) {
+    for (const Stretch& stretch : round) {
+      reader.Read(stretch, [&](PieceCheck& check) {
+        if (char* const run = wishes.RunFor(stretch)) {
+          check.ReadTo(stretch.bytes(), run);
+        } else {
+          wishes.Fill(stretch, check.Next(stretch.bytes()));
+        }
+      });
     }
   }
   return reader.outcome();
 }
 
-int64_t LongestStretch(const Shares& shares) {
-  int64_t longest = 0;
-  for (const std::vector<const Item*>& items : shares) {
-    Stretches stretches(items);
-    while (stretches.Next()) longest = std::max(longest, stretches.bytes());
-  }
-  return longest;
-}
-
-// Collective over `group`: each rank reads its share, a stretch a round, and all get each round's.
+// Collective over `group`: each rank reads its share, and all get each round's.
 RankOutcome ReadTogether(const Manifest& manifest, const Shares& shares, const Wishes& wishes,
                          comm::Communicator& group) {
-  const int64_t longest = LongestStretch(shares);
-  if (longest == 0) return {};
   const auto ranks = static_cast<size_t>(group.size());
   const auto me = static_cast<size_t>(group.rank());
-  std::vector<char> round(ranks * static_cast<size_t>(longest));
-  const tensor::View all{round.data(), static_cast<int64_t>(round.size()), core::DType::kU8};
-  const tensor::View mine = all.Range(group.rank() * longest, longest);
+  std::vector<Rounds> rounds(shares.begin(), shares.end());
+  std::vector<std::vector<Stretch>> now(ranks);
+  std::vector<char> memory;
   tensor::Stream stream;
-  Reader reader(manifest, shares[me]);
-  std::vector<Stretches> theirs(shares.begin(), shares.end());
+  Reader reader(manifest);
   for (;;) {
-    std::vector<const Stretches*> now(ranks, nullptr);
+    int64_t longest = 0;
     for (size_t r = 0; r < ranks; ++r) {
-      if (theirs[r].Next()) now[r] = &theirs[r];
+      now[r] = rounds[r].Next();
+      longest = std::max(longest, BytesOf(now[r]));
     }
-    if (std::all_of(now.begin(), now.end(), [](const Stretches* one) { return one == nullptr; })) {
-      return reader.outcome();
-    }
-    if (reader.Next()) {
-      if (const char* const bytes = reader.Read()) {
-        std::copy_n(bytes, reader.at().bytes(), static_cast<char*>(mine.data));
-      }
+    if (longest == 0) return reader.outcome();
+    memory.resize(std::max(memory.size(), ranks * static_cast<size_t>(longest)));
+    const tensor::View all{memory.data(), group.size() * longest, core::DType::kU8};
+    const tensor::View mine = all.Range(group.rank() * longest, longest);
+    char* to = static_cast<char*>(mine.data);
+    for (const Stretch& stretch : now[me]) {
+      reader.Read(stretch, [&](PieceCheck& check) { check.ReadTo(stretch.bytes(), to); });
+      to += stretch.bytes();
     }
     group.AllGather(mine, all, stream);
     for (size_t r = 0; r < ranks; ++r) {
-      if (now[r] == nullptr) continue;
-      wishes.Fill(now[r]->item(), now[r]->stretch(),
-                  round.data() + r * static_cast<size_t>(longest));
+      const char* from = memory.data() + r * static_cast<size_t>(longest);
+      for (const Stretch& stretch : now[r]) {
+        wishes.Fill(stretch, from);
+        from += stretch.bytes();
+      }
     }
   }
 }

@@ -23,8 +23,10 @@ class PieceCheck {
   // All three outlive this. Throws DataError naming tensor and file where the file ends before the
   // piece does.
   PieceCheck(const core::FileReader& file, const std::string& tensor, const Piece& piece);
-  // The next bytes, until the next call. Throws StorageError where the disk fails.
+  // The next bytes: in memory of its own until the next call, or in `to`. Both throw StorageError
+  // where the disk fails.
   const char* Next(int64_t bytes);
+  void ReadTo(int64_t bytes, char* to);
   // After the last: throws DataError naming tensor and file when the CRC is wrong.
   void Finish() const;
 

@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "core/crc32c.h"
-#include "core/streaming_copy.h"
 
 namespace moat::checkpoint {
 namespace {
@@ -30,8 +29,7 @@ struct Share {
   void Copy() {
     for (int64_t at = 0; at < bytes; at += kStretch) {
       const auto n = static_cast<size_t>(std::min(kStretch, bytes - at));
-      crc32c = core::Crc32c(from + at, n, crc32c);
-      core::StreamingCopy(to + at, from + at, n);
+      crc32c = core::CopyWithCrc32c(to + at, from + at, n, crc32c);
     }
   }
 };

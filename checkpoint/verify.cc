@@ -72,12 +72,16 @@ PieceCheck::PieceCheck(const core::FileReader& file, const std::string& tensor, 
 }
 
 const char* PieceCheck::Next(int64_t bytes) {
-  const auto size = static_cast<size_t>(bytes);
-  if (stretch_.size() < size) stretch_.resize(size);
-  file_.ReadAt(piece_.offset + at_, stretch_.data(), size);
-  crc_ = core::Crc32c(stretch_.data(), size, crc_);
-  at_ += bytes;
+  if (std::ssize(stretch_) < bytes) stretch_.resize(static_cast<size_t>(bytes));
+  ReadTo(bytes, stretch_.data());
   return stretch_.data();
+}
+
+void PieceCheck::ReadTo(int64_t bytes, char* to) {
+  const auto size = static_cast<size_t>(bytes);
+  file_.ReadAt(piece_.offset + at_, to, size);
+  crc_ = core::Crc32c(to, size, crc_);
+  at_ += bytes;
 }
 
 void PieceCheck::Finish() const {

@@ -82,6 +82,56 @@ __attribute__((target("sse4.2"))) uint64_t Advance(const uint8_t* p, size_t size
   return a;
 }
 
+constexpr size_t kLine = 64;  // of a cache
+
+// Copies a line past the caches; `to` starts one.
+__attribute__((target("sse4.2"))) inline void StreamLine(uint8_t* to, const uint8_t* from) {
+  for (size_t i = 0; i < kLine; i += 16) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
+                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+  }
+}
+
+// ThreeStreams that copies on the way. The streams lie far apart, so that reading one waits for
+// memory while others are written.
+__attribute__((target("sse4.2"))) uint64_t CopyThreeStreams(const ShiftTables& shift, uint64_t a,
+                                                            uint8_t** to, const uint8_t** from,
+                                                            size_t* left) {
+  constexpr size_t kTogether = 3 * kLongStream;
+  for (; *left >= kTogether; *from += kTogether, *to += kTogether, *left -= kTogether) {
+    uint64_t b = 0, c = 0;
+    const uint8_t* const p = *from;
+    for (size_t i = 0; i < kLongStream; i += kLine) {
+      for (size_t word = i; word < i + kLine; word += 8) {
+        a = _mm_crc32_u64(a, Load(p + word));
+        b = _mm_crc32_u64(b, Load(p + kLongStream + word));
+        c = _mm_crc32_u64(c, Load(p + 2 * kLongStream + word));
+      }
+      for (size_t stream = 0; stream < kTogether; stream += kLongStream) {
+        StreamLine(*to + stream + i, p + stream + i);
+      }
+    }
+    a = shift(static_cast<uint32_t>(shift(static_cast<uint32_t>(a)) ^ b)) ^ c;
+  }
+  return a;
+}
+
+__attribute__((target("sse4.2"))) uint32_t CopyPastCaches(uint8_t* to, const uint8_t* from,
+                                                          size_t size, uint32_t crc) {
+  static const ShiftTables shift(kLongStream);
+  const size_t ahead = (kLine - reinterpret_cast<uintptr_t>(to) % kLine) % kLine;
+  uint64_t a = ~crc;
+  if (size >= ahead + 3 * kLongStream) {
+    a = Advance(from, ahead, a);
+    std::memcpy(to, from, ahead);
+    to += ahead, from += ahead, size -= ahead;
+    a = CopyThreeStreams(shift, a, &to, &from, &size);
+    _mm_sfence();  // such stores are not ordered with others by themselves
+  }
+  std::memcpy(to, from, size);
+  return ~static_cast<uint32_t>(Advance(from, size, a));
+}
+
 uint32_t Crc32cInstruction(const void* data, size_t size, uint32_t crc) {
   return ~static_cast<uint32_t>(Advance(static_cast<const uint8_t*>(data), size, ~crc));
 }
@@ -192,6 +242,17 @@ uint32_t CombineCrc32c(uint32_t first, uint32_t second, int64_t second_bytes) {
 uint32_t Crc32c(const void* data, size_t size, uint32_t crc) {
   static const auto fastest = Crc32cWays().back().crc;
   return fastest(data, size, crc);
+}
+
+uint32_t CopyWithCrc32c(void* to, const void* from, size_t size, uint32_t crc) {
+#if defined(__x86_64__)
+  static const bool past_caches = __builtin_cpu_supports("sse4.2");
+  if (past_caches) {
+    return CopyPastCaches(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), size, crc);
+  }
+#endif
+  std::memcpy(to, from, size);
+  return Crc32c(to, size, crc);
 }
 
 }  // namespace moat::core

@@ -11,6 +11,12 @@ namespace moat::core {
 // CRC of a followed by b. Uses the fastest way that the processor has.
 uint32_t Crc32c(const void* data, size_t size, uint32_t crc = 0);
 
+// Copies like memcpy and returns Crc32c(from, size, crc), in one pass over memory. Goes past the
+// caches where the processor can (a line of `to` is not read before it is overwritten), so it is
+// for what is larger than they are and not read soon. Other threads see the copy once they have
+// synchronised with this one, as ever.
+uint32_t CopyWithCrc32c(void* to, const void* from, size_t size, uint32_t crc = 0);
+
 // The CRC of a followed by b, from the CRCs of both; b has `second_bytes` bytes. Takes about a
 // microsecond.
 uint32_t CombineCrc32c(uint32_t first, uint32_t second, int64_t second_bytes);

@@ -10,6 +10,10 @@
 namespace moat::parallel {
 namespace {
 
+int64_t Extent(const Slice& box, int dim) {
+  return box.end[static_cast<size_t>(dim)] - box.begin[static_cast<size_t>(dim)];
+}
+
 // Elements between the start of `box` and the point `at`, row-major.
 int64_t OffsetInside(const Slice& box, const std::vector<int64_t>& at) {
   int64_t offset = 0;
@@ -69,20 +73,38 @@ Slice Intersect(const Slice& a, const Slice& b) {
 void CopySlice(const Slice& part, const Slice& source, const void* from, const Slice& target,
                void* to, int64_t element_size) {
   if (part.elements() == 0) return;
-  const int dims = static_cast<int>(part.begin.size());
-  const int64_t run = dims == 0 ? 1 : part.end[dims - 1] - part.begin[dims - 1];
+  int outer = static_cast<int>(part.begin.size());  // dims before those of a run
+  int64_t run = 1;
+  bool whole = true;
+  while (outer > 0 && whole) {
+    --outer;
+    run *= Extent(part, outer);
+    whole = Extent(part, outer) == Extent(source, outer) &&
+            Extent(part, outer) == Extent(target, outer);
+  }
   std::vector<int64_t> at = part.begin;
   while (true) {
     std::memcpy(static_cast<char*>(to) + OffsetInside(target, at) * element_size,
                 static_cast<const char*>(from) + OffsetInside(source, at) * element_size,
                 static_cast<size_t>(run * element_size));
-    int d = dims - 2;  // the next row, as an odometer
+    int d = outer - 1;  // the next run, as an odometer
     for (; d >= 0; --d) {
       if (++at[d] < part.end[d]) break;
       at[d] = part.begin[d];
     }
     if (d < 0) return;
   }
+}
+
+std::optional<int64_t> RunOffset(const Slice& part, const Slice& whole) {
+  if (part.elements() == 0 || !(Intersect(part, whole) == part)) return std::nullopt;
+  const int dims = static_cast<int>(part.begin.size());
+  int d = 0;
+  while (d < dims && Extent(part, d) == 1) ++d;
+  for (++d; d < dims; ++d) {
+    if (Extent(part, d) != Extent(whole, d)) return std::nullopt;
+  }
+  return OffsetInside(whole, part.begin);
 }
 
 int Copies(const SplitSpec& spec, int parts) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ Slice Intersect(const Slice& a, const Slice& b);
 // `target`. REQUIRES: part lies inside both. `element_size` in bytes.
 void CopySlice(const Slice& part, const Slice& source, const void* from, const Slice& target,
                void* to, int64_t element_size);
+
+// Elements between the beginnings of `whole` and `part`, where `part` lies in it, in one run of its
+// memory; else nullopt.
+std::optional<int64_t> RunOffset(const Slice& part, const Slice& whole);
 
 // How a tensor lies on the tensor axis: whole on every rank, or cut along one dim between pieces
 // that stay whole (rows, or the rows of one head).

@@ -83,6 +83,17 @@ TEST(Slice, CopyMovesExactlyTheCommonBox) {
   }
 }
 
+TEST(Slice, WhatIsNotOneRunOfAnotherHasNoOffsetThere) {
+  const Slice whole{{2, 0, 0}, {6, 4, 5}};
+  EXPECT_EQ(RunOffset({{3, 1, 0}, {4, 3, 5}}, whole), 25);  // rows of one plane
+  EXPECT_EQ(RunOffset({{3, 1, 2}, {4, 2, 4}}, whole), 27);  // a part of one row
+  EXPECT_EQ(RunOffset({{2, 0, 0}, {6, 4, 5}}, whole), 0);
+  EXPECT_EQ(RunOffset({{3, 1, 0}, {4, 3, 4}}, whole), std::nullopt);  // parts of two rows
+  EXPECT_EQ(RunOffset({{3, 1, 0}, {5, 3, 5}}, whole), std::nullopt);  // rows of two planes
+  EXPECT_EQ(RunOffset({{1, 0, 0}, {3, 4, 5}}, whole), std::nullopt);  // partly outside
+  EXPECT_EQ(RunOffset({{6, 0, 0}, {7, 4, 5}}, whole), std::nullopt);
+}
+
 TEST(Slice, FlatRangesTileInMemoryOrderWithFewBoxes) {
   for (const core::Shape& shape :
        {core::Shape{3, 5, 7}, core::Shape{17}, core::Shape{4, 9}, core::Shape{2, 1, 3, 2}}) {
@@ -96,6 +107,7 @@ TEST(Slice, FlatRangesTileInMemoryOrderWithFewBoxes) {
         std::vector<int64_t> seen;
         for (const Slice& box : boxes) {
           std::vector<int64_t> part(static_cast<size_t>(box.elements()));
+          EXPECT_EQ(RunOffset(box, Slice::Whole(shape)), begin + static_cast<int64_t>(seen.size()));
           CopySlice(box, Slice::Whole(shape), flat.data(), box, part.data(), sizeof(int64_t));
           seen.insert(seen.end(), part.begin(), part.end());
         }
