@@ -10,10 +10,17 @@
 
 namespace moat::checkpoint {
 
+// Of a copy on the nodes (checkpoint/local_tier.h).
+struct LocalOrigin {
+  std::string token;  // of the attempt that made it
+  int place = 0;
+};
+
 struct Candidate {
-  std::filesystem::path directory;  // for people; its name enters the run's lineage
+  std::filesystem::path directory;  // for people; of the shared tier, its name enters the lineage
   Manifest manifest;
   FilePlaces places;
+  std::optional<LocalOrigin> local = {};
 };
 
 // Of one directory, whose manifest is read and checked. Throws DataError. Not collective.

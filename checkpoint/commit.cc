@@ -7,11 +7,8 @@
 #include "core/logging.h"
 
 namespace moat::checkpoint {
-namespace {
-
 namespace fs = std::filesystem;
 
-// One manifest of all ranks' parts. Throws BugError unless the slices tile every tensor.
 Manifest Merge(const RunPosition& position, const std::vector<std::string>& reports) {
   Manifest whole;
   whole.position = position;
@@ -35,8 +32,6 @@ Manifest Merge(const RunPosition& position, const std::vector<std::string>& repo
   }
   return whole;
 }
-
-}  // namespace
 
 fs::path TemporaryOf(const fs::path& root, const std::string& run_id, int64_t step) {
   return root / (TemporaryPrefix(run_id) + std::to_string(step));

@@ -19,6 +19,10 @@ std::filesystem::path TemporaryOf(const std::filesystem::path& root, const std::
 // elsewhere (its lease says so).
 void RemoveLeftovers(const std::filesystem::path& root, const std::string& run_id);
 
+// One manifest of all ranks' parts, `reports`, each as text. Throws BugError unless the slices tile
+// every tensor.
+Manifest Merge(const RunPosition& position, const std::vector<std::string>& reports);
+
 // Commits what the ranks wrote into `temporary`: the point of no return is the rename. `reports`
 // are their WriteRankFile's, as text. Returns the committed directory. Throws BugError unless the
 // slices tile every tensor, and StorageError; `temporary` is then left to the caller.

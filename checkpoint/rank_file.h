@@ -31,14 +31,18 @@ FileLayout LayoutAlone(const std::vector<SliceToSave>& slices, int rank);
 // first of them.
 FileLayout LayoutTogether(const std::vector<SliceToSave>& slices, comm::Communicator& node);
 
-// Writes `rank`'s share of a file in `directory` and syncs it; ranks may do so at the same time.
-// Returns what the manifest needs to know of it: a manifest of that share, whose tensors are not
-// whole. Tensors without elements are named all the same, and a file without any is not made.
+// What becomes of a file that is written: on a disk that must keep it, or where it need not outlive
+// the power.
+enum class WhenDone { kSync, kClose };
+
+// Writes `rank`'s share of a file in `directory` and (kSync) syncs it; ranks may do so at the same
+// time. Returns what the manifest needs to know of it: a manifest of that share, whose tensors are
+// not whole. Tensors without elements are named all the same, and a file without any is not made.
 // Throws StorageError: also where a slice is no longer what its CRC was taken of, and soon after
 // `give_up` is asked for. REQUIRES: `slices` are as they were when the layout was made.
 Manifest WriteShare(const std::filesystem::path& directory, const RunPosition& position,
                     const std::vector<SliceToSave>& slices, const FileLayout& layout, int rank,
-                    const std::stop_token& give_up = {});
+                    const std::stop_token& give_up = {}, WhenDone done = WhenDone::kSync);
 
 // A rank's own file, all of it.
 inline Manifest WriteRankFile(const std::filesystem::path& directory, const RunPosition& position,

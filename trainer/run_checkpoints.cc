@@ -45,8 +45,10 @@ void ForgetRemoved(const std::filesystem::path& root, std::vector<std::string>* 
 RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir::RunLayout& layout,
                                const Identity& identity, const model::Transformer& model,
                                Optimizer& optimizer, comm::Communicator& world,
-                               RunProgress& progress, bool resumed, int threads, Report report)
+                               RunProgress& progress, const checkpoint::Candidate* start,
+                               int threads, Report report)
     : config_(config),
+      root_(layout.checkpoints()),
       identity_(identity),
       model_(model),
       optimizer_(optimizer),
@@ -55,8 +57,11 @@ RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir:
       threads_(threads),
       report_(std::move(report)),
       saver_(SaveOptionsOf(config, layout, world.size()), progress.run_id, world),
-      saved_step_(resumed ? progress.step : -1),
+      saved_step_(start && !start->local ? progress.step : -1),
       best_saved_(progress.best.step) {
+  if (!config.local_checkpoint_dir.empty()) {
+    nodes_.emplace(config.local_checkpoint_dir, root_, progress.run_id, start, world);
+  }
   if (configs::CopiesForCheckpoints(config)) saver_.Reserve(SlicesToSave(model, optimizer));
 }
 
@@ -121,6 +126,21 @@ void RunCheckpoints::SaveAndWait() {
     stopped_ = core::MonotonicSeconds() - start;
     Settle(result);
   }
+}
+
+void RunCheckpoints::CopyToNodes() {
+  if (!nodes_ || progress_.step % config_.local_checkpoint_every != 0) return;
+  optimizer_.WaitForWeights();
+  nodes_->Save(Position(), SlicesToSave(model_, optimizer_));
+}
+
+void RunCheckpoints::End() {
+  if (!nodes_) return;
+  nodes_->Remove(root_);
+  if (world_.rank() != 0 || nodes_->copies() == 0) return;
+  const double each = nodes_->seconds() / static_cast<double>(nodes_->copies());
+  core::Log() << "copies on the nodes: " << nodes_->copies() << ", for which training stopped "
+              << core::FormatSeconds(each) << " each";
 }
 
 void RunCheckpoints::Settle(const checkpoint::SaveResult& result) {

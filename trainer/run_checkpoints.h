@@ -9,9 +9,11 @@
 // untouched.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 
+#include "checkpoint/local_tier.h"
 #include "checkpoint/saver.h"
 #include "comm/communicator.h"
 #include "configs/train_config.h"
@@ -26,12 +28,12 @@ class RunCheckpoints {
   // What a save reports, on rank 0.
   using Report = std::function<void(const rundir::SaveLine&)>;
 
-  // Collective over the world. `resumed`: the state of progress.step is saved already. Everything
-  // given outlives this.
+  // Collective over the world. `start`: what the run has gone on from, or null. Everything given
+  // outlives this.
   RunCheckpoints(const configs::TrainConfig& config, const rundir::RunLayout& layout,
                  const Identity& identity, const model::Transformer& model, Optimizer& optimizer,
-                 comm::Communicator& world, RunProgress& progress, bool resumed, int threads,
-                 Report report);
+                 comm::Communicator& world, RunProgress& progress,
+                 const checkpoint::Candidate* start, int threads, Report report);
 
   // What this rank says in a step of the save in flight.
   checkpoint::SaveProgress said() const { return saver_.progress(); }
@@ -45,6 +47,11 @@ class RunCheckpoints {
   void Save();
   // The same, and returns when it is committed.
   void SaveAndWait();
+  // Collective, after each step: a copy on the nodes, where --local_checkpoint_dir asks for one
+  // now.
+  void CopyToNodes();
+  // The target step is reached and saved.
+  void End();
 
  private:
   bool saved() const { return saved_step_ == progress_.step; }
@@ -54,6 +61,7 @@ class RunCheckpoints {
   std::vector<int64_t> Protected() const;
 
   const configs::TrainConfig& config_;
+  std::filesystem::path root_;
   const Identity& identity_;
   const model::Transformer& model_;
   Optimizer& optimizer_;
@@ -62,6 +70,7 @@ class RunCheckpoints {
   int threads_;
   Report report_;
   checkpoint::Saver saver_;
+  std::optional<checkpoint::LocalTier> nodes_;
   int64_t saved_step_;     // or in flight
   int64_t best_saved_;     // the newest best step that is committed; 0: none
   int64_t retry_at_ = -1;  // a step

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
+#include "checkpoint/local_tier.h"
 #include "checkpoint/manifest/line.h"
 #include "core/comma_list.h"
 #include "core/error.h"
@@ -95,10 +97,22 @@ void CheckTheyMix(const data::Dataset& one, const data::Dataset& other) {
 
 }  // namespace
 
-Start::Start(const fs::path& root, const std::string& resume, comm::Communicator& world) {
+std::vector<checkpoint::Candidate> CopiesToGoOnFrom(const configs::TrainConfig& config,
+                                                    const fs::path& root,
+                                                    comm::Communicator& world) {
+  if (config.local_checkpoint_dir.empty() || config.resume != "auto") return {};
+  auto copies = checkpoint::FindLocalCopies(config.local_checkpoint_dir, root, world);
+  std::erase_if(copies, [&](const checkpoint::Candidate& copy) {
+    return copy.manifest.position.step >= config.steps;  // the end is saved, not copied
+  });
+  return copies;
+}
+
+Start::Start(const fs::path& root, const std::string& resume, comm::Communicator& world,
+             std::vector<checkpoint::Candidate> copies) {
   const bool leader = world.rank() == 0;
   if (resume == "auto") {
-    candidates_.emplace(root, world);
+    candidates_.emplace(root, world, std::move(copies));
     checkpoint_ = candidates_->Next();
   } else if (resume == "never") {
     if (world.AnyOf(leader && !checkpoint::ListCheckpoints(root).empty())) {

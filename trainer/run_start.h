@@ -25,7 +25,9 @@ class Start {
   // Collective. `world` outlives this. Throws ConfigError (--resume=never and there are
   // checkpoints in `root`), DataError (that of --resume=STEP is damaged), StorageError (no manifest
   // is intact).
-  Start(const std::filesystem::path& root, const std::string& resume, comm::Communicator& world);
+  // `copies`: further candidates of --resume=auto, as checkpoint::Candidates takes them.
+  Start(const std::filesystem::path& root, const std::string& resume, comm::Communicator& world,
+        std::vector<checkpoint::Candidate> copies = {});
 
   // nullopt: the run begins.
   const std::optional<checkpoint::Candidate>& checkpoint() const { return checkpoint_; }
@@ -43,6 +45,12 @@ class Start {
   std::optional<checkpoint::Candidates> candidates_;  // --resume=auto
   std::optional<checkpoint::Candidate> checkpoint_;
 };
+
+// Collective: what --local_checkpoint_dir still has of steps that the run has not reached its end
+// with.
+std::vector<checkpoint::Candidate> CopiesToGoOnFrom(const configs::TrainConfig& config,
+                                                    const std::filesystem::path& root,
+                                                    comm::Communicator& world);
 
 // Collective: the checkpoint of a trained run that is meant: `asked` is "newest", "best", a
 // directory, or "" for the best one if it is still there, else the newest. Throws ConfigError where

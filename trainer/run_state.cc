@@ -102,7 +102,7 @@ RunProgress LoadState(const checkpoint::Candidate& from, const Identity& identit
                       comm::Communicator& world) {
   CheckIdentity(from.directory, json::parse(ValueOf(from.manifest, "identity")), identity);
   RunProgress progress = ReadProgress(from.manifest);
-  progress.lineage.push_back(from.directory.filename().string());
+  if (!from.local) progress.lineage.push_back(from.directory.filename().string());
   std::vector<checkpoint::SliceToLoad> slices;
   for (const OptimizedPart& part : optimizer.held()) AddState(model, part, &slices);
   checkpoint::Deliver(from.manifest, from.places, slices, world);

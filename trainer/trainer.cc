@@ -58,7 +58,8 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
     : options_(std::move(options)),
       groups_(groups),
       stream_(stream),
-      start_(options_.layout.checkpoints(), options_.config.resume, groups.world),
+      start_(options_.layout.checkpoints(), options_.config.resume, groups.world,
+             CopiesToGoOnFrom(options_.config, options_.layout.checkpoints(), groups.world)),
       datasets_(OpenData(options_.config, start_.checkpoint(), groups.world)),
       train_(datasets_, options_.config.data_weights, "train", StreamOptionsOf(options_.config)),
       validation_(ValidationOf(datasets_, StreamOptionsOf(options_.config))),
@@ -120,8 +121,12 @@ void Trainer::Resume() {
     options_.identity[kInitialWeights] = weights->second;
   }
   if (!leader()) return;
-  checkpoint::GoOnFrom(options_.layout.checkpoints(), start.directory.filename(),
-                       progress_.lineage);
+  const std::filesystem::path root = options_.layout.checkpoints();
+  if (start.local) {
+    checkpoint::GoOnFromStep(root, progress_.step, progress_.lineage);
+  } else {
+    checkpoint::GoOnFrom(root, start.directory.filename(), progress_.lineage);
+  }
   core::Log() << "resumed from step " << progress_.step << " (" << start.directory.string() << ")";
   if (expected.at("data content") != options_.identity.at("data content")) {
     core::Log() << "version " << options_.identity.at("data version")
@@ -177,7 +182,7 @@ core::ExitCode Trainer::Run() {
   }
   checkpoints_ = std::make_unique<RunCheckpoints>(
       options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
-      progress_, start_.checkpoint().has_value(), stream_.threads(),
+      progress_, start_.checkpoint() ? &*start_.checkpoint() : nullptr, stream_.threads(),
       [this](const rundir::SaveLine& line) { ReportSave(line); });
   gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
@@ -213,7 +218,9 @@ core::ExitCode Trainer::Run() {
     // The best checkpoint is kept, so it must exist.
     const bool best = (last || due(options_.config.eval_every)) && Evaluate();
     if (last || best || checkpoints_->Due()) Save(last);
+    if (!last) checkpoints_->CopyToNodes();
   }
+  checkpoints_->End();
   EnterPhase(rundir::Phase::kFinishing);
   ReportEnd(planned);
   return core::ExitCode::kOk;

@@ -38,25 +38,43 @@ std::set<std::string> ReadAbandoned(const fs::path& root) {
                            "back on; remove it and name the step to go on from with --resume=STEP");
 }
 
+namespace {
+
+// `stays`: of each that is no ancestor.
+template <typename Stays>
+void AbandonOthers(const fs::path& root, const std::vector<CheckpointDirectory>& all,
+                   const std::vector<std::string>& lineage, const Stays& stays) {
+  std::set<std::string> abandoned;
+  for (const CheckpointDirectory& found : all) {
+    const std::string name = found.path.filename();
+    const bool ancestor = std::find(lineage.begin(), lineage.end(), name) != lineage.end();
+    if (!ancestor && !stays(found)) abandoned.insert(name);
+  }
+  if (abandoned == ReadAbandoned(root)) return;
+  const json names = abandoned;
+  core::WriteFileAtomically(root / kAbandonedName,
+                            json{{"abandoned", names}, {"crc32c", CrcOf(names)}}.dump() + "\n");
+}
+
+}  // namespace
+
 void GoOnFrom(const fs::path& root, const std::string& from,
               const std::vector<std::string>& lineage) {
-  const std::set<std::string> before = ReadAbandoned(root);
   const std::vector<CheckpointDirectory> all = ListCheckpoints(root);
   const auto start = std::find_if(all.begin(), all.end(), [&](const CheckpointDirectory& found) {
     return found.path.filename() == from;
   });
   MOAT_CHECK(start != all.end(), "a run goes on from a checkpoint that is there");
-  std::set<std::string> abandoned;
-  for (const CheckpointDirectory& found : all) {
-    const std::string name = found.path.filename();
-    const bool ancestor = std::find(lineage.begin(), lineage.end(), name) != lineage.end();
-    const bool earlier_on_line = !start->abandoned && !found.abandoned && found.step < start->step;
-    if (name != from && !ancestor && !earlier_on_line) abandoned.insert(name);
-  }
-  if (abandoned == before) return;
-  const json names = abandoned;
-  core::WriteFileAtomically(root / kAbandonedName,
-                            json{{"abandoned", names}, {"crc32c", CrcOf(names)}}.dump() + "\n");
+  AbandonOthers(root, all, lineage, [&](const CheckpointDirectory& found) {
+    const bool earlier = !start->abandoned && !found.abandoned && found.step < start->step;
+    return found.path == start->path || earlier;
+  });
+}
+
+void GoOnFromStep(const fs::path& root, int64_t step, const std::vector<std::string>& lineage) {
+  AbandonOthers(root, ListCheckpoints(root), lineage, [&](const CheckpointDirectory& found) {
+    return !found.abandoned && found.step <= step;
+  });
 }
 
 std::vector<CheckpointDirectory> ListLine(const fs::path& root) {

@@ -27,6 +27,11 @@ std::set<std::string> ReadAbandoned(const std::filesystem::path& root);
 void GoOnFrom(const std::filesystem::path& root, const std::string& from,
               const std::vector<std::string>& lineage);
 
+// The same for a run that goes on from a copy of `step` on its nodes, whose ancestors are
+// `lineage`: checkpoints of later steps become abandoned, and those of another line.
+void GoOnFromStep(const std::filesystem::path& root, int64_t step,
+                  const std::vector<std::string>& lineage);
+
 // ListCheckpoints without the abandoned.
 std::vector<CheckpointDirectory> ListLine(const std::filesystem::path& root);
 
