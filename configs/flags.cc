@@ -42,7 +42,7 @@ constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataSta
                                kWhy | kStop | kConfig | kCheckpoint | kMeasures;
 
 // The run: what, where, how long.
-MOAT_LIST_FLAG(data, "", kRun | kEval,
+MOAT_LIST_FLAG(data, "", kRun | kEval | kProbe,
                "data set directory, from moat data import; repeated: several, mixed; for eval, "
                "empty: the run's own");
 MOAT_LIST_FLAG(data_weights, "", kRun,
@@ -161,6 +161,12 @@ MOAT_FLAG(
     string, checkpoint_files, Name(train.checkpoint_files), kRun,
     "who writes a file of a checkpoint: rank, node (its ranks together), or auto: by node from "
     "65 ranks on");
+MOAT_FLAG(
+    string, local_checkpoint_dir, train.local_checkpoint_dir, kRun,
+    "folder of every node, in memory (/dev/shm) or on a local disk, that keeps the newest step "
+    "and a copy of another node's, so that a lost process or node costs a step; empty: none");
+MOAT_FLAG(int64, local_checkpoint_every, train.local_checkpoint_every, kRun,
+          "steps between copies in --local_checkpoint_dir");
 MOAT_FLAG(int64, keep_every, train.keep_every, kRun | kCheckpointPrune,
           "checkpoints of steps that this divides are kept too, as milestones; 0: none");
 MOAT_FLAG(int32, keep, train.keep_checkpoints, kCheckpointPrune,
@@ -188,7 +194,15 @@ MOAT_FLAG(double, grace, launching.grace, kLaunch,
 MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunch,
           "seconds a rank may stay in one phase (a step, an evaluation, a save) before the attempt "
           "ends with 76; 0: three times the slowest recent one, at least 10");
+MOAT_FLAG(bool, preflight, launching.preflight, kLaunch,
+          "measure every node before training, for seconds, and leave out those that are slow");
+MOAT_FLAG(string, on_event, launching.on_event, kLaunch,
+          "shell command told of every change of the run's state: MOAT_EVENT, MOAT_RUN and others "
+          "in its environment; has 10 s");
 MOAT_FLAG(int32, nodes, launching.nodes, kLaunch, "nodes of the job, or of the --hostfile");
+MOAT_FLAG(int32, legs, launching.legs, kLaunch,
+          "jobs that a run may take one after the other before it ends with 93; 0: as many as it "
+          "needs");
 MOAT_FLAG(int32, ranks_per_node, launching.ranks_per_node, kLaunch,
           "ranks on each node; 0: dp x tp over the nodes, or where --dp is -1 one a GPU asked for, "
           "else tp");
@@ -332,8 +346,9 @@ MOAT_FLAG(double, bad, synth.bad, kDataSynth, "share of records that cannot be r
 
 // Measuring.
 MOAT_LIST_FLAG(measure, "", kProbe,
-               "gemm, memory, disk, cuda, collectives, with commas or repeated; empty: all, and "
-               "collectives where there are ranks");
+               "gemm (or gemm_f32, gemm_bf16), memory, disk, data, cuda, pairs, collectives, with "
+               "commas or repeated; empty: "
+               "all, those of several ranks where there are some");
 MOAT_FLAG(double, seconds, probe.seconds, kProbe, "that one measurement takes, about");
 
 // Every command's.

@@ -183,6 +183,8 @@ TrainConfig TrainOf(const CommandLine& line) {
   train.eval_batches = line.Int("eval_batches");
   train.checkpoint_every = line.Int("checkpoint_every");
   train.keep_checkpoints = static_cast<int>(line.Int("keep_checkpoints"));
+  train.local_checkpoint_dir = line.value("local_checkpoint_dir");
+  train.local_checkpoint_every = line.Int("local_checkpoint_every");
   train.checkpoint_files =
       Choice(line, "checkpoint_files",
              std::vector{CheckpointFiles::kAuto, CheckpointFiles::kRank, CheckpointFiles::kNode});
@@ -256,6 +258,9 @@ LaunchConfig LaunchConfigFromFlags(const CommandLine& line) {
     launch.restarts = static_cast<int>(line.Int("restarts"));
     launch.grace = line.Double("grace");
     launch.hang_timeout = line.Double("hang_timeout");
+    launch.legs = static_cast<int>(line.Int("legs"));
+    launch.preflight = line.Bool("preflight");
+    launch.on_event = line.value("on_event");
     launch.emit = line.value("emit");
     launch.wait = line.Bool("wait");
     launch.parsable = line.Bool("parsable");
@@ -374,6 +379,7 @@ ProbeConfig ProbeConfigFromFlags(const CommandLine& line) {
   return Filled<ProbeConfig>(line, [&] {
     ProbeConfig probe;
     probe.measure = WordsOf(line.values("measure"));
+    probe.data = line.values("data");
     probe.run_root = line.value("run_root");
     probe.threads = static_cast<int>(line.Int("threads"));
     probe.seconds = line.Double("seconds");

@@ -69,6 +69,7 @@ void Validate(const LaunchConfig& config) {
   Number("hang_timeout", config.hang_timeout, config.hang_timeout >= 0, "seconds, or 0");
   AtLeast("nodes", config.nodes, 1);
   AtLeast("ranks_per_node", config.ranks_per_node, 0);
+  AtLeast("legs", config.legs, 0);
   if (!config.emit.empty() && config.emit != "mpijob") Expected("emit", config.emit, "mpijob");
   const bool here = config.on == LaunchOn::kLocal && config.emit.empty();
   if (here && config.nodes > 1 && config.hostfile.empty()) {

@@ -35,7 +35,11 @@ struct LaunchConfig {
   double grace = 60;        // seconds a run gets to save after a signal, before it is killed
   double hang_timeout = 0;  // seconds a rank may stay in one phase; 0: learned from its phases
 
+  bool preflight = false;  // measure the nodes first (launch/preflight.h)
+  std::string on_event;    // a shell command told of every change of state (launch/event_hook.h)
+
   int nodes = 1;
+  int legs = 0;            // scheduler jobs the run may take; 0: as many as it needs
   int ranks_per_node = 0;  // 0: what the grid leaves (launch/placement.h)
   Starter starter = Starter::kAuto;
   Binding bind = Binding::kNone;

@@ -13,12 +13,13 @@ bool ProbeConfig::Measures(const std::string& what) const {
 }
 
 void Validate(const ProbeConfig& config) {
-  const std::vector<std::string> known = {"gemm", "memory", "disk", "cuda", "collectives"};
+  const std::vector<std::string> known = {"gemm", "gemm_f32", "gemm_bf16", "memory",     "disk",
+                                          "data", "cuda",     "pairs",     "collectives"};
   for (const std::string& what : config.measure) {
     if (std::find(known.begin(), known.end(), what) != known.end()) continue;
     const std::string nearest = core::NearestName(what, known);
     Expected("measure", what,
-             "gemm, memory, disk, cuda or collectives" +
+             "gemm (or gemm_f32, gemm_bf16), memory, disk, data, cuda, pairs or collectives" +
                  (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }
   AtLeast("threads", config.threads, 0);

@@ -171,6 +171,7 @@ void Validate(const TrainConfig& config) {
   AtLeast("eval_every", config.eval_every, 0);
   AtLeast("eval_batches", config.eval_batches, 0);
   AtLeast("checkpoint_every", config.checkpoint_every, 0);
+  AtLeast("local_checkpoint_every", config.local_checkpoint_every, 1);
   AtLeast("keep_checkpoints", config.keep_checkpoints, 2);
   AtLeast("keep_every", config.keep_every, 0);
 }

@@ -68,10 +68,12 @@ struct TrainConfig {
   int keep_checkpoints = 2;
   int64_t keep_every = 0;  // checkpoints of steps that this divides stay, as milestones; 0: none
   CheckpointFiles checkpoint_files = CheckpointFiles::kAuto;  // who writes a file
-  bool async_checkpoints = true;    // write them beside training, from a copy of the state
-  bool strict_checkpoints = false;  // the first save that fails ends the run, not the third
-  std::optional<int64_t> end_time;  // Unix seconds: the run saves and goes before then
-  double collective_timeout = 300;  // seconds a rank may be late at a collective
+  std::string local_checkpoint_dir;    // of each node: checkpoint/local_tier.h; "": no copies there
+  int64_t local_checkpoint_every = 1;  // steps between copies
+  bool async_checkpoints = true;       // write them beside training, from a copy of the state
+  bool strict_checkpoints = false;     // the first save that fails ends the run, not the third
+  std::optional<int64_t> end_time;     // Unix seconds: the run saves and goes before then
+  double collective_timeout = 300;     // seconds a rank may be late at a collective
 };
 
 // Throws ConfigError naming the flag, what was expected and what was found; also for a choice that

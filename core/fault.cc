@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #include "core/error.h"
 
@@ -37,6 +39,7 @@ void FaultPoint(const char* point, int rank) {
   if (!marker.empty() && !TakeMarker(marker)) return;
   if (action == "kill") std::raise(SIGKILL);
   if (action == "stop") std::raise(SIGSTOP);
+  if (action == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(100));
   if (action == "loop") {
     while (true) std::atomic_signal_fence(std::memory_order_seq_cst);
   }

@@ -15,8 +15,10 @@
 #include "core/host.h"
 #include "core/logging.h"
 #include "launch/captured.h"
+#include "launch/event_hook.h"
 #include "launch/identity.h"
 #include "launch/placement.h"
+#include "launch/preflight.h"
 #include "launch/restart.h"
 #include "launch/slurm_queue.h"
 #include "launch/slurm_script.h"
@@ -60,7 +62,8 @@ void TellEndTime(const Allocation& allocation, std::map<std::string, std::string
 }
 
 // Replaces how the run ended, as the scheduler sees it.
-int Conclude(const rundir::RunLayout& layout, ExitCode code, const std::string& why) {
+int Conclude(const JobSpec& job, const rundir::RunLayout& layout, ExitCode code,
+             const std::string& why) {
   rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
   outcome.exit_code = static_cast<int>(code);
   outcome.error_class = core::ExitCodeName(code);
@@ -71,41 +74,81 @@ int Conclude(const rundir::RunLayout& layout, ExitCode code, const std::string& 
     outcome.first_failure = failure;
   }
   rundir::WriteOutcome(layout, outcome);
+  TellHook(job.config, layout, outcome);
   core::Log() << why << ": exit code " << outcome.exit_code;
   return outcome.exit_code;
 }
 
-// Adds the node to those that the next leg is not to have; false where nobody knows which it was.
-bool Exclude(const rundir::RunLayout& layout, const Allocation& allocation, int ranks_per_node) {
-  const auto outcome = rundir::ReadOutcome(layout);
-  if (!outcome || !outcome->first_failure) return false;
-  const auto node = NodeOf(*outcome->first_failure, allocation.nodes, ranks_per_node);
-  if (!node) return false;
+// Adds a node to those that the next leg is not to have.
+void Exclude(const rundir::RunLayout& layout, const std::string& node) {
   std::string excluded;
   if (std::filesystem::exists(layout.job_exclude())) {
     excluded = core::ReadWholeFile(layout.job_exclude());
   }
-  core::WriteFileAtomically(layout.job_exclude(), excluded + (excluded.empty() ? "" : ",") + *node);
-  core::Log() << "the next leg keeps away from node " << *node;
-  return true;
+  if (("," + excluded + ",").find("," + node + ",") != std::string::npos) return;
+  core::WriteFileAtomically(layout.job_exclude(), excluded + (excluded.empty() ? "" : ",") + node);
+  core::Log() << "the next leg keeps away from node " << node;
+}
+
+// The node that the run ended at; false where nobody knows which it was.
+bool ExcludeFailed(const rundir::RunLayout& layout, const Allocation& allocation,
+                   int ranks_per_node) {
+  const auto outcome = rundir::ReadOutcome(layout);
+  if (!outcome || !outcome->first_failure) return false;
+  const auto node = NodeOf(*outcome->first_failure, allocation.nodes, ranks_per_node);
+  if (node) Exclude(layout, *node);
+  return node.has_value();
+}
+
+// The exit code of a leg whose nodes are not all fit to train on.
+int RefuseNodes(const JobSpec& job, const rundir::RunLayout& layout, const Allocation& allocation,
+                const std::vector<UnfitNode>& unfit) {
+  for (const UnfitNode& node : unfit) {
+    Exclude(layout, allocation.nodes.at(static_cast<size_t>(node.node)));
+  }
+  rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
+  outcome.exit_code = static_cast<int>(ExitCode::kNode);
+  outcome.error_class = core::ExitCodeName(ExitCode::kNode);
+  outcome.state = rundir::StateOf(outcome.exit_code);
+  outcome.first_failure =
+      rundir::FirstFailure{unfit[0].rank, unfit[0].host, "preflight: " + unfit[0].what};
+  rundir::WriteOutcome(layout, outcome);
+  TellHook(job.config, layout, outcome);
+  return outcome.exit_code;
+}
+
+int Train(const JobSpec& job, const rundir::RunLayout& layout, const Allocation& allocation) {
+  if (job.config.preflight) {
+    const std::vector<UnfitNode> unfit = Preflight(job);
+    if (!unfit.empty()) return RefuseNodes(job, layout, allocation, unfit);
+  }
+  return Run(job);
 }
 
 // What the script acts on.
-int Judged(const rundir::RunLayout& layout, const Allocation& allocation, int ranks_per_node,
-           int code) {
+int Judged(const JobSpec& job, const rundir::RunLayout& layout, const Allocation& allocation,
+           int ranks_per_node, int code) {
   const bool preempted = code == static_cast<int>(ExitCode::kPreempted);
   const bool bad_node = code == static_cast<int>(ExitCode::kNode);
   if (!preempted && !bad_node) return code;
   if (HowJobEnds(allocation.job, allocation.restarts) == JobEnd::kCancelled) {
-    return Conclude(layout, ExitCode::kStopped, "the job was cancelled");
+    return Conclude(job, layout, ExitCode::kStopped, "the job was cancelled");
   }
   if (LegsWithoutProgress(layout) >= kAttemptsWithoutProgress) {
     return Conclude(
-        layout, ExitCode::kDoNotRequeue,
+        job, layout, ExitCode::kDoNotRequeue,
         std::to_string(kAttemptsWithoutProgress) + " legs in a row ended without a new checkpoint");
   }
-  if (bad_node && !Exclude(layout, allocation, ranks_per_node)) {
-    return Conclude(layout, ExitCode::kDoNotRequeue, "a node is unhealthy, and which is not known");
+  const int legs = LegsOf(layout);
+  if (job.config.legs > 0 && legs >= job.config.legs) {
+    return Conclude(job, layout, ExitCode::kDoNotRequeue,
+                    "all " + std::to_string(legs) +
+                        " of --legs=" + std::to_string(job.config.legs) +
+                        " are over; what is saved can be gone on from");
+  }
+  if (bad_node && !ExcludeFailed(layout, allocation, ranks_per_node)) {
+    return Conclude(job, layout, ExitCode::kDoNotRequeue,
+                    "a node is unhealthy, and which is not known");
   }
   return code;
 }
@@ -127,15 +170,15 @@ int RunLeg(const JobSpec& asked, const rundir::RunLayout& layout) {
     job.config.train.resume = "auto";  // what was asked for was for the first leg
     job.again = true;
   }
-  Leg leg{allocation.job, allocation.restarts, 0, NewestStep(layout.checkpoints()), -1};
-  leg.exit_code = Run(job);
-  leg.after = NewestStep(layout.checkpoints());
+  Leg leg{allocation.job, allocation.restarts, 0, KeptStep(job.config.train, layout), -1};
+  leg.exit_code = Train(job, layout, allocation);
+  leg.after = KeptStep(job.config.train, layout);
   AppendLeg(layout, leg);
-  return Judged(layout, allocation, place.ranks_per_node, leg.exit_code);
+  return Judged(job, layout, allocation, place.ranks_per_node, leg.exit_code);
 }
 
 // A leg that could not start: nobody else says so, and the run would look queued for ever.
-void RecordRefusal(const rundir::RunLayout& layout, const core::Error& error) {
+void RecordRefusal(const JobSpec& job, const rundir::RunLayout& layout, const core::Error& error) {
   rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
   if (outcome.state != rundir::RunState::kQueued && outcome.state != rundir::RunState::kPreempted) {
     return;
@@ -145,6 +188,7 @@ void RecordRefusal(const rundir::RunLayout& layout, const core::Error& error) {
   outcome.state = rundir::RunState::kFailed;
   outcome.first_failure = rundir::FirstFailure{-1, core::HostName(), error.what()};
   rundir::WriteOutcome(layout, outcome);
+  TellHook(job.config, layout, outcome);
 }
 
 }  // namespace
@@ -171,7 +215,7 @@ int RunInAllocation(const JobSpec& asked) {
   try {
     return RunLeg(asked, layout);
   } catch (const core::Error& error) {
-    RecordRefusal(layout, error);
+    RecordRefusal(asked, layout, error);
     throw;
   }
 }
@@ -183,6 +227,13 @@ void AppendLeg(const rundir::RunLayout& layout, const Leg& leg) {
                                        {"step_before", leg.before},
                                        {"step_after", leg.after}};
   std::ofstream(layout.job_legs(), std::ios::app) << json.dump() + "\n";
+}
+
+int LegsOf(const rundir::RunLayout& layout) {
+  int count = 0;
+  std::ifstream lines(layout.job_legs());
+  for (std::string line; std::getline(lines, line);) count += nlohmann::json::accept(line) ? 1 : 0;
+  return count;
 }
 
 int LegsWithoutProgress(const rundir::RunLayout& layout) {

@@ -24,9 +24,9 @@ struct Allocation {
 Allocation AllocationFromEnvironment();
 
 // As launch::Run, in the job that this process runs in: tries what starts ranks here (and remembers
-// it in the run directory), turns a cancelled job's 75 into 78 and the third leg in a row without a
-// new checkpoint into 93, and for 69 notes which node to keep away from. Every leg is a line in
-// RunLayout::job_legs.
+// it in the run directory), turns a cancelled job's 75 into 78, that of the last of --legs and of
+// the third in a row without a new checkpoint into 93, and for 69 notes which nodes to keep away
+// from. Every leg is a line in RunLayout::job_legs.
 int RunInAllocation(const JobSpec& job);
 
 // One line of RunLayout::job_legs.
@@ -39,7 +39,9 @@ struct Leg {
 };
 void AppendLeg(const rundir::RunLayout& layout, const Leg& leg);
 
-// Legs at the end that saved nothing new. Lines that are torn count for nothing.
+// Lines that are torn count for nothing, here and below.
+int LegsOf(const rundir::RunLayout& layout);
+// Legs at the end that saved nothing new.
 int LegsWithoutProgress(const rundir::RunLayout& layout);
 
 // The node that `failure` happened on: the rank's, by the blocks in which ranks are put on nodes,

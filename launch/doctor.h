@@ -6,20 +6,14 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "launch/machine.h"
 #include "launch/mpi_install.h"
+#include "launch/probe_run.h"
 
 namespace moat::launch {
-
-// One run of moat-probe.
-struct ProbeRun {
-  std::string problem;            // why there is nothing measured, "" when there is
-  nlohmann::ordered_json result;  // what it printed
-};
 
 struct Findings {
   Machine machine;

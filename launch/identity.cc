@@ -6,6 +6,7 @@
 #include "checkpoint/manifest/line.h"
 #include "configs/identity.h"
 #include "core/error.h"
+#include "rundir/metrics.h"
 
 namespace moat::launch {
 namespace {
@@ -94,6 +95,17 @@ int64_t NewestStep(const std::filesystem::path& checkpoints) {
   } catch (const core::Error&) {
     return -1;
   }
+}
+
+int64_t KeptStep(const configs::TrainConfig& config, const rundir::RunLayout& layout) {
+  const int64_t saved = NewestStep(layout.checkpoints());
+  const int64_t done = config.local_checkpoint_dir.empty() ? 0 : LastStep(layout);
+  return done > 0 ? std::max(saved, done) : saved;
+}
+
+int64_t LastStep(const rundir::RunLayout& layout) {
+  const rundir::Metrics metrics = rundir::ReadMetrics(layout.metrics());
+  return metrics.steps.empty() ? 0 : metrics.steps.rbegin()->first;
 }
 
 }  // namespace moat::launch

@@ -8,6 +8,7 @@
 
 #include "configs/command_line.h"
 #include "configs/train_config.h"
+#include "rundir/layout.h"
 
 namespace moat::launch {
 
@@ -27,5 +28,11 @@ void CheckData(const std::vector<std::string>& data);
 // Of the run's own line of `checkpoints`, -1: there is none. Whether it is intact, the ranks find
 // out, and say why where the directory cannot be read.
 int64_t NewestStep(const std::filesystem::path& checkpoints);
+
+// The newest step that the run can go on from, as far as a launcher can tell, -1: none. With
+// --local_checkpoint_dir that is the last one done: its copies lie where only the ranks see them.
+int64_t KeptStep(const configs::TrainConfig& config, const rundir::RunLayout& layout);
+// The last step done, by metrics.jsonl; 0: none.
+int64_t LastStep(const rundir::RunLayout& layout);
 
 }  // namespace moat::launch

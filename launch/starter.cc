@@ -2,20 +2,17 @@
 #include "launch/starter.h"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/logging.h"
-#include "launch/captured.h"
+#include "launch/probe_run.h"
 #include "launch/render.h"
 
 namespace moat::launch {
 namespace {
 
 using configs::Starter;
-
-constexpr double kPatience = 120;  // seconds for all ranks to come up
 
 std::optional<Starter> Remembered(const rundir::RunLayout& layout) {
   std::ifstream file(layout.job_starter());
@@ -32,19 +29,11 @@ std::optional<Starter> Remembered(const rundir::RunLayout& layout) {
 std::string WhyNot(const JobSpec& job) {
   const LaunchPlan plan =
       RenderProgram(job, "moat-probe", {"--measure=memory", "--seconds=0.01", "--json"});
-  try {
-    const Captured tried = RunCaptured(plan.argv, plan.env, kPatience);
-    if (tried.code == 124)
-      return "no answer within " + std::to_string(static_cast<int>(kPatience)) + " s";
-    if (tried.code != 0) {
-      return "exit code " + std::to_string(tried.code) + ", saying: " + tried.errors.substr(0, 400);
-    }
-    const auto answer = nlohmann::json::parse(tried.output, nullptr, false);
-    const size_t ranks = answer.is_discarded() ? 1 : answer.at("ranks").size();
-    return ranks == static_cast<size_t>(plan.ranks) ? "" : "its ranks do not find each other";
-  } catch (const core::ConfigError& error) {
-    return error.what();
-  }
+  const ProbeRun tried = RunProbe(plan.argv, plan.env);
+  if (!tried.problem.empty()) return tried.problem;
+  return tried.result.at("ranks").size() == static_cast<size_t>(plan.ranks)
+             ? ""
+             : "its ranks do not find each other";
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "launch/event_hook.h"
 #include "launch/identity.h"
 #include "launch/slurm_queue.h"
 #include "launch/slurm_script.h"
@@ -154,6 +155,8 @@ void SubmitOnce(const JobSpec& job, const JobSpec& submitted, const rundir::RunL
   std::error_code ignored;
   fs::remove(layout.job_exclude(), ignored);  // of an earlier submission
   fs::remove(layout.job_legs(), ignored);
+  if (const auto queued = rundir::ReadOutcome(layout))
+    TellHook(job.config, layout, *queued, "queued");
   Tell(job, layout, JobOf(QueuedJobs(), layout.job_script()).value_or(fresh), true);
 }
 

@@ -11,6 +11,7 @@
 #include "core/logging.h"
 #include "launch/attempt_watch.h"
 #include "launch/child.h"
+#include "launch/event_hook.h"
 #include "launch/identity.h"
 #include "launch/machine.h"
 #include "launch/render.h"
@@ -21,17 +22,11 @@
 #include "rundir/board.h"
 #include "rundir/capsule.h"
 #include "rundir/lease.h"
-#include "rundir/metrics.h"
 
 namespace moat::launch {
 namespace {
 
 namespace fs = std::filesystem;
-
-int64_t LastStep(const rundir::RunLayout& layout) {
-  const rundir::Metrics metrics = rundir::ReadMetrics(layout.metrics());
-  return metrics.steps.empty() ? 0 : metrics.steps.rbegin()->first;
-}
 
 std::string CommandText(const JobSpec& job) {
   std::string text;
@@ -98,7 +93,7 @@ std::unique_ptr<Child> Start(const JobSpec& job, const rundir::RunLayout& layout
         layout,
         {rundir::RunState::kFailed, core::ExitCodeName(error.code()),
          static_cast<int>(error.code()), rundir::FirstFailure{-1, core::HostName(), error.what()},
-         LastStep(layout), NewestStep(layout.checkpoints()) >= 0, job.attempt + 1});
+         LastStep(layout), KeptStep(job.config.train, layout) >= 0, job.attempt + 1});
     throw;
   }
 }
@@ -132,7 +127,7 @@ rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
   Verdict verdict = Judge(ending);
   AddBoard(layout, job.attempt, verdict);
   const bool resumable =
-      verdict.state != rundir::RunState::kDone && NewestStep(layout.checkpoints()) >= 0;
+      verdict.state != rundir::RunState::kDone && KeptStep(job.config.train, layout) >= 0;
   return {verdict.state, verdict.error_class, verdict.exit_code, verdict.first_failure,
           verdict.step,  resumable,           job.attempt + 1};
 }
@@ -144,8 +139,15 @@ rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
   for (const std::string& note : plan.notes) core::Log() << note;
   Prepare(job, layout, plan);
   rundir::OutcomeRoom room(layout);
-  rundir::WriteOutcome(layout, {rundir::RunState::kRunning, "ok", 0, std::nullopt, LastStep(layout),
-                                NewestStep(layout.checkpoints()) >= 0, job.attempt + 1});
+  const rundir::Outcome running = {rundir::RunState::kRunning,
+                                   "ok",
+                                   0,
+                                   std::nullopt,
+                                   LastStep(layout),
+                                   KeptStep(job.config.train, layout) >= 0,
+                                   job.attempt + 1};
+  rundir::WriteOutcome(layout, running);
+  TellHook(job.config, layout, running);
   const Ending ending = RunRanks(job, layout, plan, lease, signals);
   *asked_to_stop = ending.first_signal != 0;
   rundir::Outcome outcome = Concluded(layout, job, ending);
@@ -184,16 +186,18 @@ int Run(const JobSpec& asked) {
   RestartPolicy policy(job.config.restarts);
   job.attempt = rundir::ReadOutcome(layout).value_or(rundir::Outcome{}).attempts;
   while (true) {
-    const int64_t before = NewestStep(layout.checkpoints());
+    const int64_t before = KeptStep(job.config.train, layout);
     bool asked_to_stop = false;
     rundir::Outcome outcome = RunAttempt(job, layout, lease, signals, &asked_to_stop);
     const AfterAttempt next =
-        policy.After(outcome.exit_code, before, NewestStep(layout.checkpoints()), asked_to_stop);
+        policy.After(outcome.exit_code, before, KeptStep(job.config.train, layout), asked_to_stop);
     if (next == AfterAttempt::kGiveUp) {
       outcome = GivenUp(outcome);
       rundir::WriteOutcome(layout, outcome);
     }
     Tell(outcome, job.config.train.run, job.config.json && next != AfterAttempt::kStartAgain);
+    TellHook(job.config, layout, outcome,
+             next == AfterAttempt::kStartAgain ? kRestarting : rundir::Name(outcome.state));
     if (next != AfterAttempt::kStartAgain) return outcome.exit_code;
     job.again = true;
     job.attempt = outcome.attempts;

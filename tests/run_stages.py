@@ -8,7 +8,7 @@ A stage's tests:
                MOAT_BUILD, where it is set, the folder of the build to use instead of build/
   asan, tsan   tests/sanitizer_stages.py: what can go wrong with memory and threads, built and run again
   lint         clang-tidy with .clang-tidy over the sources that changed; all of them under --all
-Suites whose names contain "Sweep", and integration tests in tests/integration/long/, run under --all only.
+Suites whose names contain "Sweep" run under --all only.
 """
 import argparse
 import concurrent.futures
@@ -192,7 +192,6 @@ def ranks(options):
 
 def integration(options):
     scripts = [s for folder in ("faults", "integration", "interop", "slurm") for s in glob.glob(f"tests/{folder}/*_test.*")]
-    scripts += glob.glob("tests/integration/long/*") if options.all else []
     scripts = [s for s in sorted(scripts) if os.access(s, os.X_OK) and s.endswith((".sh", ".py"))]
     return in_parallel([(run_script, os.path.abspath(s), options) for s in scripts if options.filter in s], 1)
 

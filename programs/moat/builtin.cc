@@ -12,6 +12,7 @@
 #include "launch/allocation.h"
 #include "launch/doctor.h"
 #include "launch/mpi_job.h"
+#include "launch/preflight.h"
 #include "launch/render.h"
 #include "launch/slurm_script.h"
 #include "launch/submit.h"
@@ -59,6 +60,7 @@ int Launch(const Words& arguments, const Words& words) {
   if (job.config.dry_run) return ShowPlan(job);
   switch (job.config.on) {
     case configs::LaunchOn::kLocal:
+      if (job.config.preflight) launch::RequireFitNodes(job);
       return launch::Run(job);
     case configs::LaunchOn::kSlurm:
       return launch::SubmitRun(job);

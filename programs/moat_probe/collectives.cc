@@ -46,6 +46,34 @@ void CheckSum(comm::Communicator& group, tensor::View buffer, tensor::Stream& st
 
 }  // namespace
 
+double MeasurePairs(comm::MpiSession& session, comm::Communicator& world) {
+  const int ranks = session.size();
+  if (ranks == 1) return 0;
+  const int hop = session.local_size() < ranks ? session.local_size() : 1;
+  const int places = ranks / hop, place = session.rank() / hop;
+  double best = 0;
+  tensor::Stream host;
+  tensor::Tensor buffer(1 << 20, core::DType::kF32, core::DeviceKind::kCpu);
+  // Places 0-1, 2-3, ..., then 1-2, 3-4, ..., then what the ring leaves over: the last with the
+  // first. Ranks beyond whole places sit out.
+  for (int round = 0; round < 3; ++round) {
+    const bool ring = round == 2;
+    const bool first = ring ? place == places - 1 : place % 2 == round && place + 1 < places;
+    const bool second = ring ? place == 0 : place > 0 && (place - 1) % 2 == round;
+    const bool sits_out = place >= places || (ring && places < 3) || (!first && !second);
+    world.Barrier();
+    if (sits_out) continue;
+    const int other = ring ? (first ? session.rank() % hop : (places - 1) * hop + session.rank())
+                           : session.rank() + (first ? hop : -hop);
+    const auto pair =
+        session.Group("pair", {std::min(session.rank(), other), std::max(session.rank(), other)});
+    const double seconds = Best(
+        *pair, host, [&] { pair->AllReduce(buffer.view(), ReduceOp::kMax, Order::kAny, host); });
+    best = std::max(best, 1e-9 * static_cast<double>(buffer.bytes().value) / seconds);
+  }
+  return best;
+}
+
 CollectiveRates MeasureCollectives(comm::Communicator& group, tensor::Stream& stream) {
   CollectiveRates measured;
   measured.ranks = group.size();

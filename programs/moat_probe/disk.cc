@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/fault.h"
 
 namespace moat::programs {
 namespace {
@@ -43,6 +44,19 @@ class ProbeFile {
   std::vector<fs::path> made_;
 };
 
+double WriteSeconds(const fs::path& path, const std::vector<char>& piece, size_t pieces, int rank) {
+  const double start = core::MonotonicSeconds();
+  core::FileWriter file(path);
+  for (size_t i = 0; i < pieces; ++i) {
+    core::FaultPoint("probe.disk", rank);
+    file.Write(piece.data(), piece.size());
+  }
+  file.SyncAndClose();
+  return core::MonotonicSeconds() - start;
+}
+
+}  // namespace
+
 void ForgetCached(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
@@ -50,23 +64,13 @@ void ForgetCached(const fs::path& path) {
   close(fd);
 }
 
-double WriteSeconds(const fs::path& path, const std::vector<char>& piece, size_t pieces) {
-  const double start = core::MonotonicSeconds();
-  core::FileWriter file(path);
-  for (size_t i = 0; i < pieces; ++i) file.Write(piece.data(), piece.size());
-  file.SyncAndClose();
-  return core::MonotonicSeconds() - start;
-}
-
-}  // namespace
-
-DiskRates MeasureDisk(const fs::path& folder) {
+DiskRates MeasureDisk(const fs::path& folder, int rank) {
   const ProbeFile probe(folder);
   DiskRates rates;
   std::vector<char> piece(kPiece);
   for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<char>(i * i >> 7);
   const double megabytes = 1e-6 * static_cast<double>(kPieces * kPiece);
-  rates.write_mb = megabytes / WriteSeconds(probe.path(), piece, kPieces);
+  rates.write_mb = megabytes / WriteSeconds(probe.path(), piece, kPieces, rank);
 
   ForgetCached(probe.path());
   std::vector<char> back(kPiece);
@@ -83,7 +87,7 @@ DiskRates MeasureDisk(const fs::path& folder) {
 
   std::array<double, 5> syncs;
   piece.resize(4096);
-  for (double& seconds : syncs) seconds = WriteSeconds(probe.path(), piece, 1);
+  for (double& seconds : syncs) seconds = WriteSeconds(probe.path(), piece, 1, rank);
   std::nth_element(syncs.begin(), syncs.begin() + 2, syncs.end());
   rates.sync_seconds = syncs[2];
   rates.free = core::Bytes(static_cast<int64_t>(fs::space(probe.path()).available));

@@ -15,7 +15,12 @@ struct DiskRates {
 };
 
 // Writes, syncs, reads back and compares 64 MiB in a file of its own in `folder`, which it takes
-// away again, like a folder that it had to make. Throws StorageError with the path.
-DiskRates MeasureDisk(const std::filesystem::path& folder);
+// away again, like a folder that it had to make. `rank` is for core/fault.h. Throws StorageError
+// with the path.
+DiskRates MeasureDisk(const std::filesystem::path& folder, int rank);
+
+// Asks the system to drop what it has cached of a file. One that it keeps is read faster, not
+// wrong.
+void ForgetCached(const std::filesystem::path& path);
 
 }  // namespace moat::programs

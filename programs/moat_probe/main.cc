@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/host.h"
 #include "core/logging.h"
+#include "programs/moat_probe/data_read.h"
 #include "programs/moat_probe/memory.h"
 #include "programs/moat_probe/report.h"
 
@@ -29,13 +30,13 @@ bool StartedByLauncher() {
   return false;
 }
 
-Json MeasureRank(const configs::ProbeConfig& config, comm::Communicator& world, int threads) {
+Json MeasureRank(const configs::ProbeConfig& config, comm::Communicator& world,
+                 comm::MpiSession* session, int threads) {
   Json rank = {{"rank", world.rank()}, {"host", core::HostName()}, {"threads", threads}};
-  if (config.Measures("gemm")) {
+  for (const std::string type : {"f32", "bf16"}) {
+    if (!config.Measures("gemm") && !config.Measures("gemm_" + type)) continue;
     world.Barrier();
-    rank["gemm"]["f32"] = ToJson(MeasureGemm(false, threads, config.seconds));
-    world.Barrier();
-    rank["gemm"]["bf16"] = ToJson(MeasureGemm(true, threads, config.seconds));
+    rank["gemm"][type] = ToJson(MeasureGemm(type == "bf16", threads, config.seconds));
   }
   if (config.Measures("memory")) {
     world.Barrier();
@@ -43,8 +44,13 @@ Json MeasureRank(const configs::ProbeConfig& config, comm::Communicator& world, 
   }
   if (config.Measures("disk")) {
     world.Barrier();
-    rank["disk"] = ToJson(MeasureDisk(config.run_root));
+    rank["disk"] = ToJson(MeasureDisk(config.run_root, world.rank()));
   }
+  if (config.Measures("data") && !config.data.empty()) {
+    world.Barrier();
+    rank["data_mb_per_s"] = MeasureDataRead(config.data, world.rank(), world.size());
+  }
+  if (config.Measures("pairs") && session) rank["pairs_gb_per_s"] = MeasurePairs(*session, world);
   // One rank for all devices of the node.
   const bool leads = !StartedByLauncher() || world.rank() == 0;
   if (config.Measures("cuda") && leads) rank["cuda"] = ToJson(ProbeCuda());
@@ -71,7 +77,8 @@ int Probe(const configs::ProbeConfig& config, int* argc, char*** argv) {
   const int threads = config.threads > 0 ? config.threads : std::max(1, core::Cores() / ranks_here);
 
   Json whole;
-  const std::string mine = MeasureRank(config, *world, threads).dump();
+  const std::string mine =
+      MeasureRank(config, *world, session ? &*session : nullptr, threads).dump();
   for (const std::string& text : world->AllGatherText(mine)) {
     whole["ranks"].push_back(Json::parse(text));
   }

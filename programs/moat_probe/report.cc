@@ -117,8 +117,7 @@ std::string ToText(const Json& whole) {
     Append(&text, "rank %d on %s, %d threads\n", rank["rank"].get<int>(),
            rank["host"].get<std::string>().c_str(), rank["threads"].get<int>());
     if (rank.contains("gemm")) {
-      AppendGemm(&text, "f32", rank["gemm"]["f32"]);
-      AppendGemm(&text, "bf16", rank["gemm"]["bf16"]);
+      for (const auto& [type, rates] : rank["gemm"].items()) AppendGemm(&text, type.c_str(), rates);
     }
     if (rank.contains("memory_gb_per_s")) {
       Append(&text, "  memory         %.1f GB/s\n", rank["memory_gb_per_s"].get<double>());
@@ -129,6 +128,12 @@ std::string ToText(const Json& whole) {
              "  disk           write+fsync %.0f MB/s, read %.0f MB/s, fsync of 4 KiB %.2f ms\n",
              disk["write_mb_per_s"].get<double>(), disk["read_mb_per_s"].get<double>(),
              1e3 * disk["sync_seconds"].get<double>());
+    }
+    if (rank.contains("data_mb_per_s")) {
+      Append(&text, "  data           read %.0f MB/s\n", rank["data_mb_per_s"].get<double>());
+    }
+    if (rank.contains("pairs_gb_per_s")) {
+      Append(&text, "  pairs          %.2f GB/s\n", rank["pairs_gb_per_s"].get<double>());
     }
     if (rank.contains("cuda")) AppendCuda(&text, rank["cuda"]);
   }

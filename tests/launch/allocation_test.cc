@@ -25,6 +25,7 @@ TEST(Legs, ThoseAtTheEndThatSavedNothingNewAreCounted) {
   std::ofstream(layout.job_legs(), std::ios::app) << "{torn\n";
   AppendLeg(layout, {"9", 0, 69, 40, 40});
   EXPECT_EQ(LegsWithoutProgress(layout), 2);
+  EXPECT_EQ(LegsOf(layout), 4);
 }
 
 TEST(NodeOf, IsTheRanksByBlocksElseTheHosts) {

@@ -118,6 +118,21 @@ TEST_F(SupervisorTest, ARunThatLosesARankAgainAndAgainIsGivenUp) {
   EXPECT_TRUE(fs::exists(layout_.logs(2)));
 }
 
+TEST_F(SupervisorTest, AHookIsToldOfEveryChange) {
+  const std::string hook = "echo $MOAT_EVENT $MOAT_RUN $MOAT_EXIT_CODE $MOAT_ATTEMPTS >> told";
+  EXPECT_EQ(Launch("succeed", {"--on_event=" + hook}), 0) << Output();
+  EXPECT_EQ(core::ReadWholeFile(directory_ / "told"), "running r 0 1\ndone r 0 1\n");
+  fs::remove(directory_ / "told");
+  EXPECT_EQ(Launch("die", {"--on_event=" + hook, "--restarts=1", "--steps=200"}), 76) << Output();
+  EXPECT_EQ(core::ReadWholeFile(directory_ / "told"),
+            "running r 0 2\nrestarting r 76 2\nrunning r 0 3\nfailed r 76 3\n");
+}
+
+TEST_F(SupervisorTest, AHookThatFailsIsAWarning) {
+  EXPECT_EQ(Launch("succeed", {"--on_event=echo no pager >&2; exit 3"}), 0) << Output();
+  EXPECT_THAT(Output(), HasSubstr("told that the run is done: exits with 3: no pager"));
+}
+
 TEST_F(SupervisorTest, AStoppedRankIsNamedWithPhaseStepAndCollectivesAndEveryoneIsGone) {
   auto run = Start("hang", {"--hang_timeout=1"});
   const auto ranks = Ranks();
