@@ -178,6 +178,7 @@ core::ExitCode Trainer::Run() {
   if (progress_.step == target) {
     if (leader())
       core::Log() << "nothing to do: step " << progress_.step << " of " << target << " is done";
+    ReportEnd(planned);
     return core::ExitCode::kOk;
   }
   checkpoints_ = std::make_unique<RunCheckpoints>(

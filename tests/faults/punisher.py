@@ -79,7 +79,7 @@ def wait_for_step(run, attempt, seconds=120):
 
 
 def kill_one(run, chance, number):
-    """Kills a random rank; None when the run ended first."""
+    """Kills a random rank; raises Ended when the run ended first."""
     ranks = run.ranks()
     before = run.lines()
     if not ranks or not before:
@@ -92,7 +92,10 @@ def kill_one(run, chance, number):
         os.kill(ranks[rank], signal.SIGKILL)
     except ProcessLookupError:
         raise Ended() from None
-    first, there = wait_for_step(run, before[-1]["attempt"])
+    try:
+        first, there = wait_for_step(run, before[-1]["attempt"])
+    except Ended:  # nothing was left to do but to end
+        return {**trial, "resumed_at": before[-1]["step"], "lost_steps": 0, "seconds_to_next_step": None}
     return {**trial, "resumed_at": first["step"] - 1, "lost_steps": before[-1]["step"] - (first["step"] - 1),
             "seconds_to_next_step": round(there - killed, 3)}
 
@@ -134,7 +137,7 @@ def sum_up(run, twin, seed, trials, code, wall, mpirun):
     return {"seed": seed, "kills": len(trials), "restarts": restarts, "exit_code": code, "wall_seconds": round(wall, 1),
             "seconds_of_counted_steps": round(useful, 1), "seconds_of_mpirun": round(mpirun, 3),
             "effective": round(useful / (wall - restarts * mpirun), 4),
-            "median_seconds_to_next_step": round(statistics.median([t["seconds_to_next_step"] for t in trials] or [0]), 3),
+            "median_seconds_to_next_step": round(statistics.median([t["seconds_to_next_step"] for t in trials if t["seconds_to_next_step"]] or [0]), 3),
             "hash": run.hash(), "twin_hash": twin.hash(), "same_bits": run.hash() is not None and run.hash() == twin.hash()}
 
 
