@@ -41,7 +41,7 @@ struct RankOutcome {
 // Collective: the first failed rank's, the same on all ranks.
 inline RankOutcome FirstFailure(comm::Communicator& world, const RankOutcome& mine) {
   for (const std::string& text : world.AllGatherText(mine.ToText())) {
-    const RankOutcome outcome = RankOutcome::FromText(text);
+    RankOutcome outcome = RankOutcome::FromText(text);
     if (!outcome.ok()) return outcome;
   }
   return {};

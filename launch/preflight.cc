@@ -92,7 +92,7 @@ fs::path BaselineFile(const JobSpec& job) {
 // What cannot be read is no baseline: it only helps.
 Json ReadBaselines(const fs::path& file) {
   if (!fs::exists(file)) return Json::object();
-  const Json all = Json::parse(core::ReadWholeFile(file), nullptr, false);
+  Json all = Json::parse(core::ReadWholeFile(file), nullptr, false);
   if (all.is_object()) return all;
   core::Log(core::Log::kWarning) << file.string() << " is not a JSON object: no baseline";
   return Json::object();
@@ -212,7 +212,7 @@ std::vector<UnfitNode> Preflight(const JobSpec& job) {
   const std::string key = KeyOf(job);
   const Rates baseline = BaselineOf(baselines, key);
   core::Log() << "preflight of " << ranks.size() << " ranks:\n" << ToText(ranks, baseline);
-  const auto unfit = UnfitNodes(ranks, Place(job.config).ranks_per_node, baseline);
+  auto unfit = UnfitNodes(ranks, Place(job.config).ranks_per_node, baseline);
   for (const UnfitNode& node : unfit) {
     core::Log(core::Log::kWarning) << "preflight: node " << node.node << " (" << node.host
                                    << ") is unfit: rank " << node.rank << " has " << node.what;
