@@ -149,6 +149,40 @@ const std::vector<CommandInfo>& Commands() {
        2,
        "Copies a checkpoint into the directory TO, checked on the way; never overwrites one.",
        {"moat checkpoint copy runs/mine/ckpt/step-00000200 /archive/mine"}},
+      {kSweep,
+       "sweep",
+       "moat",
+       "",
+       0,
+       0,
+       "Trains every combination of varied flags with the same seeds, side by side; goes on where "
+       "it was.",
+       {"moat sweep --flagfile=configs/ablation.flags --data=datasets/mine --run=rates "
+        "--vary=lr=1e-4,3e-4 --vary=width=64,128 --seeds=3",
+        "moat sweep --flagfile=configs/ablation.flags --data=datasets/mine --run=rates "
+        "--vary=lr=1e-4,3e-4 --dry_run"}},
+      {kCompare,
+       "compare",
+       "moat",
+       "SWEEP|RUN...",
+       1,
+       1000,
+       "Says what a sweep's cells (or runs) came to: validation loss, its spread, differences.",
+       {"moat compare rates", "moat compare rates --csv > rates.csv", "moat compare one two"}},
+      {kDrill,
+       "drill",
+       "moat",
+       "",
+       0,
+       0,
+       "Kills or preempts a run, lets it recover, and checks it against an undisturbed one, bit by "
+       "bit.",
+       {"moat drill --flagfile=configs/ablation.flags --data=datasets/mine --run=trial "
+        "--checkpoint_every=10 --kill_at=25",
+        "moat drill --flagfile=configs/ablation.flags --data=datasets/mine --run=trial2 --dp=2 "
+        "--kill_at=25 --kill_rank=1",
+        "moat drill --flagfile=configs/ablation.flags --data=datasets/mine --run=trial3 "
+        "--kill_at=25 --how=preempt"}},
       {kStatus,
        "status",
        "moat",

@@ -31,15 +31,16 @@ const ImportConfig import_defaults;
 const ProbeConfig probe;
 const SynthConfig synth;
 
-constexpr CommandSet kRun = kTrain | kLaunch;  // what a run is
-constexpr CommandSet kNamesRun =
-    kTrain | kLaunch | kEval | kGenerate | kStatus | kRuns | kLogs | kWhy | kStop | kConfig;
+constexpr CommandSet kLaunches = kLaunch | kSweep | kDrill;  // they start runs
+constexpr CommandSet kRun = kTrain | kLaunches;              // what a run is
+constexpr CommandSet kNamesRun = kTrain | kLaunches | kCompare | kEval | kGenerate | kStatus |
+                                 kRuns | kLogs | kWhy | kStop | kConfig;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
 constexpr CommandSet kOfRun = kCheckpointList | kCheckpointVerify | kCheckpointPrune;
 constexpr CommandSet kCheckpoint = kOfRun | kCheckpointInspect | kCheckpointDiff | kCheckpointCopy;
 constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataStat | kDataVerify |
-                               kDataShow | kLaunch | kEval | kGenerate | kStatus | kRuns | kLogs |
-                               kWhy | kStop | kConfig | kCheckpoint | kMeasures;
+                               kDataShow | kLaunches | kCompare | kEval | kGenerate | kStatus |
+                               kRuns | kLogs | kWhy | kStop | kConfig | kCheckpoint | kMeasures;
 
 // The run: what, where, how long.
 MOAT_LIST_FLAG(data, "", kRun | kEval | kProbe,
@@ -182,40 +183,40 @@ MOAT_FLAG(
 // Launching.
 MOAT_FLAG(string, on, Name(launching.on), kLaunch,
           "where: local; slurm: as a job, which is submitted; allocation: in the job that this is");
-MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kDataImport | kCheckpointPrune,
+MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kSweep | kDataImport | kCheckpointPrune,
           "print what would be started, start nothing; what would be read, redacted and left out, "
           "write nothing; what would be removed, remove nothing");
-MOAT_FLAG(int32, restarts, launching.restarts, kLaunch,
+MOAT_FLAG(int32, restarts, launching.restarts, kLaunches,
           "attempts started again by themselves, from the newest checkpoint, after a lost peer or "
           "failed storage; three in a row without a new checkpoint end the run with 93");
-MOAT_FLAG(double, grace, launching.grace, kLaunch,
+MOAT_FLAG(double, grace, launching.grace, kLaunches,
           "seconds a run gets to save after a signal before it is killed; a job's signal comes so "
           "long before its time limit");
-MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunch,
+MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunches,
           "seconds a rank may stay in one phase (a step, an evaluation, a save) before the attempt "
           "ends with 76; 0: three times the slowest recent one, at least 10");
 MOAT_FLAG(bool, preflight, launching.preflight, kLaunch,
           "measure every node before training, for seconds, and leave out those that are slow");
-MOAT_FLAG(string, on_event, launching.on_event, kLaunch,
+MOAT_FLAG(string, on_event, launching.on_event, kLaunches,
           "shell command told of every change of the run's state: MOAT_EVENT, MOAT_RUN and others "
           "in its environment; has 10 s");
-MOAT_FLAG(int32, nodes, launching.nodes, kLaunch, "nodes of the job, or of the --hostfile");
+MOAT_FLAG(int32, nodes, launching.nodes, kLaunches, "nodes of the job, or of the --hostfile");
 MOAT_FLAG(int32, legs, launching.legs, kLaunch,
           "jobs that a run may take one after the other before it ends with 93; 0: as many as it "
           "needs");
-MOAT_FLAG(int32, ranks_per_node, launching.ranks_per_node, kLaunch,
+MOAT_FLAG(int32, ranks_per_node, launching.ranks_per_node, kLaunches,
           "ranks on each node; 0: dp x tp over the nodes, or where --dp is -1 one a GPU asked for, "
           "else tp");
 MOAT_FLAG(string, starter, Name(launching.starter), kLaunch,
           "what starts the ranks in a job: mpirun, srun (with PMIx) or auto, which tries them");
-MOAT_FLAG(string, bind, Name(launching.bind), kLaunch,
+MOAT_FLAG(string, bind, Name(launching.bind), kLaunches,
           "what each rank's threads are kept to: none, core, numa or socket");
-MOAT_FLAG(string, hostfile, launching.hostfile, kLaunch,
+MOAT_FLAG(string, hostfile, launching.hostfile, kLaunches,
           "mpirun's file of hosts, for --on=local over several machines");
-MOAT_LIST_FLAG(env, "", kLaunch, "NAME=VALUE in the environment of every rank; may be repeated");
-MOAT_FLAG(string, container, launching.container, kLaunch,
+MOAT_LIST_FLAG(env, "", kLaunches, "NAME=VALUE in the environment of every rank; may be repeated");
+MOAT_FLAG(string, container, launching.container, kLaunches,
           "Apptainer image that ranks run in, by the moat-train in its PATH; empty: none");
-MOAT_LIST_FLAG(container_options, "", kLaunch,
+MOAT_LIST_FLAG(container_options, "", kLaunches,
                "further options of apptainer exec, as --nv; may be repeated");
 MOAT_FLAG(string, emit, launching.emit, kLaunch,
           "mpijob: print the run as an MPIJob for Kubernetes, start nothing");
@@ -234,6 +235,21 @@ MOAT_LIST_FLAG(sbatch, "", kLaunch,
                "a further option of sbatch, as --constraint=ib; may be repeated");
 MOAT_LIST_FLAG(modules, "", kLaunch,
                "environment modules that the job loads, with commas or repeated");
+
+// Several runs: sweeps, comparisons, drills.
+MOAT_LIST_FLAG(vary, "", kSweep,
+               "FLAG=VALUE,VALUE: a flag of training and the values it takes; repeated: every "
+               "combination");
+MOAT_FLAG(int32, seeds, 1, kSweep,
+          "runs of each combination, with --seed and the numbers after it: the same in all");
+MOAT_FLAG(int32, parallel, 0, kSweep,
+          "runs side by side; 0: as many as the cores hold by --threads, and one where that is 0");
+MOAT_FLAG(bool, csv, false, kCompare, "print comma-separated values, in full precision");
+MOAT_FLAG(int64, kill_at, 1, kDrill, "step that is done when the run is struck");
+MOAT_FLAG(int32, kill_rank, 0, kDrill, "rank that is killed");
+MOAT_FLAG(
+    string, how, "kill", kDrill,
+    "kill: the process of a rank, by SIGKILL; preempt: USR1 to the launcher, and a new start");
 
 // Looking after runs.
 MOAT_FLAG(bool, follow, false, kStatus | kRuns | kLogs,

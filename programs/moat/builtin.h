@@ -15,6 +15,9 @@ int Logs(const std::vector<std::string>& arguments);
 int Why(const std::vector<std::string>& arguments);
 int Stop(const std::vector<std::string>& arguments);
 int Doctor(const std::vector<std::string>& arguments);
+int Sweep(const std::vector<std::string>& arguments);
+int Compare(const std::vector<std::string>& arguments);
+int Drill(const std::vector<std::string>& arguments);
 void PrintCommands();
 // The commands whose first word this is, as "data"; false: there are none.
 bool PrintFamily(const std::string& word);
