@@ -33,7 +33,8 @@ bool LeadsNode(const comm::Communicator& world) {
 }
 
 // This rank and those of other nodes whose files it keeps and who keep its: the ranks of one index
-// on two neighbouring nodes, or on the last three where their number is odd.
+// on two neighbouring nodes, or on the last three where their number is odd. Where a node has more
+// ranks than the smallest of its neighbours, it counts them round and round.
 std::vector<int> PartnersOf(const comm::Communicator& world) {
   std::map<int, std::vector<int>> ranks_of;  // by node
   for (const comm::Member& member : world.members()) {
@@ -43,13 +44,17 @@ std::vector<int> PartnersOf(const comm::Communicator& world) {
   for (auto& [node, ranks] : ranks_of) nodes.push_back(std::move(ranks));
   for (size_t first = 0; first < nodes.size(); first += 2) {
     const size_t end = nodes.size() - first <= 3 ? nodes.size() : first + 2;
+    size_t fewest = nodes[first].size();
+    for (size_t n = first; n < end; ++n) fewest = std::min(fewest, nodes[n].size());
     for (size_t n = first; n < end; ++n) {
       const auto found = std::find(nodes[n].begin(), nodes[n].end(), world.rank());
       if (found == nodes[n].end()) continue;
-      const auto index = static_cast<size_t>(found - nodes[n].begin());
+      const size_t index = static_cast<size_t>(found - nodes[n].begin()) % fewest;
       std::vector<int> partners;
       for (size_t other = first; other < end; ++other) {
-        if (index < nodes[other].size()) partners.push_back(nodes[other][index]);
+        for (size_t i = index; i < nodes[other].size(); i += fewest) {
+          partners.push_back(nodes[other][i]);
+        }
       }
       return partners;
     }
@@ -135,8 +140,9 @@ std::string Missing(const ByRank& files) {
   return missing;
 }
 
-// Collective: the manifest of a whole copy; each part is read by the first who holds it.
-Manifest ManifestOf(const ByRank& files, comm::Communicator& world) {
+// Collective: the manifest of a whole copy; each part is read by the first who holds it. Throws
+// DataError where a part is not what its first line says, which no CRC covers.
+Manifest ManifestOf(const ByRank& files, const std::string& run_id, comm::Communicator& world) {
   std::string mine;
   for (const auto& [rank, holdings] : files) {
     if (holdings[0].holder != world.rank()) continue;
@@ -153,7 +159,14 @@ Manifest ManifestOf(const ByRank& files, comm::Communicator& world) {
       at = begin + size;
     }
   }
-  const RunPosition position = Manifest::Parse(reports.at(0), "a node's copy").position;
+  const int64_t step = files.begin()->second[0].part.step;
+  RunPosition position;
+  for (const std::string& report : reports) {
+    position = Manifest::Parse(report, "a node's copy").position;
+    if (position.step == step && position.run_id == run_id) continue;
+    throw core::DataError("a part of it is of step " + std::to_string(position.step) + " of run " +
+                          position.run_id + ", not of run " + run_id);
+  }
   return Merge(position, reports);
 }
 
@@ -208,7 +221,7 @@ std::vector<Candidate> FindLocalCopies(const fs::path& directory, const fs::path
       continue;
     }
     try {
-      AddCandidates(files, ManifestOf(files, world), world, &candidates);
+      AddCandidates(files, ManifestOf(files, claim->run_id, world), world, &candidates);
     } catch (const core::Error& error) {  // by what all have gathered: on all ranks alike
       note(key.first, error.what());
     }
@@ -289,12 +302,20 @@ std::string LocalTier::WriteOwn(const RunPosition& position,
   return text;
 }
 
+// On each node the first of the partners keeps what those of other nodes have written.
+bool LocalTier::KeepsFileOf(size_t partner) const {
+  const std::vector<comm::Member>& members = partners_->members();
+  const auto me = static_cast<size_t>(partners_->rank());
+  const auto here = [&](const comm::Member& member) { return member.node == members[me].node; };
+  const auto first = std::find_if(members.begin(), members.end(), here);
+  return first == members.begin() + partners_->rank() && !here(members[partner]);
+}
+
 // Collective over the partners: each keeps what the others have written. A rank that failed sends
 // nothing, and one that fails here goes on with the others' rounds.
 void LocalTier::Mirror(const std::string& part) {
   if (partners_->size() == 1) return;
   const fs::path place = Place(next_);
-  const auto me = static_cast<size_t>(partners_->rank());
   const fs::path own = place / FileName(world_.rank());
   int64_t size = 0;
   if (last_.ok() && fs::exists(own)) size = static_cast<int64_t>(fs::file_size(own));
@@ -321,7 +342,7 @@ void LocalTier::Mirror(const std::string& part) {
   doing([&] {
     if (size > 0) reader.emplace(own);
     for (size_t r = 0; r < parts.size(); ++r) {
-      if (r == me) continue;
+      if (!KeepsFileOf(r)) continue;
       const int rank = partners_->members()[r].world_rank;
       fs::remove(place / PartName(rank));
       if (sizes[r] == 0) continue;
@@ -344,10 +365,17 @@ void LocalTier::Mirror(const std::string& part) {
   }
   doing([&] {
     for (size_t r = 0; r < parts.size(); ++r) {
-      if (r == me || parts[r].empty()) continue;
+      if (!KeepsFileOf(r) || parts[r].empty()) continue;
       PublishPart(place, partners_->members()[r].world_rank, parts[r]);
     }
   });
+}
+
+void ForgetLocalCopies(const fs::path& root, comm::Communicator& world) {
+  AgreeThatAllDid(world, RankOutcome::Of([&] {
+                    if (world.rank() == 0) fs::remove(root / kLocalName);
+                    return "";
+                  }));
 }
 
 void LocalTier::Remove(const fs::path& root) {

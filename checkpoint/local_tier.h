@@ -38,6 +38,10 @@ std::vector<Candidate> FindLocalCopies(const std::filesystem::path& directory,
                                        const std::filesystem::path& root,
                                        comm::Communicator& world);
 
+// An attempt that makes no copies begins: those of earlier ones do not count any more, since its
+// line may leave theirs. Collective; throws StorageError on all ranks.
+void ForgetLocalCopies(const std::filesystem::path& root, comm::Communicator& world);
+
 class LocalTier {
  public:
   // Collective, once the run has started (from `start`, if that is not null). Proves on every node
@@ -61,6 +65,7 @@ class LocalTier {
  private:
   std::filesystem::path Place(int number) const;
   std::string WriteOwn(const RunPosition& position, const std::vector<SliceToSave>& slices);
+  bool KeepsFileOf(size_t partner) const;  // by its number among the partners
   void Mirror(const std::string& part);
 
   std::filesystem::path folder_;  // of the run, on this node

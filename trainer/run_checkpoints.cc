@@ -61,6 +61,8 @@ RunCheckpoints::RunCheckpoints(const configs::TrainConfig& config, const rundir:
       best_saved_(progress.best.step) {
   if (!config.local_checkpoint_dir.empty()) {
     nodes_.emplace(config.local_checkpoint_dir, root_, progress.run_id, start, world);
+  } else {
+    checkpoint::ForgetLocalCopies(root_, world);
   }
   if (configs::CopiesForCheckpoints(config)) saver_.Reserve(SlicesToSave(model, optimizer));
 }

@@ -32,7 +32,7 @@ class LocalTierTest : public ::testing::Test {
 
   // An attempt on nodes of two ranks: goes on from `start`, and copies each of `steps`.
   void Attempt(int ranks, const std::vector<int64_t>& steps, const Candidate* start = nullptr,
-               const std::string& run_id = "r1") {
+               const std::string& run_id = "sample") {
     OnNodesOf(2, ranks, [&](comm::Communicator& world) {
       LocalTier tier(local_.path(), root(), run_id, start, world);
       for (const int64_t step : steps) {
@@ -112,6 +112,57 @@ TEST_F(LocalTierTest, WithBothOfAPairLostNothingCounts) {
   EXPECT_TRUE(Found(8).empty());
 }
 
+TEST_F(LocalTierTest, OnNodesOfThreeAndOneEitherMayBeLost) {
+  for (const int lost : {0, 3}) {
+    OnNodesOf(3, 4, [&](comm::Communicator& world) {
+      LocalTier tier(local_.path(), root(), "sample", nullptr, world);
+      const SampleState state(5, world.rank(), 4);
+      tier.Save(testing::SamplePosition(5), state.ToSave());
+    });
+    fs::remove_all(node(lost));
+    const std::vector<Candidate> found = Found(4, 3);
+    ASSERT_FALSE(found.empty()) << "without node " << lost;
+    ExpectLoads(found[0], 5);
+  }
+}
+
+TEST_F(LocalTierTest, PartsOfTwoStepsAreNeverTakenForOne) {
+  Attempt(4, {5, 6});
+  for (const int holder : {0, 2}) {  // a line that no CRC covers says 5 of what is of step 6
+    fs::remove(node(holder) / "place-0" / PartName(3));
+    const fs::path part = node(holder) / "place-1" / PartName(3);
+    std::string text = core::ReadWholeFile(part);
+    const size_t step = text.find(" 6 ");
+    ASSERT_LT(step, text.find('\n'));
+    text[step + 1] = '5';
+    std::ofstream(part, std::ios::binary) << text;
+  }
+  ::testing::internal::CaptureStderr();
+  EXPECT_TRUE(Found().empty());
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              ::testing::HasSubstr("a part of it is of step 6 of run sample"));
+}
+
+TEST_F(LocalTierTest, CopiesOfAnotherRunDoNotCount) {
+  Attempt(4, {5}, nullptr, "other");  // whose claim is not of the run that its parts are of
+  EXPECT_TRUE(Found().empty());
+}
+
+TEST_F(LocalTierTest, AnAttemptWithoutCopiesMakesThoseBeforeItStopCounting) {
+  Attempt(4, {5, 6});
+  for (const char* how : {"copies are there", "there is nothing to forget"}) {
+    OnNodesOf(2, 4, [&](comm::Communicator& world) { ForgetLocalCopies(root(), world); });
+    EXPECT_TRUE(Found().empty()) << how;
+  }
+}
+
+TEST_F(LocalTierTest, AClaimThatCannotBeRemovedEndsAllRanksAlike) {
+  fs::create_directories(root() / kLocalName / "in the way");
+  OnNodesOf(2, 4, [&](comm::Communicator& world) {
+    EXPECT_THROW(ForgetLocalCopies(root(), world), core::StorageError);
+  });
+}
+
 TEST_F(LocalTierTest, AStepThatNotAllRanksHaveIsPassedOver) {
   Attempt(4, {5, 6});
   for (const int holder : {0, 2}) {  // rank 3 died before it was done with step 6
@@ -162,7 +213,7 @@ TEST_F(LocalTierTest, ARunThatWasRemovedAndBeginsAgainFindsNothing) {
 
 TEST_F(LocalTierTest, AtItsEndNothingIsLeft) {
   OnNodesOf(2, 4, [&](comm::Communicator& world) {
-    LocalTier tier(local_.path(), root(), "r1", nullptr, world);
+    LocalTier tier(local_.path(), root(), "sample", nullptr, world);
     const SampleState state(5, world.rank(), 4);
     tier.Save(testing::SamplePosition(5), state.ToSave());
     EXPECT_EQ(tier.copies(), 1);
@@ -175,13 +226,13 @@ TEST_F(LocalTierTest, AtItsEndNothingIsLeft) {
 TEST_F(LocalTierTest, AFolderThatCannotBeWrittenIsRefusedByAllRanks) {
   std::ofstream(local_ / "file") << "x";
   OnNodesOf(2, 4, [&](comm::Communicator& world) {
-    EXPECT_THROW(LocalTier(local_ / "file", root(), "r1", nullptr, world), core::StorageError);
+    EXPECT_THROW(LocalTier(local_ / "file", root(), "sample", nullptr, world), core::StorageError);
   });
 }
 
 TEST_F(LocalTierTest, ARankThatCannotWriteTurnsItOffAndWhatIsWholeStays) {
   OnNodesOf(2, 4, [&](comm::Communicator& world) {
-    LocalTier tier(local_.path(), root(), "r1", nullptr, world);
+    LocalTier tier(local_.path(), root(), "sample", nullptr, world);
     for (const int64_t step : {5, 6, 7, 8}) {
       if (step == 6 && world.rank() == 0) {  // before it writes there
         fs::create_directories(node(2) / "place-1");

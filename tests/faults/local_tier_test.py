@@ -64,6 +64,25 @@ def without_copies_or_with_damaged_ones(workshop, undisturbed, steps):
             fail(f"nothing is said of a damaged copy: {run.said()}")
 
 
+def rolled_back_without_copies(workshop, undisturbed, steps):
+    """What an attempt without copies does is the line of the run: copies of before do not count any more."""
+    run = Copying(workshop, "rolled_back", [*GRID, f"--steps={steps}", "--checkpoint_every=10", "--keep_every=10"])
+    for steps_done, more in [(60, []), (4, ["--resume=10", "--local_checkpoint_dir=", "--checkpoint_every=100000"])]:
+        before = run.steps()
+        run.start(*more)
+        run.until_step(before + steps_done)
+        os.kill(run.ranks()[1], signal.SIGKILL)
+        run.expect(76, "failed", run.wait())
+    if not glob.glob(os.path.join(glob.escape(run.copies), "*", "*", "*", "rank-00001.part")):
+        fail("there are no copies that must not count")
+    run.start("--resume=auto")
+    run.expect(0, "done", run.wait())
+    if "place-" in run.said():
+        fail(f"a copy of before the roll-back was taken: {run.said()}")
+    run.expect_same_weights(undisturbed)
+    workshop.moat("checkpoint", "verify", os.path.join(run.path, "ckpt"))
+
+
 def damage(run):
     for path in glob.glob(os.path.join(glob.escape(run.copies), "*", "*", "*", "rank-00002.safetensors")):
         with open(path, "r+b") as file:
@@ -80,6 +99,7 @@ def main():
         twin.expect(0, "done", twin.launch())
         killed_again_and_again(workshop, twin.weights(), steps)
         without_copies_or_with_damaged_ones(workshop, twin.weights(), steps)
+        rolled_back_without_copies(workshop, twin.weights(), steps)
 
 
 if __name__ == "__main__":
