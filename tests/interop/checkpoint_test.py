@@ -88,16 +88,17 @@ def check_all(directory):
     return manifest
 
 
-def main():
-    with checkpoint.trained() as directory:
+def check_one_of(who, file_count):
+    """`who` writes a file: a rank, or the ranks of a node together."""
+    with checkpoint.trained(f"--checkpoint_files={who}") as directory:
         manifest = check_all(directory)
-        check(directory, "files of four ranks", len(manifest["files"]), 4)
+        check(directory, "files of four ranks", len(manifest["files"]), file_count)
         split = sum(len(tensor["pieces"]) > 1 for tensor in manifest["tensors"].values())
         up = manifest["tensors"]["model.layers.0.ffn.w_up"]["pieces"]
         down = manifest["tensors"]["model.layers.0.ffn.w_down"]["pieces"]
         if len(up) < 6 or checkpoint.box(down[0])[1] != (0, 300):
             sys.exit(f"neither cut is where it shows something: {up} {down}")
-        path = os.path.join(directory, sorted(manifest["files"])[1])
+        path = os.path.join(directory, sorted(manifest["files"])[-1])
         with open(path, "r+b") as file:  # what was checked can fail
             file.seek(-3, os.SEEK_END)
             byte = file.read(1)
@@ -106,9 +107,14 @@ def main():
         try:
             check_all(directory)
         except ValueError as error:
-            print(f"ok: {len(manifest['tensors'])} tensors, {split} in several pieces; a flipped bit is seen: {error}")
+            print(f"ok, a file by {who}: {len(manifest['tensors'])} tensors, {split} in several pieces; a flipped bit is seen: {error}")
             return
         sys.exit("a flipped bit went unseen")
+
+
+def main():
+    check_one_of("rank", 4)
+    check_one_of("node", 1)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ numpy, safetensors, safetensors_numpy = need("numpy", "safetensors", "safetensor
 TYPES = {"f32": "float32", "f64": "float64", "u64": "uint64", "i64": "int64", "u8": "uint8"}
 
 
-def main():
-    with checkpoint.trained() as directory:
+def check_files_by(who):
+    with checkpoint.trained(f"--checkpoint_files={who}") as directory:
         manifest = checkpoint.manifest_of(directory)
         files, used = {}, 0
         for name in manifest["files"]:
@@ -33,9 +33,14 @@ def main():
         try:
             safetensors_numpy.load_file(path)
         except safetensors.SafetensorError:
-            print(f"ok: {used} slices read by safetensors {safetensors.__version__}")
+            print(f"ok, a file by {who}: {used} slices read by safetensors {safetensors.__version__}")
             return
         sys.exit("a file without its last element was read")
+
+
+def main():
+    for who in ("rank", "node"):
+        check_files_by(who)
 
 
 if __name__ == "__main__":

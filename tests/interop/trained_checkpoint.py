@@ -12,8 +12,8 @@ WIDTHS = {"f32": 4, "bf16": 2, "f64": 8, "u8": 1, "u16": 2, "u32": 4, "i32": 4, 
 
 
 @contextlib.contextmanager
-def trained():
-    """The directory of the last checkpoint."""
+def trained(*flags):
+    """The directory of the last checkpoint of a run that is given `flags` too."""
     with tempfile.TemporaryDirectory() as work:
         with open(os.path.join(work, "chats.jsonl"), "w") as out:
             for number in range(60):
@@ -25,7 +25,7 @@ def trained():
         moat("launch", f"--data={work}/data", f"--run_root={work}/runs", "--run=small", "--dp=2", "--tp=2",
              "--threads=1", "--layers=1", "--tie_embeddings", "--width=40", "--heads=4", "--kv_heads=2", "--ffn=600",
              "--seq_len=32", "--global_batch=4", "--micro_batch=1", "--steps=4", "--checkpoint_every=2",
-             "--eval_every=0")
+             "--eval_every=0", *flags)
         folder = os.path.join(work, "runs", "small", "ckpt")
         yield os.path.join(folder, sorted(name for name in os.listdir(folder) if name.startswith("step-"))[-1])
 
