@@ -146,7 +146,8 @@ Manifest ManifestOf(const ByRank& files, const std::string& run_id, comm::Commun
   std::string mine;
   for (const auto& [rank, holdings] : files) {
     if (holdings[0].holder != world.rank()) continue;
-    const RankOutcome read = RankOutcome::Of([&] { return ReadPart(holdings[0].part); });
+    const LocalPart& part = holdings[0].part;
+    const RankOutcome read = RankOutcome::Of([&] { return ReadPart(part); });
     const std::string text = read.ok() ? read.text : "";  // which is no manifest
     mine += std::to_string(text.size()) + '\n' + text;
   }
@@ -297,7 +298,7 @@ std::string LocalTier::WriteOwn(const RunPosition& position,
                              world_.rank(), {}, WhenDone::kClose);
   part.position = position;
   const LocalPart line{token_, position.step, next_, world_.rank(), world_.size(), {}};
-  const std::string text = line.ToLine() + part.ToText();
+  std::string text = line.ToLine() + part.ToText();
   PublishPart(place, world_.rank(), text);
   return text;
 }
