@@ -25,6 +25,7 @@ constexpr double kRenewSeconds = 10;
 constexpr double kLookSeconds = 0.2;
 constexpr double kDrainSeconds = 2;    // for output that outlives mpirun
 constexpr double kEndHangSeconds = 5;  // mpirun may take to end the ranks of a hang, everywhere
+constexpr double kNodesSeconds = 2;    // the watchers of other nodes may take to end
 constexpr size_t kTailBytes = 16384;
 
 }  // namespace
@@ -46,7 +47,7 @@ bool Tee::Pass(int from, int to) {
 }
 
 AttemptWatch::AttemptWatch(const JobSpec& job, const rundir::RunLayout& layout, int ranks,
-                           rundir::Lease& lease, const SignalSource& signals)
+                           rundir::Lease& lease, const SignalSource& signals, NodeWatch* nodes)
     : grace_(job.config.grace),
       in_allocation_(job.config.on == configs::LaunchOn::kAllocation),
       stdout_(job.config.json ? STDERR_FILENO : STDOUT_FILENO),
@@ -55,19 +56,23 @@ AttemptWatch::AttemptWatch(const JobSpec& job, const rundir::RunLayout& layout, 
       ranks_(ranks),
       lease_(lease),
       signals_(signals),
+      nodes_(nodes),
       tee_(layout.node_log(job.attempt, core::HostName())),
       hangs_(job.config.hang_timeout) {}
 
 Ending AttemptWatch::Until(Child& child) {
-  pollfd fds[] = {
-      {signals_.fd(), POLLIN, 0}, {child.output(), POLLIN, 0}, {child.errors(), POLLIN, 0}};
+  pollfd fds[] = {{signals_.fd(), POLLIN, 0},
+                  {child.output(), POLLIN, 0},
+                  {child.errors(), POLLIN, 0},
+                  {nodes_ == nullptr ? -1 : nodes_->fd(), POLLIN, 0}};
   double drained_by = 0;
   while (true) {
-    poll(fds, 3, static_cast<int>(kLookSeconds * 1e3));
+    poll(fds, 4, static_cast<int>(kLookSeconds * 1e3));
     while (const int number = signals_.Next()) OnSignal(number, child);
     if (fds[1].revents != 0 && !tee_.Pass(child.output(), stdout_)) fds[1].fd = -1;
     if (fds[2].revents != 0 && !tee_.Pass(child.errors(), STDERR_FILENO)) fds[2].fd = -1;
     const double now = core::MonotonicSeconds();
+    if (nodes_ != nullptr) nodes_->Serve(now);
     if (child.HasEnded(&ending_.wait_status)) {
       if (drained_by == 0) drained_by = now + kDrainSeconds;
       if ((fds[1].fd < 0 && fds[2].fd < 0) || now > drained_by) break;
@@ -76,6 +81,11 @@ Ending AttemptWatch::Until(Child& child) {
     }
   }
   ending_.output_tail = tee_.tail();
+  if (nodes_ != nullptr) {
+    if (!ending_.unheard) ending_.unheard = Unheard(nodes_->Nodes(core::MonotonicSeconds()));
+    nodes_->EndRanks(0);
+    nodes_->AwaitEnd(kNodesSeconds);
+  }
   return ending_;
 }
 
@@ -92,7 +102,7 @@ void AttemptWatch::OnSignal(int number, Child& child) {
   }
   ending_.first_signal = number;
   ending_.grace = grace_;
-  if (ending_.hang) return;  // it is being ended
+  if (ending_.hang || ending_.node_lost) return;  // it is being ended
   kill_at_ = core::MonotonicSeconds() + grace_;
   if (!AllListen()) {
     // Passed on now it could be lost between mpirun and the ranks. No step was done yet, since
@@ -124,7 +134,7 @@ void AttemptWatch::KeepTime(double now, Child& child) {
     }
   }
   if (kill_at_ != 0 && now > kill_at_) {
-    ending_.grace_over = ending_.grace_over || !ending_.hang;
+    ending_.grace_over = ending_.grace_over || !(ending_.hang || ending_.node_lost);
     child.Kill();
   }
   if (kill_at_ == 0 && now >= look_at_) {
@@ -133,7 +143,7 @@ void AttemptWatch::KeepTime(double now, Child& child) {
   }
 }
 
-std::vector<RankView> AttemptWatch::Views() const {
+std::vector<RankView> AttemptWatch::Views(double now) const {
   static const std::string here = core::HostName();
   std::vector<RankView> views;
   for (int rank = 0; rank < ranks_; ++rank) {
@@ -147,11 +157,12 @@ std::vector<RankView> AttemptWatch::Views() const {
     }
     views.push_back(std::move(view));
   }
+  if (nodes_ != nullptr) nodes_->Show(views, now);
   return views;
 }
 
 void AttemptWatch::LookAtBoards(double now, Child& child) {
-  const std::vector<RankView> views = Views();
+  const std::vector<RankView> views = Views(now);
   for (const Straggler& slow : stragglers_.Look(views)) {
     char text[160];
     std::snprintf(text, sizeof text,
@@ -161,19 +172,41 @@ void AttemptWatch::LookAtBoards(double now, Child& child) {
                   slow.busy * 1e3, static_cast<unsigned long long>(slow.steps), slow.others * 1e3);
     core::Log(core::Log::kWarning) << text;
   }
-  if (const auto late = hangs_.Look(views, now)) EndHang(views, *late, child);
+  if (const auto late = hangs_.Look(views, now)) return EndHang(views, *late, child);
+  if (nodes_ != nullptr) LookAtNodes(views, now, child);
+}
+
+void AttemptWatch::LookAtNodes(const std::vector<RankView>& views, double now, Child& child) {
+  const auto lost = lost_nodes_.Look(nodes_->Nodes(now), views, now);
+  if (!lost) return;
+  ending_.unheard = lost;
+  ending_.node_lost = true;
+  core::Log(core::Log::kWarning) << FailureOf(*lost).what << "; the ranks are ended";
+  EndAttempt(child);
 }
 
 // In a job mpirun does not hear TERM: LaunchPlan::blocked.
 void AttemptWatch::EndRanks(Child& child) const { child.Signal(in_allocation_ ? SIGINT : SIGTERM); }
 
 void AttemptWatch::EndHang(const std::vector<RankView>& views, const Late& late, Child& child) {
-  const HangReport report = ReportHang(views, late, child.pid());
+  if (nodes_ != nullptr) nodes_->AskForProcesses();
+  const HangReport report = ReportHang(views, late, child.pid(), [&] {
+    return nodes_ == nullptr ? std::map<int, ProcessSight>() : nodes_->Processes(kSightSeconds);
+  });
   ending_.hang = report.failure;
   core::Log(core::Log::kWarning) << "the ranks hang, and are ended:\n" << report.table;
   WriteHangReport(layout_.hang(attempt_), report);
-  // mpirun ends ranks on all nodes, stopped ones too; if it hangs itself, it is killed.
+  // Where a node is not heard any more, the others most likely wait for it.
+  if (nodes_ != nullptr) ending_.unheard = Unheard(nodes_->Nodes(core::MonotonicSeconds()));
+  ending_.node_lost = ending_.unheard.has_value();
+  EndAttempt(child);
+}
+
+// mpirun ends ranks on all nodes, stopped ones too; if it hangs itself, it is killed, and the
+// watchers of other nodes kill theirs.
+void AttemptWatch::EndAttempt(Child& child) {
   EndRanks(child);
+  if (nodes_ != nullptr) nodes_->EndRanks(kEndHangSeconds);
   kill_at_ = core::MonotonicSeconds() + kEndHangSeconds;
 }
 

@@ -2,7 +2,8 @@
 // stragglers.
 //
 // All in one thread, which waits for whatever happens first. It never waits for a rank: what ranks
-// do it reads from their boards (rundir/board.h).
+// do it reads from their boards (rundir/board.h), or hears from the watchers of other nodes
+// (launch/node_watch.h).
 #pragma once
 
 #include <filesystem>
@@ -13,6 +14,8 @@
 #include "launch/child.h"
 #include "launch/hang.h"
 #include "launch/job_spec.h"
+#include "launch/lost_node.h"
+#include "launch/node_watch.h"
 #include "launch/signal_source.h"
 #include "launch/stragglers.h"
 #include "launch/verdict.h"
@@ -35,9 +38,9 @@ class Tee {
 
 class AttemptWatch {
  public:
-  // All outlive the watch.
+  // All outlive the watch. `nodes` is null where there are no other nodes, or nobody watches them.
   AttemptWatch(const JobSpec& job, const rundir::RunLayout& layout, int ranks, rundir::Lease& lease,
-               const SignalSource& signals);
+               const SignalSource& signals, NodeWatch* nodes);
 
   // Until the child (mpirun) has ended and its output is drained. What an Ending says of the child,
   // of signals and of hangs is filled in.
@@ -48,9 +51,11 @@ class AttemptWatch {
   bool AllListen() const;
   void EndRanks(Child& child) const;
   void KeepTime(double now, Child& child);
-  std::vector<RankView> Views() const;
+  std::vector<RankView> Views(double now) const;
   void LookAtBoards(double now, Child& child);
+  void LookAtNodes(const std::vector<RankView>& views, double now, Child& child);
   void EndHang(const std::vector<RankView>& views, const Late& late, Child& child);
+  void EndAttempt(Child& child);
 
   double grace_;
   bool in_allocation_;
@@ -60,9 +65,11 @@ class AttemptWatch {
   int ranks_;
   rundir::Lease& lease_;
   const SignalSource& signals_;
+  NodeWatch* nodes_;
   Tee tee_;
   Ending ending_;
   HangWatch hangs_;
+  LostNodeWatch lost_nodes_;
   StragglerWatch stragglers_;
   double kill_at_ = 0;  // 0: nobody asked it to end
   double renew_at_ = 0;

@@ -8,8 +8,6 @@
 namespace moat::launch {
 namespace {
 
-constexpr double kLongestLook = 1;  // seconds between two looks that count
-
 bool IsStoppedOrGone(const Suspect& suspect) {
   return suspect.state == '-' || suspect.state == 'T' || suspect.state == 't' ||
          suspect.state == 'Z';

@@ -19,12 +19,14 @@ namespace moat::launch {
 inline constexpr double kLeastPhaseBound = 10;  // seconds
 inline constexpr double kStartBound = 600;
 inline constexpr double kSlowestPhaseTimes = 3;
+inline constexpr double kLongestLook = 1;  // seconds between two looks that count
 
-// A rank as the supervisor of a node sees it.
+// A rank as the supervisor sees it.
 struct RankView {
-  enum class Where { kAbsent, kHere, kElsewhere };  // no board yet; of this node; of another
+  // No board yet; of this node, or of one whose watcher shows it; of a node that cannot be seen.
+  enum class Where { kAbsent, kHere, kElsewhere };
   Where where = Where::kAbsent;
-  rundir::BoardSnapshot board;  // kHere
+  rundir::BoardSnapshot board;  // kHere; of kElsewhere the host, if that
 };
 
 // How long the rank may stay in its phase, where the slowest recent ones on any rank took `longest`
@@ -44,7 +46,7 @@ class HangWatch {
   explicit HangWatch(double fixed) : fixed_(fixed) {}
 
   // To be called again and again, `now` in seconds: the rank that is late by most, once one is.
-  // Ranks elsewhere never are: nobody sees them from here.
+  // Ranks elsewhere never are: nobody sees them.
   std::optional<Late> Look(const std::vector<RankView>& ranks, double now);
 
   double seconds(int rank) const { return seen_[static_cast<size_t>(rank)].seconds; }
@@ -63,7 +65,7 @@ class HangWatch {
 struct Suspect {
   int rank = 0;
   RankView view;
-  char state = '?';  // ProcessState(), launch/process_sight.h
+  char state = '?';  // ProcessState() on its node, launch/process_sight.h
 };
 
 // The rank the others wait for, as far as can be told: one that is stopped or gone, else one

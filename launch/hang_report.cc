@@ -14,9 +14,8 @@
 namespace moat::launch {
 namespace {
 
-constexpr double kStacksSeconds = 10;  // for all processes together
-constexpr double kOneStackSeconds = 5;
-constexpr size_t kMostStacks = 8;
+constexpr size_t kMostStacks = 32;  // in the report
+constexpr double kLauncherSeconds = 5;
 
 std::string Seconds(double seconds) {
   char text[32];
@@ -30,7 +29,8 @@ std::string Line(const Suspect& suspect, double now) {
     case RankView::Where::kAbsent:
       return name + ": has not started yet";
     case RankView::Where::kElsewhere:
-      return name + ": on another node, and cannot be seen from here";
+      return name + (suspect.view.board.host.empty() ? "" : " on " + suspect.view.board.host) +
+             ": on another node, and cannot be seen from here";
     case RankView::Where::kHere:
       break;
   }
@@ -40,14 +40,26 @@ std::string Line(const Suspect& suspect, double now) {
          Seconds(now - board.phase_began);
 }
 
-std::vector<Suspect> SuspectsOf(const std::vector<RankView>& views) {
+std::map<int, ProcessSight> LookAtAll(const std::vector<RankView>& views,
+                                      const OtherNodes& others) {
+  std::map<int, pid_t> here;
+  for (size_t rank = 0; rank < views.size(); ++rank) {
+    if (views[rank].where != RankView::Where::kHere) continue;
+    if (views[rank].board.host != core::HostName()) continue;
+    here[static_cast<int>(rank)] = static_cast<pid_t>(views[rank].board.pid);
+  }
+  std::map<int, ProcessSight> sights = LookAt(here);
+  sights.merge(others());
+  return sights;
+}
+
+std::vector<Suspect> SuspectsOf(const std::vector<RankView>& views,
+                                const std::map<int, ProcessSight>& sights) {
   std::vector<Suspect> suspects;
   for (size_t rank = 0; rank < views.size(); ++rank) {
-    Suspect suspect{static_cast<int>(rank), views[rank]};
-    if (suspect.view.where == RankView::Where::kHere) {
-      suspect.state = ProcessState(static_cast<pid_t>(suspect.view.board.pid));
-    }
-    suspects.push_back(std::move(suspect));
+    const auto sight = sights.find(static_cast<int>(rank));
+    suspects.push_back(
+        {static_cast<int>(rank), views[rank], sight == sights.end() ? '?' : sight->second.state});
   }
   return suspects;
 }
@@ -73,30 +85,33 @@ rundir::FirstFailure FailureOf(const std::vector<Suspect>& suspects,
   return {*culprit, here ? noticed.view.board.host : core::HostName(), what};
 }
 
-std::string StacksOfAll(const std::vector<Suspect>& suspects, pid_t launcher) {
-  const double deadline = core::MonotonicSeconds() + kStacksSeconds;
+std::string Titled(const std::string& title, int64_t pid, const std::string& stacks) {
+  return "== " + title + ", process " + std::to_string(pid) + "\n" + stacks + "\n";
+}
+
+std::string StacksOfAll(const std::vector<Suspect>& suspects,
+                        const std::map<int, ProcessSight>& sights, pid_t launcher) {
   std::string text;
   size_t taken = 0;
-  const auto add = [&](const std::string& title, pid_t pid) {
-    const double left = deadline - core::MonotonicSeconds();
-    if (taken++ >= kMostStacks || left < 0.1) return;
-    text += "== " + title + ", process " + std::to_string(pid) + "\n" +
-            StacksOf(pid, std::min(left, kOneStackSeconds)) + "\n";
-  };
   bool absent = false;
   for (const Suspect& suspect : suspects) {
     absent = absent || suspect.view.where == RankView::Where::kAbsent;
-    if (suspect.view.where != RankView::Where::kHere || suspect.state == '-') continue;
-    add("rank " + std::to_string(suspect.rank), static_cast<pid_t>(suspect.view.board.pid));
+    const auto sight = sights.find(suspect.rank);
+    if (sight == sights.end() || sight->second.stacks.empty() || taken++ >= kMostStacks) continue;
+    const rundir::BoardSnapshot& board = suspect.view.board;
+    text += Titled("rank " + std::to_string(suspect.rank) + " on " + board.host, board.pid,
+                   sight->second.stacks);
   }
-  if (absent) add("the launcher", launcher);
+  if (absent) text += Titled("the launcher", launcher, StacksOf(launcher, kLauncherSeconds));
   return text;
 }
 
 }  // namespace
 
-HangReport ReportHang(const std::vector<RankView>& views, const Late& late, pid_t launcher) {
-  std::vector<Suspect> suspects = SuspectsOf(views);
+HangReport ReportHang(const std::vector<RankView>& views, const Late& late, pid_t launcher,
+                      const OtherNodes& others) {
+  const std::map<int, ProcessSight> sights = LookAtAll(views, others);
+  std::vector<Suspect> suspects = SuspectsOf(views, sights);
   const std::optional<int> culprit = Culprit(suspects);
   HangReport report;
   report.failure = FailureOf(suspects, culprit, late);
@@ -104,7 +119,7 @@ HangReport ReportHang(const std::vector<RankView>& views, const Late& late, pid_
     std::rotate(suspects.begin(), suspects.begin() + *culprit, suspects.begin() + *culprit + 1);
   const double now = core::MonotonicSeconds();
   for (const Suspect& suspect : suspects) report.table += Line(suspect, now) + "\n";
-  report.stacks = StacksOfAll(suspects, launcher);
+  report.stacks = StacksOfAll(suspects, sights, launcher);
   return report;
 }
 

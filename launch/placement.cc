@@ -34,4 +34,8 @@ Placement Place(const configs::LaunchConfig& config) {
   return placement;
 }
 
+bool LeavesThisNode(const configs::LaunchConfig& config) {
+  return config.nodes > 1 || !config.hostfile.empty();
+}
+
 }  // namespace moat::launch

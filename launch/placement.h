@@ -17,4 +17,7 @@ struct Placement {
 // span two nodes.
 Placement Place(const configs::LaunchConfig& config);
 
+// Whether ranks may be on other nodes than this one.
+bool LeavesThisNode(const configs::LaunchConfig& config);
+
 }  // namespace moat::launch

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "launch/captured.h"
 
@@ -17,6 +18,8 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMostBytes = 32 << 10;  // of one debugger's output
 constexpr size_t kMostThreads = 8;       // looked at in /proc
+constexpr size_t kMostStacks = 8;        // of a node
+constexpr double kOneStackSeconds = 5;
 
 std::string ReadAll(const fs::path& path) {
   std::ifstream file(path);
@@ -99,6 +102,19 @@ std::string StacksOf(pid_t pid, double seconds) {
   if (stacks.empty()) stacks = Printed({"eu-stack", "-p", std::to_string(pid)}, seconds);
   if (stacks.empty()) stacks = "no gdb or eu-stack is installed: no stacks of this process\n";
   return KernelSide(pid) + stacks;
+}
+
+std::map<int, ProcessSight> LookAt(const std::map<int, pid_t>& processes) {
+  const double deadline = core::MonotonicSeconds() + kSightSeconds;
+  std::map<int, ProcessSight> sights;
+  for (const auto& [rank, pid] : processes) sights[rank].state = ProcessState(pid);
+  size_t taken = 0;
+  for (const auto& [rank, pid] : processes) {
+    const double left = deadline - core::MonotonicSeconds();
+    if (sights[rank].state == '-' || left < 0.1 || taken++ == kMostStacks) continue;
+    sights[rank].stacks = StacksOf(pid, std::min(left, kOneStackSeconds));
+  }
+  return sights;
 }
 
 }  // namespace moat::launch

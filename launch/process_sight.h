@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <string>
 
 namespace moat::launch {
@@ -16,5 +17,13 @@ const char* StateText(char state);  // "runs", "is stopped by a signal", ...
 // them, and the stacks of its threads by gdb, else eu-stack, where there is one. Takes `seconds` at
 // most. Lines of text.
 std::string StacksOf(pid_t pid, double seconds);
+
+struct ProcessSight {
+  char state = '?';
+  std::string stacks;  // "" where there are none to take, or no time was left
+};
+// Of the ranks' processes, by rank, with the stacks of the first few: kSightSeconds at most.
+inline constexpr double kSightSeconds = 10;
+std::map<int, ProcessSight> LookAt(const std::map<int, pid_t>& processes);
 
 }  // namespace moat::launch

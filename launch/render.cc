@@ -37,6 +37,7 @@ std::string OfSrun(configs::Binding binding) {
 Words Forwarded(const JobSpec& job) {
   Words names = {"OMP_NUM_THREADS", rundir::kAttemptVariable, rundir::kRunDirVariable,
                  rundir::kSupervisedVariable};
+  if (LeavesThisNode(job.config)) names.push_back(rundir::kNodeWatchVariable);
   for (const auto& [name, value] : job.config.env) names.push_back(name);
   return names;
 }
@@ -116,6 +117,8 @@ LaunchPlan RenderProgram(const JobSpec& job, const std::string& name,
               {rundir::kAttemptVariable, std::to_string(job.attempt)},
               {rundir::kRunDirVariable, layout.root.string()},
               {rundir::kSupervisedVariable, "1"}};
+  // The supervisor puts it in when it listens: a secret is in no plan.
+  if (LeavesThisNode(job.config)) plan.env[rundir::kNodeWatchVariable] = "";
   plan.env.insert(job.mpi.env.begin(), job.mpi.env.end());
   plan.env.insert(job.config.env.begin(), job.config.env.end());
   plan.argv = job.config.starter == configs::Starter::kSrun ? Srun(job, place, plan.threads)

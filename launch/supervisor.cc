@@ -12,13 +12,17 @@
 #include "launch/attempt_watch.h"
 #include "launch/child.h"
 #include "launch/event_hook.h"
+#include "launch/hostfile.h"
 #include "launch/identity.h"
 #include "launch/machine.h"
+#include "launch/node_watch.h"
+#include "launch/placement.h"
 #include "launch/render.h"
 #include "launch/restart.h"
 #include "launch/signal_source.h"
 #include "launch/source_version.h"
 #include "launch/verdict.h"
+#include "rundir/attempt.h"
 #include "rundir/board.h"
 #include "rundir/capsule.h"
 #include "rundir/lease.h"
@@ -98,14 +102,36 @@ std::unique_ptr<Child> Start(const JobSpec& job, const rundir::RunLayout& layout
   }
 }
 
+// Null where all ranks are here, and where nobody can listen: then other nodes are not watched.
+std::unique_ptr<NodeWatch> WatchNodes(const JobSpec& job, const LaunchPlan& plan) {
+  if (!LeavesThisNode(job.config)) return nullptr;
+  try {
+    return std::make_unique<NodeWatch>(plan.ranks, Place(job.config).ranks_per_node);
+  } catch (const core::Error& error) {
+    core::Log(core::Log::kWarning) << "other nodes are not watched: " << error.what();
+    return nullptr;
+  }
+}
+
+// What the boards say of the ranks when all have ended.
+void ReadBoards(const rundir::RunLayout& layout, int attempt, int ranks, Ending& ending) {
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto board = rundir::ReadBoard(layout.board(attempt, rank));
+    ending.requests.push_back(board ? std::optional(board->requests) : std::nullopt);
+    ending.hosts.push_back(board && !board->host.empty() ? board->host : core::HostName());
+  }
+}
+
 // Starts the ranks and watches them to their end.
-Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const LaunchPlan& plan,
+Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, LaunchPlan plan,
                 rundir::Lease& lease, const SignalSource& signals) {
   BecomeSubreaper();
+  const std::unique_ptr<NodeWatch> nodes = WatchNodes(job, plan);
+  if (nodes) plan.env[rundir::kNodeWatchVariable] = ToText(nodes->invitation());
   const int64_t out_of_memory_kills = OutOfMemoryKills();
   Ending ending;
   {
-    AttemptWatch watch(job, layout, plan.ranks, lease, signals);
+    AttemptWatch watch(job, layout, plan.ranks, lease, signals, nodes.get());
     const std::unique_ptr<Child> child = Start(job, layout, plan);
     ending = watch.Until(*child);
   }
@@ -113,11 +139,7 @@ Ending RunRanks(const JobSpec& job, const rundir::RunLayout& layout, const Launc
   ending.failures = rundir::ReadFailures(layout, job.attempt);
   ending.result = rundir::ReadResult(layout, job.attempt);
   ending.last_step = LastStep(layout);
-  for (int rank = 0; rank < plan.ranks; ++rank) {
-    const auto board = rundir::ReadBoard(layout.board(job.attempt, rank));
-    ending.requests.push_back(board ? std::optional(board->requests) : std::nullopt);
-  }
-  ending.host = core::HostName();
+  ReadBoards(layout, job.attempt, plan.ranks, ending);
   ending.out_of_memory_kills = OutOfMemoryKills() - out_of_memory_kills;
   return ending;
 }
@@ -132,9 +154,28 @@ rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
           verdict.step,  resumable,           job.attempt + 1};
 }
 
+// The next attempt leaves out the host of a lost node, where the hostfile names enough others.
+void LeaveOut(const NodeView& lost, const rundir::RunLayout& layout, JobSpec& job) {
+  if (job.config.hostfile.empty()) return;
+  try {
+    const auto left = WithoutHost(core::ReadWholeFile(job.config.hostfile), lost.host, lost.address,
+                                  Place(job.config).nodes);
+    if (left) {
+      core::WriteFileAtomically(layout.hosts(), *left);
+      job.config.hostfile = layout.hosts();
+    }
+    core::Log() << "node " << lost.host
+                << (left ? " is left out from now on: the hosts are those of "
+                         : " is kept, since it has no substitute in ")
+                << job.config.hostfile;
+  } catch (const core::Error& error) {  // the file is gone, or the disk is full
+    core::Log(core::Log::kWarning) << "node " << lost.host << " is not left out: " << error.what();
+  }
+}
+
 // Starts one attempt and records how it ended.
-rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
-                           rundir::Lease& lease, const SignalSource& signals, bool* asked_to_stop) {
+rundir::Outcome RunAttempt(JobSpec& job, const rundir::RunLayout& layout, rundir::Lease& lease,
+                           const SignalSource& signals, bool* asked_to_stop) {
   const LaunchPlan plan = Render(job);
   for (const std::string& note : plan.notes) core::Log() << note;
   Prepare(job, layout, plan);
@@ -152,6 +193,9 @@ rundir::Outcome RunAttempt(const JobSpec& job, const rundir::RunLayout& layout,
   *asked_to_stop = ending.first_signal != 0;
   rundir::Outcome outcome = Concluded(layout, job, ending);
   room.Write(outcome);
+  const bool node_lost = outcome.exit_code == static_cast<int>(core::ExitCode::kPeer) &&
+                         ending.unheard && outcome.first_failure->host == ending.unheard->host;
+  if (node_lost) LeaveOut(*ending.unheard, layout, job);
   return outcome;
 }
 

@@ -83,9 +83,11 @@ rundir::FirstFailure KilledRank(const Ending& ending, int signal) {
   if (std::regex_search(ending.output_tail, match, pattern)) {
     failure.rank = std::stoi(match[1]);
     failure.host = match[2];
-  } else if (failure.rank = RankAskedLeast(ending.requests); failure.rank >= 0) {
-    failure.host = ending.host;
+  } else {
+    failure.rank = RankAskedLeast(ending.requests);
   }
+  const auto rank = static_cast<size_t>(failure.rank);  // -1 is beyond all of them
+  if (rank < ending.hosts.size() && !ending.hosts[rank].empty()) failure.host = ending.hosts[rank];
   failure.what = "was ended by signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
   return failure;
 }
@@ -108,6 +110,16 @@ std::string WhyMpirunDidNotStart(const std::string& output) {
     if (output.find(saying) != std::string::npos) return meaning;
   }
   return "";
+}
+
+// mpirun could not start its daemons on the hosts, or lost one.
+bool MissesAHost(const std::string& output) {
+  for (const char* saying :
+       {"unable to reliably start one or more daemons", "lost communication with a remote daemon",
+        "An ORTE daemon has unexpectedly failed", "daemon died unexpectedly"}) {
+    if (output.find(saying) != std::string::npos) return true;
+  }
+  return false;
 }
 
 // What core::RunMain printed, where a rank could not write its failure file.
@@ -135,6 +147,11 @@ Verdict JudgeMpirun(const Ending& ending) {
   // Its codes for these differ from version to version, and look like signals.
   if (const std::string refusal = WhyMpirunDidNotStart(ending.output_tail); !refusal.empty()) {
     return Failed(ExitCode::kConfig, {-1, "", "mpirun did not start: " + refusal}, step);
+  }
+  if (MissesAHost(ending.output_tail)) {
+    const rundir::FirstFailure unknown{
+        -1, "", "mpirun has no connection to one of the hosts: see what it says in the log"};
+    return Failed(ExitCode::kPeer, ending.unheard ? FailureOf(*ending.unheard) : unknown, step);
   }
   if (code > 128 && code < 128 + 65) {
     const int signal = code - 128;
@@ -165,6 +182,9 @@ Verdict JudgeMpirun(const Ending& ending) {
 Verdict Judge(const Ending& ending) {
   // A rank that failed may have hung the others; one that only missed its peers tells less.
   const bool failed = !ending.failures.empty() && ending.failures.front().code != ExitCode::kPeer;
+  if (ending.node_lost && !failed && !ending.result) {
+    return Failed(ExitCode::kPeer, FailureOf(*ending.unheard), ending.last_step);
+  }
   if (ending.hang && !failed && !ending.result) {
     Verdict verdict = Failed(ExitCode::kPeer, *ending.hang, ending.last_step);
     verdict.error_class = kHangClass;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/lost_node.h"
 #include "rundir/failure.h"
 #include "rundir/outcome.h"
 
@@ -24,10 +25,14 @@ struct Ending {
   int64_t last_step = 0;                  // by metrics.jsonl
   bool in_start_up = false;  // told before all ranks could listen: they were ended at once
   std::vector<std::optional<uint32_t>> requests = {};  // to stop, heard by each rank, by its board
-  std::string host = {};                               // of the ranks
+  std::vector<std::string> hosts = {};                 // of each rank
   int64_t out_of_memory_kills = 0;  // of processes of this node by the kernel, meanwhile
   // They hung and were ended by the supervisor: the rank that the others waited for.
   std::optional<rundir::FirstFailure> hang = std::nullopt;
+  // A node whose watcher was not heard any more at the end, and whether that is why the supervisor
+  // ended the ranks.
+  std::optional<NodeView> unheard = std::nullopt;
+  bool node_lost = false;
 };
 
 inline constexpr char kHangClass[] = "hang";  // error_class of a hang; its code is 76

@@ -10,6 +10,9 @@ namespace moat::rundir {
 inline constexpr char kAttemptVariable[] = "MOAT_ATTEMPT";        // 0 for a run's first attempt
 inline constexpr char kSupervisedVariable[] = "MOAT_SUPERVISED";  // "1"
 inline constexpr char kRunDirVariable[] = "MOAT_RUN_DIR";
+// Where the supervisor waits for the watchers of other nodes (launch/node_protocol.h), with a
+// secret; empty or missing: nobody waits.
+inline constexpr char kNodeWatchVariable[] = "MOAT_NODE_WATCH";
 
 struct SupervisedAttempt {
   int attempt = 0;

@@ -19,6 +19,8 @@ struct RunLayout {
   std::filesystem::path lease() const { return root / "lease.json"; }
   std::filesystem::path metrics() const { return root / "metrics.jsonl"; }
   std::filesystem::path launch() const { return root / "launch"; }
+  // The hosts of a hostfile that are left after some were lost.
+  std::filesystem::path hosts() const { return launch() / "hosts"; }
   // Of a run that a scheduler starts: what was submitted, the flags and programs it starts with,
   // what became of its legs, and the nodes it keeps away from.
   std::filesystem::path job_script() const { return launch() / "job.sbatch"; }

@@ -12,6 +12,7 @@
 #include "launch/allocation.h"
 #include "launch/doctor.h"
 #include "launch/mpi_job.h"
+#include "launch/node_watcher.h"
 #include "launch/preflight.h"
 #include "launch/render.h"
 #include "launch/slurm_script.h"
@@ -122,6 +123,17 @@ int Doctor(const Words& arguments) {
   const std::vector<launch::Check> checks = launch::Diagnose(found);
   std::cout << (line.Bool("json") ? launch::ToJson(found, checks) : launch::ToText(found, checks));
   return launch::CanTrain(checks) ? 0 : static_cast<int>(core::ExitCode::kNode);
+}
+
+int WatchNode(const Words& arguments) {
+  const std::string rank = arguments.size() == 1 ? arguments.front() : "";
+  if (rank.empty() || rank.size() > 9 ||
+      rank.find_first_not_of("0123456789") != std::string::npos) {
+    throw core::ConfigError(
+        "moat watch-node takes the number of a rank: ranks start it themselves");
+  }
+  launch::WatchNode(std::stoi(rank));
+  return 0;
 }
 
 bool PrintFamily(const std::string& word) {

@@ -18,6 +18,8 @@ int Doctor(const std::vector<std::string>& arguments);
 int Sweep(const std::vector<std::string>& arguments);
 int Compare(const std::vector<std::string>& arguments);
 int Drill(const std::vector<std::string>& arguments);
+// Not for people, and in no list: ranks start it (launch/node_watcher.h).
+int WatchNode(const std::vector<std::string>& arguments);
 void PrintCommands();
 // The commands whose first word this is, as "data"; false: there are none.
 bool PrintFamily(const std::string& word);

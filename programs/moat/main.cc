@@ -69,6 +69,7 @@ int Main(Words words) {
     words.erase(words.begin());
     words.push_back("--help");
   }
+  if (words[0] == "watch-node") return WatchNode(Words(words.begin() + 1, words.end()));
   const configs::CommandInfo* command = CommandOf(words);
   const bool family = words.size() == 2 && (words[1] == "--help" || words[1] == "-h");
   if (command == nullptr && family && PrintFamily(words[0])) return 0;

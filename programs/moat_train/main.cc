@@ -21,6 +21,7 @@
 #include "core/orphan.h"
 #include "core/signals.h"
 #include "data/libraries.h"
+#include "launch/node_watcher.h"
 #include "parallel/process_grid.h"
 #include "rundir/attempt.h"
 #include "rundir/board.h"
@@ -168,6 +169,7 @@ int Main(int argc, char** argv, Rank& self) {
   const auto supervised = rundir::AttemptFromEnvironment();
   if (supervised) {
     core::DieWithParent();
+    launch::StartNodeWatcher();
     self.supervised = true;
     self.attempt = supervised->attempt;
     self.layout.root = supervised->run_dir;

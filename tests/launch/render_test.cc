@@ -47,11 +47,12 @@ TEST(Render, RefusesSizesThatDoNotFit) {
 TEST(Render, InAJobMpirunPutsRanksOnNodesInBlocksAndDoesNotHearTerm) {
   const LaunchPlan plan = Render(Job({"--on=allocation", "--nodes=2", "--ranks_per_node=4",
                                       "--starter=mpirun", "--bind=numa", "--env=NCCL_DEBUG=INFO"}));
-  EXPECT_THAT(plan.argv, ::testing::ElementsAre(
-                             "mpirun", "-np", "8", "--oversubscribe", "--map-by", "ppr:4:node",
-                             "--bind-to", "numa", "-x", "OMP_NUM_THREADS", "-x", "MOAT_ATTEMPT",
-                             "-x", "MOAT_RUN_DIR", "-x", "MOAT_SUPERVISED", "-x", "NCCL_DEBUG",
-                             "/opt/moat/bin/moat-train", "--flagfile=runs/r/run.flags"));
+  EXPECT_THAT(plan.argv,
+              ::testing::ElementsAre("mpirun", "-np", "8", "--oversubscribe", "--map-by",
+                                     "ppr:4:node", "--bind-to", "numa", "-x", "OMP_NUM_THREADS",
+                                     "-x", "MOAT_ATTEMPT", "-x", "MOAT_RUN_DIR", "-x",
+                                     "MOAT_SUPERVISED", "-x", "MOAT_NODE_WATCH", "-x", "NCCL_DEBUG",
+                                     "/opt/moat/bin/moat-train", "--flagfile=runs/r/run.flags"));
   EXPECT_THAT(plan.blocked, ::testing::ElementsAre(SIGTERM));
   EXPECT_EQ(plan.env.at("NCCL_DEBUG"), "INFO");
   EXPECT_EQ(plan.threads, 2);

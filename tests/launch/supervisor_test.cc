@@ -148,7 +148,8 @@ TEST_F(SupervisorTest, AStoppedRankIsNamedWithPhaseStepAndCollectivesAndEveryone
   const std::string report = core::ReadWholeFile(layout_.hang(0));
   EXPECT_EQ(report.find("rank 1 on "), 0u) << report;
   EXPECT_THAT(report, HasSubstr("step, step 2, in data all_reduce(4096) 17"));
-  EXPECT_THAT(report, HasSubstr("== rank 0, process " + std::to_string(ranks[0])));
+  EXPECT_THAT(report, HasSubstr("== rank 0 on " + core::HostName() + ", process " +
+                                std::to_string(ranks[0])));
   EXPECT_THAT(report, HasSubstr("waits in"));
 }
 

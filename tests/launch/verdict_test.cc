@@ -142,12 +142,38 @@ TEST(Judge, WhereMpirunNamesNobodyTheRankThatWasNotAskedToEndDiedFirst) {
   for (const auto& [requests, rank] : cases) {
     Ending ending = End(Exited(137));
     ending.requests = requests;
-    ending.host = "n2";
+    ending.hosts = std::vector<std::string>(requests.size(), "n2");
     const Verdict verdict = Judge(ending);
     EXPECT_EQ(verdict.exit_code, 76);
     EXPECT_EQ(verdict.first_failure->rank, rank);
     EXPECT_EQ(verdict.first_failure->host, rank < 0 ? "" : "n2");
   }
+}
+
+NodeView Node(Link link) { return {"n2", "10.0.0.2", 4, 4, link, 0}; }
+
+TEST(Judge, ALostNodeIsALostPeerThatIsNamed) {
+  Ending ending = End(Exited(1), "", {By(0, ExitCode::kPeer)});
+  ending.unheard = Node(Link::kUnreachable);
+  ending.node_lost = true;
+  const Verdict verdict = Judge(ending);
+  EXPECT_EQ(verdict.exit_code, 76);
+  EXPECT_EQ(verdict.error_class, "peer");
+  EXPECT_EQ(verdict.first_failure->rank, 4);
+  EXPECT_EQ(verdict.first_failure->host, "n2");
+  EXPECT_THAT(verdict.first_failure->what, ::testing::HasSubstr("node n2 (ranks 4-7)"));
+  ending.failures = {By(0, ExitCode::kData)};  // that may be why the others were left alone
+  EXPECT_EQ(Judge(ending).exit_code, 65);
+}
+
+TEST(Judge, WhereMpirunMissesAHostTheOneThatIsNotHeardIsNamed) {
+  Ending ending = End(Exited(1), "ORTE has lost communication with a remote daemon.");
+  EXPECT_EQ(Judge(ending).exit_code, 76);
+  EXPECT_EQ(Judge(ending).first_failure->rank, -1);
+  ending.unheard = Node(Link::kBroken);
+  EXPECT_EQ(Judge(ending).first_failure->host, "n2");
+  ending.output_tail = "";  // a watcher that is gone alone proves nothing
+  EXPECT_EQ(Judge(ending).exit_code, 70);
 }
 
 }  // namespace

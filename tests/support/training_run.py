@@ -72,9 +72,10 @@ class Run:
         self.flags = [f"--data={workshop.data}", f"--run_root={self.root}", f"--run={name}", *MODEL, *STEPS, *flags]
         self.process = None
 
-    def start(self, *more, env=None):
+    def start(self, *more, env=None, before=()):
+        """`before`: words to put before the command, which run it elsewhere."""
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen([MOAT, "launch", *self.flags, "--restarts=0", *more], stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([*before, MOAT, "launch", *self.flags, "--restarts=0", *more], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env={**os.environ, **(env or {})})
         return self
 
@@ -134,9 +135,8 @@ class Run:
     def until_step(self, step):
         self.until(f"step {step}", lambda: self.steps() >= step)
 
-    def ranks(self):
-        """Process ids of moat-train, by rank."""
-        found = {}
+    def processes(self, program, word=b""):
+        """Process id and environment of each process of the run that is this program with this word."""
         for entry in glob.glob("/proc/[0-9]*"):
             try:
                 with open(f"{entry}/cmdline", "rb") as file:
@@ -145,9 +145,17 @@ class Run:
                     environment = dict(pair.partition(b"=")[::2] for pair in file.read().split(b"\0"))
             except OSError:
                 continue
-            if words[0].endswith(b"moat-train") and environment.get(b"MOAT_RUN_DIR") == self.path.encode():
-                found[int(environment[b"OMPI_COMM_WORLD_RANK"])] = int(os.path.basename(entry))
-        return found
+            if words[0].endswith(program) and word in [b"", *words[1:2]] and \
+                    environment.get(b"MOAT_RUN_DIR") == self.path.encode():
+                yield int(os.path.basename(entry)), environment
+
+    def ranks(self):
+        """Process ids of moat-train, by rank."""
+        return {int(environment[b"OMPI_COMM_WORLD_RANK"]): pid for pid, environment in self.processes(b"moat-train")}
+
+    def watchers(self):
+        """Process ids of the watchers of other nodes."""
+        return [pid for pid, _ in self.processes(b"moat", b"watch-node")]
 
     def checkpoints(self):
         return sorted(glob.glob(os.path.join(glob.escape(self.path), "ckpt", "step-*")))
