@@ -13,12 +13,12 @@
 #include "checkpoint/local_copies.h"
 #include "checkpoint/rank_file.h"
 #include "checkpoint/rank_outcome.h"
+#include "comm/grid.h"
 #include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/logging.h"
-#include "core/rng.h"
 
 namespace moat::checkpoint {
 namespace {
@@ -26,11 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kChunk = 4 << 20;  // of a file, on its way to a partner
-
-bool LeadsNode(const comm::Communicator& world) {
-  const comm::Member& me = world.members()[static_cast<size_t>(world.rank())];
-  return me.world_rank == me.node;
-}
 
 // This rank and those of other nodes whose files it keeps and who keep its: the ranks of one index
 // on two neighbouring nodes, or on the last three where their number is odd. Where a node has more
@@ -61,12 +56,6 @@ std::vector<int> PartnersOf(const comm::Communicator& world) {
     if (end == nodes.size()) break;
   }
   return {world.rank()};
-}
-
-std::string FileName(int rank) {
-  char name[48];
-  std::snprintf(name, sizeof name, "rank-%05d.safetensors", rank);
-  return name;
 }
 
 // Whole or not at all; nothing is synced.
@@ -111,7 +100,7 @@ using ByRank = std::map<int, std::vector<Holding>>;
 std::map<std::pair<int64_t, std::string>, ByRank, std::greater<>> GatherParts(
     const fs::path& run_folder, const LocalClaim& claim, comm::Communicator& world) {
   std::string mine;
-  if (LeadsNode(world)) {
+  if (comm::LeadsNode(world)) {
     for (const LocalPart& part : ListParts(run_folder)) {
       if (claim.Covers(part)) mine += part.ToLine() + part.folder.string() + '\n';
     }
@@ -186,9 +175,9 @@ void AddCandidates(const ByRank& files, const Manifest& manifest, const comm::Co
   Candidate first{any.folder, manifest, {}, LocalOrigin{any.token, any.place}}, last = first;
   bool differ = false;
   for (const auto& [rank, holdings] : files) {
-    if (!manifest.files.contains(FileName(rank))) continue;  // it had nothing to write
-    first.places[FileName(rank)] = PlaceOf(holdings.front(), world);
-    last.places[FileName(rank)] = PlaceOf(holdings.back(), world);
+    if (!manifest.files.contains(RankFileName(rank))) continue;  // it had nothing to write
+    first.places[RankFileName(rank)] = PlaceOf(holdings.front(), world);
+    last.places[RankFileName(rank)] = PlaceOf(holdings.back(), world);
     differ = differ || holdings.size() > 1;
   }
   candidates->push_back(std::move(first));
@@ -232,14 +221,12 @@ std::vector<Candidate> FindLocalCopies(const fs::path& directory, const fs::path
 
 LocalTier::LocalTier(const fs::path& directory, const fs::path& root, const std::string& run_id,
                      const Candidate* start, comm::Communicator& world)
-    : folder_(LocalFolder(directory, root)), world_(world), leads_node_(LeadsNode(world)) {
+    : folder_(LocalFolder(directory, root)), world_(world), leads_node_(comm::LeadsNode(world)) {
   const int node = world.members()[static_cast<size_t>(world.rank())].node;
   char name[24];
   std::snprintf(name, sizeof name, "node-%05d", node);
   node_ = folder_ / name;
-  const auto now = static_cast<uint64_t>(core::WallMicroseconds());
-  token_ = world.BroadcastText(
-      core::Hex(core::RandomBits(core::KeyFromName(now, core::RandomKey(8)), 0)), 0);
+  token_ = world.BroadcastText(core::RandomHex(8), 0);
   LocalClaim claim{run_id, token_, "", 0};
   if (start && start->local) {
     claim.start_token = start->local->token;
@@ -317,7 +304,7 @@ bool LocalTier::KeepsFileOf(size_t partner) const {
 void LocalTier::Mirror(const std::string& part) {
   if (partners_->size() == 1) return;
   const fs::path place = Place(next_);
-  const fs::path own = place / FileName(world_.rank());
+  const fs::path own = place / RankFileName(world_.rank());
   int64_t size = 0;
   if (last_.ok() && fs::exists(own)) size = static_cast<int64_t>(fs::file_size(own));
   const auto parts = partners_->AllGatherText(part);
@@ -347,7 +334,7 @@ void LocalTier::Mirror(const std::string& part) {
       const int rank = partners_->members()[r].world_rank;
       fs::remove(place / PartName(rank));
       if (sizes[r] == 0) continue;
-      files.try_emplace(r, place / FileName(rank), core::FileWriter::kShared)
+      files.try_emplace(r, place / RankFileName(rank), core::FileWriter::kShared)
           .first->second.SetSize(sizes[r]);
     }
   });

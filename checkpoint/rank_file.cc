@@ -48,13 +48,17 @@ std::vector<FileLayout::Entry> EntriesOf(const std::vector<SliceToSave>& slices,
   return entries;
 }
 
-FileLayout InOrder(const char* pattern, int number, std::vector<FileLayout::Entry> entries) {
+std::string Numbered(const char* pattern, int number) {
   char name[64];
   std::snprintf(name, sizeof name, pattern, number);
+  return name;
+}
+
+FileLayout InOrder(std::string name, int number, std::vector<FileLayout::Entry> entries) {
   std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
     return core::SizeOf(a.tensor.dtype) > core::SizeOf(b.tensor.dtype);
   });
-  return {name, number, std::move(entries)};
+  return {std::move(name), number, std::move(entries)};
 }
 
 // Entries as lines: index, dtype, dims, name.
@@ -114,8 +118,10 @@ SafetensorsHeader HeaderOf(const RunPosition& position, const FileLayout& layout
 
 }  // namespace
 
+std::string RankFileName(int rank) { return Numbered("rank-%05d.safetensors", rank); }
+
 FileLayout LayoutAlone(const std::vector<SliceToSave>& slices, int rank) {
-  return InOrder("rank-%05d.safetensors", rank, EntriesOf(slices, rank));
+  return InOrder(RankFileName(rank), rank, EntriesOf(slices, rank));
 }
 
 FileLayout LayoutTogether(const std::vector<SliceToSave>& slices, comm::Communicator& node) {
@@ -126,7 +132,8 @@ FileLayout LayoutTogether(const std::vector<SliceToSave>& slices, comm::Communic
     const auto theirs = FromText(texts[r], members[r].world_rank);
     all.insert(all.end(), theirs.begin(), theirs.end());
   }
-  return InOrder("node-%05d.safetensors", members[0].world_rank, std::move(all));
+  const int first = members[0].world_rank;
+  return InOrder(Numbered("node-%05d.safetensors", first), first, std::move(all));
 }
 
 Manifest WriteShare(const std::filesystem::path& directory, const RunPosition& position,

@@ -24,7 +24,9 @@ struct FileLayout {
   std::vector<Entry> entries;
 };
 
-// `rank`'s own file, rank-NNNNN.safetensors, of the slices that have elements.
+std::string RankFileName(int rank);  // "rank-00002.safetensors"
+
+// `rank`'s own file, of the slices that have elements.
 FileLayout LayoutAlone(const std::vector<SliceToSave>& slices, int rank);
 
 // Collective over the ranks of a node: their one file, node-NNNNN.safetensors, by the number of the

@@ -21,11 +21,6 @@ std::string PrepareRoot(const fs::path& root, const std::string& run_id) {
   return "";
 }
 
-bool FirstOfItsNode(const comm::Communicator& world) {
-  const comm::Member& me = world.members()[static_cast<size_t>(world.rank())];
-  return me.world_rank == me.node;
-}
-
 // What a save does first, with a byte.
 std::string Probe(const fs::path& temporary) {
   core::MakeDirectories(temporary);
@@ -48,7 +43,7 @@ Saver::Saver(const SaveOptions& options, const std::string& run_id, comm::Commun
   // Each node by a name of its own: where they share a file system, one removes its own only.
   const fs::path probe = TemporaryOf(options.root, run_id, -1 - world.rank());
   AgreeThatAllDid(world,
-                  RankOutcome::Of([&] { return FirstOfItsNode(world) ? Probe(probe) : ""; }));
+                  RankOutcome::Of([&] { return comm::LeadsNode(world) ? Probe(probe) : ""; }));
 }
 
 Saver::~Saver() { giving_up_.request_stop(); }

@@ -11,6 +11,11 @@ GridCommunicators MakeGrid(Communicator& world, const parallel::ProcessGrid& gri
   return made;
 }
 
+bool LeadsNode(const Communicator& world) {
+  const Member& me = world.members()[static_cast<size_t>(world.rank())];
+  return me.world_rank == me.node;
+}
+
 std::unique_ptr<Communicator> NodeGroup(Communicator& world) {
   const std::vector<Member>& members = world.members();
   std::vector<int> ranks;

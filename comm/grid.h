@@ -16,6 +16,9 @@ struct GridCommunicators {
 // Collective over `world`, on any backend. REQUIRES: grid.size() == world.size().
 GridCommunicators MakeGrid(Communicator& world, const parallel::ProcessGrid& grid);
 
+// Whether this rank is the first of its node (Member::node).
+bool LeadsNode(const Communicator& world);
+
 // Collective over `world`: this rank's node (Member::node), in the order of the world.
 std::unique_ptr<Communicator> NodeGroup(Communicator& world);
 

@@ -76,4 +76,14 @@ std::string RandomKey(size_t size) {
   return key;
 }
 
+std::string RandomHex(size_t bytes) {
+  std::string text;
+  char digits[3];
+  for (const char byte : RandomKey(bytes)) {
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(byte) & 0xffu);
+    text += digits;
+  }
+  return text;
+}
+
 }  // namespace moat::core

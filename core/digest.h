@@ -39,5 +39,7 @@ uint64_t KeyedHash64(std::string_view key, std::string_view message);
 // `size` bytes from the operating system's generator, for keys. Throws StorageError if there are
 // none.
 std::string RandomKey(size_t size);
+// The same as lower-case hexadecimal digits, two a byte: for names and tokens.
+std::string RandomHex(size_t bytes);
 
 }  // namespace moat::core

@@ -61,22 +61,29 @@ void TellEndTime(const Allocation& allocation, std::map<std::string, std::string
   if (left) env[kName] = std::to_string(core::WallMicroseconds() / 1000000 + std::llround(*left));
 }
 
+// Records that the run has ended with `code`; the rest of `outcome` stays.
+int End(const JobSpec& job, const rundir::RunLayout& layout, rundir::Outcome outcome,
+        ExitCode code) {
+  outcome.exit_code = static_cast<int>(code);
+  outcome.error_class = core::ExitCodeName(code);
+  outcome.state = rundir::StateOf(outcome.exit_code);
+  rundir::WriteOutcome(layout, outcome);
+  TellHook(job.config, layout, outcome);
+  return outcome.exit_code;
+}
+
 // Replaces how the run ended, as the scheduler sees it.
 int Conclude(const JobSpec& job, const rundir::RunLayout& layout, ExitCode code,
              const std::string& why) {
   rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
-  outcome.exit_code = static_cast<int>(code);
-  outcome.error_class = core::ExitCodeName(code);
-  outcome.state = rundir::StateOf(outcome.exit_code);
   if (code != ExitCode::kStopped) {
     rundir::FirstFailure failure = outcome.first_failure.value_or(rundir::FirstFailure{});
     failure.what = why + (failure.what.empty() ? "" : "; the last one: " + failure.what);
     outcome.first_failure = failure;
   }
-  rundir::WriteOutcome(layout, outcome);
-  TellHook(job.config, layout, outcome);
-  core::Log() << why << ": exit code " << outcome.exit_code;
-  return outcome.exit_code;
+  End(job, layout, outcome, code);
+  core::Log() << why << ": exit code " << static_cast<int>(code);
+  return static_cast<int>(code);
 }
 
 // Adds a node to those that the next leg is not to have.
@@ -107,14 +114,9 @@ int RefuseNodes(const JobSpec& job, const rundir::RunLayout& layout, const Alloc
     Exclude(layout, allocation.nodes.at(static_cast<size_t>(node.node)));
   }
   rundir::Outcome outcome = rundir::ReadOutcome(layout).value_or(rundir::Outcome{});
-  outcome.exit_code = static_cast<int>(ExitCode::kNode);
-  outcome.error_class = core::ExitCodeName(ExitCode::kNode);
-  outcome.state = rundir::StateOf(outcome.exit_code);
   outcome.first_failure =
       rundir::FirstFailure{unfit[0].rank, unfit[0].host, "preflight: " + unfit[0].what};
-  rundir::WriteOutcome(layout, outcome);
-  TellHook(job.config, layout, outcome);
-  return outcome.exit_code;
+  return End(job, layout, outcome, ExitCode::kNode);
 }
 
 int Train(const JobSpec& job, const rundir::RunLayout& layout, const Allocation& allocation) {

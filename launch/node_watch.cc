@@ -19,16 +19,6 @@ namespace {
 constexpr size_t kMostConnections = 4096;
 constexpr size_t kReadAtOnce = 1u << 20;
 
-std::string NewToken() {
-  std::string token;
-  char digits[3];
-  for (const char byte : core::RandomKey(kTokenBytes / 2)) {
-    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(byte) & 0xffu);
-    token += digits;
-  }
-  return token;
-}
-
 void Add(const Socket& events, const Socket& socket) {
   epoll_event event{};
   event.events = EPOLLIN;
@@ -42,7 +32,7 @@ NodeWatch::NodeWatch(int ranks, int ranks_per_node)
   listener_ = Listen(&invitation_.port);
   invitation_.host = core::HostName();
   invitation_.ranks_per_node = ranks_per_node;
-  invitation_.token = NewToken();
+  invitation_.token = core::RandomHex(kTokenBytes / 2);
   invitation_.addresses = OwnAddresses();
   Add(events_, listener_);
 }

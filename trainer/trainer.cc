@@ -144,10 +144,7 @@ void Trainer::Begin() {
     options_.identity[kInitialWeights] = from.string();
     if (leader()) core::Log() << "begins with the weights of " << from.string();
   }
-  const auto now = static_cast<uint64_t>(core::WallMicroseconds());
-  progress_.run_id = groups_.world.BroadcastText(
-      leader() ? core::Hex(core::RandomBits(core::KeyFromName(now, core::RandomKey(8)), 0)) : "",
-      0);
+  progress_.run_id = groups_.world.BroadcastText(leader() ? core::RandomHex(8) : "", 0);
 }
 
 std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {

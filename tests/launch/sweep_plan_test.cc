@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "launch/sweep.h"
+#include "tests/support/errors.h"
 
 namespace moat::launch {
 namespace {
@@ -15,16 +16,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-template <typename Error, typename Body>
-std::string WhatOf(Body body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 SweepPlan TwoByTwo() {
   return PlanSweep({ParseVariation("lr=1e-4,3e-4"), ParseVariation("width=32,64")}, 2, 7);
@@ -60,7 +51,8 @@ TEST(SweepPlan, ComesBackFromItsFile) {
 TEST(SweepPlan, AFileThatWasCutOrEditedIsRefusedWithItsLine) {
   const std::string text = ToTsv(TwoByTwo());
   const auto refusal = [](const std::string& damaged) {
-    return WhatOf<core::DataError>([&] { SweepFromTsv(damaged, "runs/x/sweep.tsv"); });
+    return testing::ErrorOf(core::ExitCode::kData,
+                            [&] { SweepFromTsv(damaged, "runs/x/sweep.tsv"); });
   };
   EXPECT_THAT(refusal(""), HasSubstr("runs/x/sweep.tsv"));
   EXPECT_THAT(refusal(text.substr(0, text.size() - 20)), HasSubstr("runs/x/sweep.tsv:9"));
@@ -72,7 +64,7 @@ TEST(SweepPlan, AFileThatWasCutOrEditedIsRefusedWithItsLine) {
 
 TEST(SweepPlan, WhatCannotBeVariedIsRefused) {
   const auto refusal = [](const std::string& text) {
-    return WhatOf<core::ConfigError>([&] { ParseVariation(text); });
+    return testing::ErrorOf(core::ExitCode::kConfig, [&] { ParseVariation(text); });
   };
   EXPECT_THAT(refusal("widht=1"), HasSubstr("did you mean --width"));
   EXPECT_THAT(refusal("seed=1,2"), HasSubstr("set by the sweep itself"));
@@ -82,17 +74,20 @@ TEST(SweepPlan, WhatCannotBeVariedIsRefused) {
   EXPECT_THAT(refusal("lr=0.1,1e-1"), HasSubstr("twice"));
   EXPECT_THAT(refusal("layers=two"), HasSubstr("two"));
   const auto rates = ParseVariation("lr=1,2");
-  EXPECT_THAT(WhatOf<core::ConfigError>([&] {
-                PlanSweep({rates, rates}, 1, 0);
-              }),
+  EXPECT_THAT(testing::ErrorOf(core::ExitCode::kConfig,
+                               [&] {
+                                 PlanSweep({rates, rates}, 1, 0);
+                               }),
               HasSubstr("varied twice"));
-  EXPECT_THAT(WhatOf<core::ConfigError>([&] { PlanSweep({rates}, 0, 0); }), HasSubstr("--seeds=0"));
+  EXPECT_THAT(testing::ErrorOf(core::ExitCode::kConfig, [&] { PlanSweep({rates}, 0, 0); }),
+              HasSubstr("--seeds=0"));
 }
 
 TEST(SweepPlan, ACellThatDoesNotValidateIsNamed) {
   const auto line = configs::CommandLine::Parse(
       "sweep", {"--run=x", "--data=d", "--width=32", "--vary=heads=4,5", "--vary=lr=1,2"});
-  EXPECT_THAT(WhatOf<core::ConfigError>([&] { PlanOf(line); }), HasSubstr("cell 2 (heads=5 lr=1)"));
+  EXPECT_THAT(testing::ErrorOf(core::ExitCode::kConfig, [&] { PlanOf(line); }),
+              HasSubstr("cell 2 (heads=5 lr=1)"));
 }
 
 TEST(SweepPlan, ARunHasTheFlagsOfTheSweepAndItsOwn) {

@@ -12,6 +12,16 @@ INIT = "mount -t tmpfs tmpfs /dev/shm; hostname {name}; ip link set lo up; trap 
 BODY = "'import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True: signal.pause()'"
 
 
+def first_child(process, mark):
+    """The first process that `process` has begun, once it has become what `mark` is in the command line of."""
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        pids = file.read().split()
+    if not pids:
+        return None
+    with open(f"/proc/{pids[0]}/cmdline", "rb") as file:
+        return int(pids[0]) if mark in file.read() else None
+
+
 class Host:
     """Its first process keeps it up; killing that one ends every other of it."""
 
@@ -23,16 +33,8 @@ class Host:
         init = INIT.format(name=self.name, python="/usr/bin/python3", body=BODY)
         self.process = subprocess.Popen(["unshare", *SPACES, "--fork", "--kill-child", "--mount-proc", "sh", "-c", init],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.pid = eventually(5, f"{self.name} is up", self._first_process)
+        self.pid = eventually(5, f"{self.name} is up", lambda: first_child(self.process, b"pause()"))
         self.network.plug(self)
-
-    def _first_process(self):
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-            pids = file.read().split()
-        if not pids:
-            return None
-        with open(f"/proc/{pids[0]}/cmdline", "rb") as file:
-            return int(pids[0]) if b"pause()" in file.read() else None
 
     def enter(self, spaces=SPACES):
         """What to put before a command to run it there. Who is to enter others from there stays among their processes."""
@@ -64,17 +66,9 @@ class Network:
         self.switch = subprocess.Popen(["unshare", "--net", "--kill-child", "--fork", "sh", "-c",
                                         "ip link add bridge type bridge && ip link set bridge up && exec sleep 1000"],
                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.switch_pid = eventually(5, "the bridge is up", self._bridge)
+        self.switch_pid = eventually(5, "the bridge is up", lambda: first_child(self.switch, b"sleep\0"))
         self.hosts = []
         return self
-
-    def _bridge(self):
-        with open(f"/proc/{self.switch.pid}/task/{self.switch.pid}/children") as file:
-            pids = file.read().split()
-        if not pids:
-            return None
-        with open(f"/proc/{pids[0]}/cmdline", "rb") as file:
-            return int(pids[0]) if file.read().startswith(b"sleep") else None
 
     def __exit__(self, *_):
         for host in self.hosts:
