@@ -100,7 +100,7 @@ void Trainer::StartOrResume() {
 Identity Trainer::LoadNewest() {
   for (;;) {
     const checkpoint::Candidate& start = *start_.checkpoint();
-    const Identity expected =
+    Identity expected =
         ExpectedIdentity(ReadIdentity(start.manifest), options_.identity, datasets_);
     try {
       progress_ = LoadState(start, expected, model_, optimizer_, groups_.world);

@@ -151,6 +151,10 @@ class NodeWatcherTest : public NodeWatchTest {
     file.seekp(static_cast<long>(at));
     file.write(reinterpret_cast<const char*>(&other), sizeof other);
   }
+  static bool Sleeps(pid_t process) {
+    const auto stat = core::ReadWholeFile("/proc/" + std::to_string(process) + "/stat");
+    return stat.find("(sleep) S ") != std::string::npos;
+  }
   ~NodeWatcherTest() override {
     if (watcher_.joinable()) watcher_.join();
   }
@@ -184,7 +188,7 @@ TEST_F(NodeWatcherTest, KillsWhatIsLeftWhenToldAndNothingElse) {
   rundir::BoardWriter board(layout_.board(0, 2));
   PretendToBe(rank.pid(), layout_.board(0, 2));
   Start();
-  ASSERT_TRUE(Served([&] { return Shown()[2].where == Where::kHere; }));
+  ASSERT_TRUE(Served([&] { return Shown()[2].where == Where::kHere && Sleeps(rank.pid()); }));
   watch_.AskForProcesses();
   const auto processes = watch_.Processes(15);
   ASSERT_EQ(processes.count(2), 1u);
