@@ -43,6 +43,11 @@ foreach(pair "crypto=OpenSSL::Crypto" "mpi=MPI::MPI_CXX" "lzma=LibLZMA::LibLZMA"
   target_link_libraries(moat_dep_${name} INTERFACE ${target})
 endforeach()
 
+# Its large templates are compiled once.
+add_library(moat_json STATIC ${CMAKE_CURRENT_LIST_DIR}/json/json.cc)
+target_include_directories(moat_json SYSTEM PUBLIC ${CMAKE_CURRENT_LIST_DIR}/json)
+target_link_libraries(moat_dep_json INTERFACE moat_json)
+
 add_library(moat_dep_openmp INTERFACE)
 add_library(moat_dep::openmp ALIAS moat_dep_openmp)
 if(MOAT_OPENMP)

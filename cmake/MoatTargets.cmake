@@ -31,14 +31,18 @@ endfunction()
 # moat_test(core SOURCES a_test.cc [USES ...] [OUTSIDE ...] [RANKS 1 2 4]): a GoogleTest binary build/tests/core_test.
 #   tests/run runs every binary there; one with RANKS is also listed in build/tests/core_test.ranks and is run
 #   under mpirun with each of those numbers of ranks. PATHS lists the sources that need MOAT_SOURCE_DIR or
-#   MOAT_BINARY_DIR: the others compile alike in every checkout, so that one ccache serves them all.
+#   MOAT_BINARY_DIR: the others compile alike in every checkout, so that one ccache serves them all. Tests are not
+#   optimised, which takes half of the time to compile them; one that computes much itself says OPTIMISED.
 function(moat_test name)
-  cmake_parse_arguments(ARG "" "MAIN" "SOURCES;USES;OUTSIDE;RANKS;PATHS" ${ARGN})
+  cmake_parse_arguments(ARG "OPTIMISED" "" "SOURCES;USES;OUTSIDE;RANKS;PATHS" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
   set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
   set_source_files_properties(${ARG_PATHS} PROPERTIES COMPILE_DEFINITIONS
     "MOAT_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\";MOAT_BINARY_DIR=\"${PROJECT_BINARY_DIR}\"")
+  if(NOT ARG_OPTIMISED)
+    target_compile_options(${name}_test PRIVATE -O0)
+  endif()
   foreach(used ${ARG_USES})
     target_link_libraries(${name}_test PRIVATE moat_${used})
   endforeach()

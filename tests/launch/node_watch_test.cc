@@ -152,11 +152,14 @@ class NodeWatcherTest : public NodeWatchTest {
     file.write(reinterpret_cast<const char*>(&other), sizeof other);
   }
   static bool Sleeps(pid_t process) {
-    const auto stat = core::ReadWholeFile("/proc/" + std::to_string(process) + "/stat");
-    return stat.find("(sleep) S ") != std::string::npos;
+    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+    std::string id, name, state;
+    return file >> id >> name >> state && name == "(sleep)" && state == "S";
   }
   ~NodeWatcherTest() override {
-    if (watcher_.joinable()) watcher_.join();
+    if (!watcher_.joinable()) return;
+    watch_.EndRanks(0);
+    watcher_.join();
   }
 
   testing::TemporaryDirectory directory_;
