@@ -82,6 +82,7 @@ Ending AttemptWatch::Until(Child& child) {
   }
   ending_.output_tail = tee_.tail();
   if (nodes_ != nullptr) {
+    nodes_->Serve(core::MonotonicSeconds());  // a host that died took its ranks along first
     if (!ending_.unheard) ending_.unheard = Unheard(nodes_->Nodes(core::MonotonicSeconds()));
     nodes_->EndRanks(0);
     nodes_->AwaitEnd(kNodesSeconds);

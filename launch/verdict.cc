@@ -182,7 +182,10 @@ Verdict JudgeMpirun(const Ending& ending) {
 Verdict Judge(const Ending& ending) {
   // A rank that failed may have hung the others; one that only missed its peers tells less.
   const bool failed = !ending.failures.empty() && ending.failures.front().code != ExitCode::kPeer;
-  if (ending.node_lost && !failed && !ending.result) {
+  // A rank that does not know whom it missed, while a node went away, missed that node.
+  const bool left_by_a_node = !ending.failures.empty() && !ending.failures.front().lost &&
+                              ending.unheard && ending.unheard->link != Link::kUp;
+  if ((ending.node_lost || left_by_a_node) && !failed && !ending.result) {
     return Failed(ExitCode::kPeer, FailureOf(*ending.unheard), ending.last_step);
   }
   if (ending.hang && !failed && !ending.result) {

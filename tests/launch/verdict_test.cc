@@ -166,6 +166,18 @@ TEST(Judge, ALostNodeIsALostPeerThatIsNamed) {
   EXPECT_EQ(Judge(ending).exit_code, 65);
 }
 
+TEST(Judge, ARankThatMissesSomebodyMissesTheNodeThatWentAway) {
+  Ending ending = End(Exited(1), "", {By(0, ExitCode::kPeer)});
+  ending.unheard = Node(Link::kBroken);
+  EXPECT_EQ(Judge(ending).exit_code, 76);
+  EXPECT_EQ(Judge(ending).first_failure->host, "n2");
+  ending.unheard = Node(Link::kUp);  // only silent
+  EXPECT_EQ(Judge(ending).first_failure->rank, 0);
+  ending.unheard = Node(Link::kBroken);
+  ending.failures[0].lost = core::LostPeer{2, "n1"};
+  EXPECT_EQ(Judge(ending).first_failure->host, "n1");
+}
+
 TEST(Judge, WhereMpirunMissesAHostTheOneThatIsNotHeardIsNamed) {
   Ending ending = End(Exited(1), "ORTE has lost communication with a remote daemon.");
   EXPECT_EQ(Judge(ending).exit_code, 76);
