@@ -201,6 +201,10 @@ MOAT_FLAG(string, on_event, launching.on_event, kLaunches,
           "shell command told of every change of the run's state: MOAT_EVENT, MOAT_RUN and others "
           "in its environment; has 10 s");
 MOAT_FLAG(int32, nodes, launching.nodes, kLaunches, "nodes of the job, or of the --hostfile");
+MOAT_FLAG(
+    int32, min_nodes, launching.min_nodes, kLaunches,
+    "nodes that are enough: a run that lost others goes on without them, on a smaller grid; 0: "
+    "all of --nodes");
 MOAT_FLAG(int32, legs, launching.legs, kLaunch,
           "jobs that a run may take one after the other before it ends with 93; 0: as many as it "
           "needs");

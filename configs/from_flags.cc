@@ -206,6 +206,7 @@ std::vector<std::string> Texts(const CommandLine& line, const std::string& flag)
 
 void FillPlaces(const CommandLine& line, LaunchConfig& launch) {
   launch.nodes = static_cast<int>(line.Int("nodes"));
+  launch.min_nodes = static_cast<int>(line.Int("min_nodes"));
   launch.ranks_per_node = static_cast<int>(line.Int("ranks_per_node"));
   launch.starter =
       Choice(line, "starter", std::vector{Starter::kAuto, Starter::kMpirun, Starter::kSrun});

@@ -68,6 +68,11 @@ void Validate(const LaunchConfig& config) {
   Number("grace", config.grace, config.grace > 0, "seconds above 0");
   Number("hang_timeout", config.hang_timeout, config.hang_timeout >= 0, "seconds, or 0");
   AtLeast("nodes", config.nodes, 1);
+  AtLeast("min_nodes", config.min_nodes, 0);
+  if (config.min_nodes > config.nodes) {
+    Expected("min_nodes", std::to_string(config.min_nodes),
+             "at most --nodes=" + std::to_string(config.nodes));
+  }
   AtLeast("ranks_per_node", config.ranks_per_node, 0);
   AtLeast("legs", config.legs, 0);
   if (!config.emit.empty() && config.emit != "mpijob") Expected("emit", config.emit, "mpijob");

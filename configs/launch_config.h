@@ -39,6 +39,7 @@ struct LaunchConfig {
   std::string on_event;    // a shell command told of every change of state (launch/event_hook.h)
 
   int nodes = 1;
+  int min_nodes = 0;       // that a run goes on with when others are lost; 0: all
   int legs = 0;            // scheduler jobs the run may take; 0: as many as it needs
   int ranks_per_node = 0;  // 0: what the grid leaves (launch/placement.h)
   Starter starter = Starter::kAuto;

@@ -16,6 +16,7 @@
 #include "core/logging.h"
 #include "launch/captured.h"
 #include "launch/event_hook.h"
+#include "launch/fewer_nodes.h"
 #include "launch/identity.h"
 #include "launch/placement.h"
 #include "launch/preflight.h"
@@ -155,15 +156,19 @@ int Judged(const JobSpec& job, const rundir::RunLayout& layout, const Allocation
   return code;
 }
 
+// A leg that could not have all nodes has fewer: --min_nodes.
+void FitToAllocation(const Allocation& allocation, JobSpec& job) {
+  const int nodes = static_cast<int>(allocation.nodes.size());
+  if (nodes == job.config.nodes || (nodes < job.config.nodes && Shrink(nodes, job))) return;
+  throw core::ConfigError("--nodes=" + std::to_string(job.config.nodes) + ", but job " +
+                          allocation.job + " has " + std::to_string(nodes));
+}
+
 int RunLeg(const JobSpec& asked, const rundir::RunLayout& layout) {
   const Allocation allocation = AllocationFromEnvironment();
   JobSpec job = asked;
+  FitToAllocation(allocation, job);
   const Placement place = Place(job.config);
-  const int nodes = static_cast<int>(allocation.nodes.size());
-  if (nodes != place.nodes) {
-    throw core::ConfigError("--nodes=" + std::to_string(place.nodes) + ", but job " +
-                            allocation.job + " has " + std::to_string(nodes));
-  }
   job.cores = allocation.cores;
   ShieldDaemons(job.mpi);
   TellEndTime(allocation, job.config.env);
@@ -251,10 +256,10 @@ int LegsWithoutProgress(const rundir::RunLayout& layout) {
 
 std::optional<std::string> NodeOf(const rundir::FirstFailure& failure,
                                   const std::vector<std::string>& nodes, int ranks_per_node) {
-  const auto by_rank = static_cast<size_t>(std::max(failure.rank, 0) / ranks_per_node);
-  if (failure.rank >= 0 && by_rank < nodes.size()) return nodes[by_rank];
   const auto by_host = std::find(nodes.begin(), nodes.end(), failure.host);
-  return by_host == nodes.end() ? std::nullopt : std::optional(*by_host);
+  if (by_host != nodes.end()) return *by_host;
+  const auto by_rank = static_cast<size_t>(std::max(failure.rank, 0) / ranks_per_node);
+  return failure.rank >= 0 && by_rank < nodes.size() ? std::optional(nodes[by_rank]) : std::nullopt;
 }
 
 }  // namespace moat::launch

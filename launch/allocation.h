@@ -44,8 +44,8 @@ int LegsOf(const rundir::RunLayout& layout);
 // Legs at the end that saved nothing new.
 int LegsWithoutProgress(const rundir::RunLayout& layout);
 
-// The node that `failure` happened on: the rank's, by the blocks in which ranks are put on nodes,
-// else the host's if it is one of the nodes.
+// The node that `failure` happened on: the host, if it is one of the nodes, else the rank's, by the
+// blocks in which ranks are put on nodes.
 std::optional<std::string> NodeOf(const rundir::FirstFailure& failure,
                                   const std::vector<std::string>& nodes, int ranks_per_node);
 

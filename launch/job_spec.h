@@ -14,6 +14,8 @@ namespace moat::launch {
 struct JobSpec {
   configs::LaunchConfig config;      // in an allocation `starter` says which
   configs::CommandLine flags;        // what config was filled from; run.flags is written from it
+  std::vector<std::string> hosts;    // of the allocation, that ranks are put on; empty: all
+  bool smaller = false;              // than the grid that `flags` say: launch/fewer_nodes.h
   std::filesystem::path program;     // moat-train, absolute
   std::filesystem::path directory;   // that relative paths are meant from, absolute
   std::vector<std::string> command;  // as the user typed it, for the record

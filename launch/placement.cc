@@ -34,6 +34,10 @@ Placement Place(const configs::LaunchConfig& config) {
   return placement;
 }
 
+int FewestNodes(const configs::LaunchConfig& config) {
+  return config.min_nodes > 0 ? config.min_nodes : config.nodes;
+}
+
 bool LeavesThisNode(const configs::LaunchConfig& config) {
   return config.nodes > 1 || !config.hostfile.empty();
 }

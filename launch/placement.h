@@ -17,6 +17,9 @@ struct Placement {
 // span two nodes.
 Placement Place(const configs::LaunchConfig& config);
 
+// That the run goes on with when others are lost: --min_nodes, else all.
+int FewestNodes(const configs::LaunchConfig& config);
+
 // Whether ranks may be on other nodes than this one.
 bool LeavesThisNode(const configs::LaunchConfig& config);
 

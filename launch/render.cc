@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/comma_list.h"
 #include "launch/placement.h"
 #include "parallel/canonical_ways.h"
 #include "rundir/attempt.h"
@@ -47,6 +48,7 @@ Words Mpirun(const JobSpec& job, const Placement& place, int threads) {
   const std::string per_node = std::to_string(place.ranks_per_node);
   Words argv = {job.mpi.mpirun, "-np", std::to_string(place.ranks()), "--oversubscribe"};
   if (!config.hostfile.empty()) Add(argv, {"--hostfile", config.hostfile});
+  if (!job.hosts.empty()) Add(argv, {"--host", core::JoinWithCommas(job.hosts)});
   if (config.bind == configs::Binding::kCore) {
     Add(argv, {"--map-by", "ppr:" + per_node + ":node:pe=" + std::to_string(threads)});
   } else if (config.on != configs::LaunchOn::kLocal || !config.hostfile.empty()) {
@@ -59,16 +61,18 @@ Words Mpirun(const JobSpec& job, const Placement& place, int threads) {
 
 // What srun forwards is the whole environment.
 Words Srun(const JobSpec& job, const Placement& place, int threads) {
-  return {"srun",
-          "--mpi=pmix",
-          "--nodes=" + std::to_string(place.nodes),
-          "--ntasks=" + std::to_string(place.ranks()),
-          "--ntasks-per-node=" + std::to_string(place.ranks_per_node),
-          "--cpus-per-task=" + std::to_string(threads),
-          "--distribution=block",
-          "--overcommit",
-          "--kill-on-bad-exit=1",
-          "--cpu-bind=" + OfSrun(job.config.bind)};
+  Words argv = {"srun",
+                "--mpi=pmix",
+                "--nodes=" + std::to_string(place.nodes),
+                "--ntasks=" + std::to_string(place.ranks()),
+                "--ntasks-per-node=" + std::to_string(place.ranks_per_node),
+                "--cpus-per-task=" + std::to_string(threads),
+                "--distribution=block",
+                "--overcommit",
+                "--kill-on-bad-exit=1",
+                "--cpu-bind=" + OfSrun(job.config.bind)};
+  if (!job.hosts.empty()) argv.push_back("--nodelist=" + core::JoinWithCommas(job.hosts));
+  return argv;
 }
 
 // A program of moat, or the one of that name in the container: images are replaced whole, so that
@@ -131,13 +135,19 @@ LaunchPlan RenderProgram(const JobSpec& job, const std::string& name,
   return plan;
 }
 
-LaunchPlan Render(const JobSpec& job) {
-  const configs::TrainConfig& train = job.config.train;
+void CheckGrid(const configs::LaunchConfig& config) {
+  const configs::TrainConfig& train = config.train;
   parallel::MakeWays(train.reduction == configs::Reduction::kCanonical, train.global_batch,
-                     train.micro_batch, Place(job.config).dp, train.canonical_ways);
+                     train.micro_batch, Place(config).dp, train.canonical_ways);
+}
+
+LaunchPlan Render(const JobSpec& job) {
+  CheckGrid(job.config);
+  const configs::TrainConfig& train = job.config.train;
   const rundir::RunLayout layout = rundir::LayoutOf(train.run_root, train.run);
   Words arguments = {"--flagfile=" + layout.flags().string()};
   if (job.again) arguments.push_back("--resume=auto");  // what was asked for was for the first
+  if (job.smaller) arguments.push_back("--dp=" + std::to_string(Place(job.config).dp));
   return RenderProgram(job, job.program.filename(), arguments);
 }
 

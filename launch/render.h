@@ -21,6 +21,8 @@ struct LaunchPlan {
 // Throws ConfigError where the sizes of the job do not fit each other (launch/placement.h,
 // canonical ways, name of the run).
 LaunchPlan Render(const JobSpec& job);
+// Throws ConfigError where nodes and grid do not fit each other or the run's micro-batches.
+void CheckGrid(const configs::LaunchConfig& config);
 
 // As Render starts the trainer, but another of moat's programs, which lies beside it.
 LaunchPlan RenderProgram(const JobSpec& job, const std::string& name,

@@ -81,6 +81,10 @@ class Script {
     Directive("--open-mode=append");
     Line("# May be requeued, by this script and by the scheduler.");
     Directive("--requeue");
+    if (FewestNodes(config_) < place_.nodes) {
+      Line("# Outlives nodes: the run goes on with those that are left.");
+      Directive("--no-kill");
+    }
     Line("# USR1 to this shell, so many seconds before the time limit: the run saves and ends.");
     Directive("--signal=B:USR1@" +
               std::to_string(static_cast<int>(std::ceil(config_.grace)) + configs::kSignalMargin));

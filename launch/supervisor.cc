@@ -12,7 +12,7 @@
 #include "launch/attempt_watch.h"
 #include "launch/child.h"
 #include "launch/event_hook.h"
-#include "launch/hostfile.h"
+#include "launch/fewer_nodes.h"
 #include "launch/identity.h"
 #include "launch/machine.h"
 #include "launch/node_watch.h"
@@ -154,25 +154,6 @@ rundir::Outcome Concluded(const rundir::RunLayout& layout, const JobSpec& job,
           verdict.step,  resumable,           job.attempt + 1};
 }
 
-// The next attempt leaves out the host of a lost node, where the hostfile names enough others.
-void LeaveOut(const NodeView& lost, const rundir::RunLayout& layout, JobSpec& job) {
-  if (job.config.hostfile.empty()) return;
-  try {
-    const auto left = WithoutHost(core::ReadWholeFile(job.config.hostfile), lost.host, lost.address,
-                                  Place(job.config).nodes);
-    if (left) {
-      core::WriteFileAtomically(layout.hosts(), *left);
-      job.config.hostfile = layout.hosts();
-    }
-    core::Log() << "node " << lost.host
-                << (left ? " is left out from now on: the hosts are those of "
-                         : " is kept, since it has no substitute in ")
-                << job.config.hostfile;
-  } catch (const core::Error& error) {  // the file is gone, or the disk is full
-    core::Log(core::Log::kWarning) << "node " << lost.host << " is not left out: " << error.what();
-  }
-}
-
 // Starts one attempt and records how it ended.
 rundir::Outcome RunAttempt(JobSpec& job, const rundir::RunLayout& layout, rundir::Lease& lease,
                            const SignalSource& signals, bool* asked_to_stop) {
@@ -195,7 +176,9 @@ rundir::Outcome RunAttempt(JobSpec& job, const rundir::RunLayout& layout, rundir
   room.Write(outcome);
   const bool node_lost = outcome.exit_code == static_cast<int>(core::ExitCode::kPeer) &&
                          ending.unheard && outcome.first_failure->host == ending.unheard->host;
-  if (node_lost) LeaveOut(*ending.unheard, layout, job);
+  if (outcome.exit_code == static_cast<int>(core::ExitCode::kPeer)) {
+    LeaveOutLost(node_lost ? &*ending.unheard : nullptr, layout, job);
+  }
   return outcome;
 }
 

@@ -97,6 +97,17 @@ def killed_host(workshop, hosts, undisturbed):
         fail(f"{hosts[2].name} is not named: {run.said()}")
 
 
+def fewer_hosts(workshop, network, hosts, undisturbed):
+    """A host is lost that nobody can stand for: the run goes on with the rank that is left, and the same bits."""
+    run = RunOfHosts(workshop, "fewer", hosts, ["--min_nodes=1"])
+    run.started("--restarts=3").until_step(50)
+    network.unplug(hosts[1])
+    run.expect(0, "done", run.wait(90))
+    run.expect_same_weights(undisturbed)
+    if f"node {hosts[1].name} is left out from now on" not in run.said() or "(1 node, dp 1 x tp 1)" not in run.said():
+        fail(f"{hosts[1].name} was lost: {run.said()}")
+
+
 def main():
     reason = why_not()
     if reason:
@@ -109,6 +120,7 @@ def main():
         stopped_rank(workshop, hosts)
         killed_host(workshop, hosts, whole.weights())
         lost_link(workshop, network, hosts, whole.weights())
+        fewer_hosts(workshop, network, [hosts[0], hosts[2]], whole.weights())
     print("ok")
 
 

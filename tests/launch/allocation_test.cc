@@ -28,10 +28,11 @@ TEST(Legs, ThoseAtTheEndThatSavedNothingNewAreCounted) {
   EXPECT_EQ(LegsOf(layout), 4);
 }
 
-TEST(NodeOf, IsTheRanksByBlocksElseTheHosts) {
+TEST(NodeOf, IsTheHostsElseTheRanksByBlocks) {
   const std::vector<std::string> nodes = {"a1", "a2", "b7"};
   EXPECT_EQ(NodeOf({5, "cluster-b7", ""}, nodes, 2), "b7");
-  EXPECT_EQ(NodeOf({0, "b7", ""}, nodes, 2), "a1");
+  EXPECT_EQ(NodeOf({0, "b7", ""}, nodes, 2), "b7");
+  EXPECT_EQ(NodeOf({0, "cluster-b7", ""}, nodes, 2), "a1");
   EXPECT_EQ(NodeOf({-1, "a2", ""}, nodes, 2), "a2");
   EXPECT_EQ(NodeOf({-1, "elsewhere", ""}, nodes, 2), std::nullopt);
 }

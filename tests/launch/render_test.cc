@@ -58,6 +58,14 @@ TEST(Render, InAJobMpirunPutsRanksOnNodesInBlocksAndDoesNotHearTerm) {
   EXPECT_EQ(plan.threads, 2);
 }
 
+TEST(Render, InAJobThatLostNodesRanksArePutOnTheOthers) {
+  JobSpec job = Job({"--on=allocation", "--nodes=2", "--starter=mpirun"});
+  job.hosts = {"n1", "n3"};
+  EXPECT_THAT(ToText(Render(job)), ::testing::HasSubstr(" --host n1,n3 "));
+  job.config.starter = configs::Starter::kSrun;
+  EXPECT_THAT(ToText(Render(job)), ::testing::HasSubstr(" --nodelist=n1,n3 "));
+}
+
 TEST(Render, SrunStartsTheSameRanks) {
   const LaunchPlan plan = Render(Job({"--on=allocation", "--nodes=2", "--ranks_per_node=2",
                                       "--starter=srun", "--bind=core", "--threads=3"}));

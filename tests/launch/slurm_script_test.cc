@@ -86,6 +86,13 @@ TEST(SlurmScript, WhatIsNotAskedForIsNotInIt) {
               HasSubstr("#SBATCH --gpus-per-node=2\n"));
 }
 
+TEST(SlurmScript, AJobThatMayShrinkOutlivesItsNodes) {
+  const std::vector<std::string> flags = {"--on=slurm", "--nodes=3"};
+  EXPECT_THAT(SlurmScript(Job(flags)), ::testing::Not(HasSubstr("--no-kill")));
+  EXPECT_THAT(SlurmScript(Job({"--on=slurm", "--nodes=3", "--min_nodes=2"})),
+              HasSubstr("#SBATCH --no-kill\n"));
+}
+
 TEST(SlurmScript, RefusesAPathThatNoLineCanHold) {
   JobSpec job = Job({"--on=slurm"});
   job.directory = "/two\nlines";
