@@ -2,7 +2,9 @@
 #include "launch/fewer_nodes.h"
 
 #include <algorithm>
+#include <set>
 
+#include "core/comma_list.h"
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/logging.h"
@@ -39,23 +41,24 @@ void LeaveOutOfHostfile(const NodeView& lost, const rundir::RunLayout& layout, J
 
 void LeaveOutOfAllocation(const NodeView* lost, JobSpec& job) {
   if (FewestNodes(job.config) == job.config.nodes) return;  // Slurm replaces nodes, by a requeue
-  std::vector<std::string> left = job.hosts.empty() ? AllocationFromEnvironment().nodes : job.hosts;
-  std::vector<std::string> gone = DownNodes(left);
+  const Allocation allocation = AllocationFromEnvironment();
+  std::vector<std::string> left = job.hosts.empty() ? allocation.nodes : job.hosts;
+  std::set<std::string> gone(left.begin(), left.end());
+  for (const std::string& node : NodesOfJob(allocation.job)) gone.erase(node);
   if (lost != nullptr) {
     const auto node = NodeOf(FailureOf(*lost), left, Place(job.config).ranks_per_node);
-    if (node) gone.push_back(*node);
+    if (node) gone.insert(*node);
   }
-  const auto is_gone = [&](const std::string& node) {
-    return std::find(gone.begin(), gone.end(), node) != gone.end();
-  };
-  if (std::erase_if(left, is_gone) == 0) return;
+  if (gone.empty()) return;
+  std::erase_if(left, [&](const std::string& node) { return gone.count(node) > 0; });
+  const std::string names = core::JoinWithCommas({gone.begin(), gone.end()});
   if (!Shrink(static_cast<int>(left.size()), job)) {
-    core::Log() << "node " << gone.front() << " is kept, since the run needs it";
+    core::Log() << "node " << names << " is kept, since the run needs it";
     return;
   }
   left.resize(static_cast<size_t>(job.config.nodes));
   job.hosts = left;
-  core::Log() << "node " << gone.front() << " is left out from now on: " << GridOf(job);
+  core::Log() << "node " << names << " is left out from now on: " << GridOf(job);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ std::optional<configs::LaunchConfig> OnAtMost(const configs::LaunchConfig& confi
 bool Shrink(int nodes, JobSpec& job);
 
 // After an attempt that missed a peer: the next one leaves out `lost` (null: nobody knows which)
-// and, in an allocation, what Slurm calls down. Says so, or why not.
+// and, in an allocation, what Slurm has taken from it. Says so, or why not.
 void LeaveOutLost(const NodeView* lost, const rundir::RunLayout& layout, JobSpec& job);
 
 }  // namespace moat::launch

@@ -175,23 +175,8 @@ std::string Submit(const std::filesystem::path& script) {
   return Trimmed(answer.output.substr(0, answer.output.find(';')));  // ID[;CLUSTER]
 }
 
-std::vector<std::string> ParseDownNodes(const std::string& lines) {
-  std::vector<std::string> down;
-  std::istringstream text(lines);
-  for (std::string line; std::getline(text, line);) {
-    const std::vector<std::string> fields = Fields(line, 2);  // a line for every partition
-    const std::string state = Trimmed(fields[1]);
-    const bool is_down = state.starts_with("down") || state.ends_with('*');  // *: not responding
-    if (is_down && std::find(down.begin(), down.end(), fields[0]) == down.end()) {
-      down.push_back(fields[0]);
-    }
-  }
-  return down;
-}
-
-std::vector<std::string> DownNodes(const std::vector<std::string>& nodes) {
-  return ParseDownNodes(Answer({"sinfo", "--noheader", "--Node", "--format=%N|%T",
-                                "--nodes=" + core::JoinWithCommas(nodes)}));
+std::vector<std::string> NodesOfJob(const std::string& id) {
+  return NodeNames(Trimmed(Answer({"squeue", "--noheader", "--job=" + id, "--format=%N"})));
 }
 
 JobEnd ParseJobEnd(const std::string& shown, int restarts) {

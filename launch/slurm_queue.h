@@ -68,10 +68,9 @@ JobEnd ParseJobEnd(const std::string& shown, int restarts);
 // Seconds until a running job's time limit; nullopt where it has none or Slurm does not answer.
 std::optional<double> SecondsLeft(const std::string& id);
 
-// Those of `nodes` that Slurm calls down or does not hear. Throws as QueuedJobs.
-std::vector<std::string> DownNodes(const std::vector<std::string>& nodes);
-// Pure: those that are, in sinfo's lines "NAME|STATE".
-std::vector<std::string> ParseDownNodes(const std::string& lines);
+// The nodes that a running job has now: Slurm takes those that failed away from one that outlives
+// them (--no-kill). Throws as QueuedJobs and NodeNames.
+std::vector<std::string> NodesOfJob(const std::string& id);
 
 // "n[1-2]" in single names. Throws ConfigError when scontrol cannot be started or refuses.
 std::vector<std::string> NodeNames(const std::string& node_list);

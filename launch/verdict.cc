@@ -122,6 +122,17 @@ bool MissesAHost(const std::string& output) {
   return false;
 }
 
+// The one it lost, where it says so.
+rundir::FirstFailure MissedHost(const std::string& output) {
+  static const std::regex pattern(R"(Remote daemon: \S+ on node (\S+))");
+  std::smatch match;
+  const bool named = std::regex_search(output, match, pattern);
+  const std::string host = named ? match[1].str() : "";
+  return {-1, host,
+          "mpirun has no connection to " + (named ? "node " + host : "one of the hosts") +
+              ": see what it says in the log"};
+}
+
 // What core::RunMain printed, where a rank could not write its failure file.
 std::string FirstErrorLine(const std::string& output) {
   constexpr std::string_view kMark = "moat: error: ";
@@ -149,9 +160,9 @@ Verdict JudgeMpirun(const Ending& ending) {
     return Failed(ExitCode::kConfig, {-1, "", "mpirun did not start: " + refusal}, step);
   }
   if (MissesAHost(ending.output_tail)) {
-    const rundir::FirstFailure unknown{
-        -1, "", "mpirun has no connection to one of the hosts: see what it says in the log"};
-    return Failed(ExitCode::kPeer, ending.unheard ? FailureOf(*ending.unheard) : unknown, step);
+    return Failed(ExitCode::kPeer,
+                  ending.unheard ? FailureOf(*ending.unheard) : MissedHost(ending.output_tail),
+                  step);
   }
   if (code > 128 && code < 128 + 65) {
     const int signal = code - 128;

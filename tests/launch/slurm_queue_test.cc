@@ -52,12 +52,6 @@ TEST_F(PartitionTest, AnUnknownPartitionIsNamedWithTheNearest) {
   EXPECT_THAT(Refusal("gpu", 1, ""), HasSubstr("it has work,debug,long"));
 }
 
-TEST(DownNodes, AreThoseThatAreDownOrSilent) {
-  EXPECT_THAT(ParseDownNodes("n1|allocated\nn2|down\nn2|down\nn3|allocated*\nn4|down*\nn5|idle\n"),
-              ::testing::ElementsAre("n2", "n3", "n4"));
-  EXPECT_TRUE(ParseDownNodes("").empty());
-}
-
 TEST(JobEnd, IsToldApartByWhatSlurmShows) {
   const auto shown = [](const std::string& state, const std::string& reason,
                         const std::string& restarts, const std::string& preempt) {

@@ -182,6 +182,10 @@ TEST(Judge, WhereMpirunMissesAHostTheOneThatIsNotHeardIsNamed) {
   Ending ending = End(Exited(1), "ORTE has lost communication with a remote daemon.");
   EXPECT_EQ(Judge(ending).exit_code, 76);
   EXPECT_EQ(Judge(ending).first_failure->rank, -1);
+  ending.output_tail +=
+      "\n\n  HNP daemon   : [[28887,0],0] on node vm\n"
+      "  Remote daemon: [[28887,0],2] on node n5\n";
+  EXPECT_EQ(Judge(ending).first_failure->host, "n5");
   ending.unheard = Node(Link::kBroken);
   EXPECT_EQ(Judge(ending).first_failure->host, "n2");
   ending.output_tail = "";  // a watcher that is gone alone proves nothing

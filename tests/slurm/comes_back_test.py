@@ -86,6 +86,17 @@ def without_node_and_controller(workshop, cluster):
     expect_end(job, waiter.code(120), undisturbed(workshop, STEPS_WITHOUT_NODE))
 
 
+def on_the_node_that_is_left(workshop):
+    """With --min_nodes the job outlives a node, and goes on without it at once."""
+    job = Job(workshop, "fewer", [*FLAGS, f"--steps={STEPS_WITHOUT_NODE}", "--checkpoint_every=10", "--min_nodes=1"]).submit(env=SLOW)
+    waiter = Waiter(job)
+    eventually(60, "a checkpoint", job.checkpoints)
+    slurm("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+    expect_end(job, waiter.code(120), undisturbed(workshop, STEPS_WITHOUT_NODE))
+    if len(job.legs()) != 1 or "node n2 is left out from now on: 1 node, dp 1 x tp 1" not in job.log_of_job():
+        fail(f"{job.name}: {job.legs()}: {job.log_of_job()[-2000:]}")
+
+
 def with_unfit_node(workshop):
     """What preflight finds slow is named, and the next leg keeps away from it."""
     job = Job(workshop, "picky", [*FLAGS, "--steps=10", "--preflight"]).submit(env={"MOAT_FAULT": "probe.disk:slow:1"})
@@ -105,6 +116,7 @@ def main():
     with Workshop() as workshop, Cluster(os.path.join(workshop.path, "slurm")) as cluster:
         preempted_twice_and_out_of_time(workshop)
         without_node_and_controller(workshop, cluster)
+        on_the_node_that_is_left(workshop)
         with_unfit_node(workshop)
 
 
