@@ -192,8 +192,14 @@ def ranks(options):
 
 def integration(options):
     scripts = [s for folder in ("faults", "integration", "interop", "slurm") for s in glob.glob(f"tests/{folder}/*_test.*")]
-    scripts = [s for s in sorted(scripts) if os.access(s, os.X_OK) and s.endswith((".sh", ".py"))]
-    return in_parallel([(run_script, os.path.abspath(s), options) for s in scripts if options.filter in s], 1)
+    scripts = [s for s in sorted(scripts) if os.access(s, os.X_OK) and s.endswith((".sh", ".py")) and options.filter in s]
+
+    def one_by_one(chosen):
+        return in_parallel([(run_script, os.path.abspath(s), options) for s in chosen], 1)
+
+    # Jobs of Slurm mostly wait for it: they do that beside the others.
+    of_slurm = [s for s in scripts if s.startswith("tests/slurm/")]
+    return in_parallel([(one_by_one, of_slurm), (one_by_one, [s for s in scripts if s not in of_slurm])], 2)
 
 
 def sanitizer(name, options):
