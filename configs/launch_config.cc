@@ -1,7 +1,7 @@
 // What a launch may be.
 #include "configs/launch_config.h"
 
-#include <regex>
+#include <re2/re2.h>
 
 #include "configs/bounds.h"
 
@@ -46,11 +46,11 @@ const char* Name(Binding binding) {
 }
 
 std::map<std::string, std::string> ParseEnv(const std::vector<std::string>& settings) {
-  static const std::regex name("[A-Za-z_][A-Za-z0-9_]*");
   std::map<std::string, std::string> env;
   for (const std::string& setting : settings) {
     const size_t equals = setting.find('=');
-    if (equals == std::string::npos || !std::regex_match(setting.substr(0, equals), name)) {
+    if (equals == std::string::npos ||
+        !RE2::FullMatch(setting.substr(0, equals), "[A-Za-z_][A-Za-z0-9_]*")) {
       Expected("env", setting, "NAME=VALUE");
     }
     const std::string key = setting.substr(0, equals);

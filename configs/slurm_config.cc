@@ -1,7 +1,10 @@
 // What a Slurm job may ask for.
 #include "configs/slurm_config.h"
 
-#include <regex>
+#include <re2/re2.h>
+
+#include <array>
+#include <string>
 
 #include "configs/bounds.h"
 
@@ -16,16 +19,19 @@ void OneLine(const std::string& flag, const std::string& value) {
 }  // namespace
 
 std::optional<double> SlurmSeconds(const std::string& time) {
-  static const std::regex days(R"((\d{1,6})-(\d{1,6})(?::(\d{1,6}))?(?::(\d{1,6}))?)");
-  static const std::regex hours(R"((\d{1,6}):(\d{1,6}):(\d{1,6}))");
-  static const std::regex minutes(R"((\d{1,6})(?::(\d{1,6}))?)");
-  std::smatch match;
-  const auto part = [&](size_t i) { return match[i].matched ? std::stod(match[i]) : 0.0; };
-  if (std::regex_match(time, match, days)) {
-    return ((part(1) * 24 + part(2)) * 60 + part(3)) * 60 + part(4);
+  std::array<std::string, 4> part;  // of one that is not there: ""
+  const auto is = [&](const char* form) {
+    part = {};
+    return RE2::FullMatch(time, form, &part[0], &part[1], &part[2], &part[3]);
+  };
+  const auto number = [&](size_t i) { return part[i].empty() ? 0.0 : std::stod(part[i]); };
+  if (is(R"((\d{1,6})-(\d{1,6})(?::(\d{1,6}))?(?::(\d{1,6}))?)")) {
+    return ((number(0) * 24 + number(1)) * 60 + number(2)) * 60 + number(3);
   }
-  if (std::regex_match(time, match, hours)) return (part(1) * 60 + part(2)) * 60 + part(3);
-  if (std::regex_match(time, match, minutes)) return part(1) * 60 + part(2);
+  if (is(R"((\d{1,6}):(\d{1,6}):(\d{1,6})())")) {
+    return (number(0) * 60 + number(1)) * 60 + number(2);
+  }
+  if (is(R"((\d{1,6})(?::(\d{1,6}))?()())")) return number(0) * 60 + number(1);
   return std::nullopt;
 }
 

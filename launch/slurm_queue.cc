@@ -1,9 +1,10 @@
 // Slurm's commands, and what they print.
 #include "launch/slurm_queue.h"
 
+#include <re2/re2.h>
+
 #include <algorithm>
 #include <cctype>
-#include <regex>
 #include <sstream>
 
 #include "configs/slurm_config.h"
@@ -181,9 +182,9 @@ std::vector<std::string> NodesOfJob(const std::string& id) {
 
 JobEnd ParseJobEnd(const std::string& shown, int restarts) {
   const auto field = [&](const std::string& name) {
-    std::smatch match;
-    return std::regex_search(shown, match, std::regex("\\b" + name + "=(\\S+)")) ? match[1].str()
-                                                                                 : "";
+    std::string value;
+    RE2::PartialMatch(shown, "\\b" + name + "=(\\S+)", &value);
+    return value;
   };
   const std::string state = field("JobState");
   if (state != "COMPLETING" && state != "CANCELLED" && state != "TIMEOUT") return JobEnd::kRunning;

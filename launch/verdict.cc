@@ -1,12 +1,12 @@
 // How an attempt ended.
 #include "launch/verdict.h"
 
+#include <re2/re2.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cstring>
-#include <regex>
 #include <string_view>
 
 namespace moat::launch {
@@ -78,12 +78,9 @@ int RankAskedLeast(const std::vector<std::optional<uint32_t>>& requests) {
 // runs.
 rundir::FirstFailure KilledRank(const Ending& ending, int signal) {
   rundir::FirstFailure failure;
-  std::smatch match;
-  static const std::regex pattern(R"(process rank (\d+) with PID \d+ on node (\S+) exited)");
-  if (std::regex_search(ending.output_tail, match, pattern)) {
-    failure.rank = std::stoi(match[1]);
-    failure.host = match[2];
-  } else {
+  if (!RE2::PartialMatch(ending.output_tail,
+                         R"(process rank (\d+) with PID \d+ on node (\S+) exited)", &failure.rank,
+                         &failure.host)) {
     failure.rank = RankAskedLeast(ending.requests);
   }
   const auto rank = static_cast<size_t>(failure.rank);  // -1 is beyond all of them
@@ -124,10 +121,8 @@ bool MissesAHost(const std::string& output) {
 
 // The one it lost, where it says so.
 rundir::FirstFailure MissedHost(const std::string& output) {
-  static const std::regex pattern(R"(Remote daemon: \S+ on node (\S+))");
-  std::smatch match;
-  const bool named = std::regex_search(output, match, pattern);
-  const std::string host = named ? match[1].str() : "";
+  std::string host;
+  const bool named = RE2::PartialMatch(output, R"(Remote daemon: \S+ on node (\S+))", &host);
   return {-1, host,
           "mpirun has no connection to " + (named ? "node " + host : "one of the hosts") +
               ": see what it says in the log"};

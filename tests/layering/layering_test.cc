@@ -28,7 +28,7 @@ struct Row {
 const std::map<std::string, Row>& Table() {
   static const auto* const table = new std::map<std::string, Row>{
       {"core", {{}, {"glog", "crypto"}}},
-      {"configs", {{"core"}, {"gflags", "json"}}},
+      {"configs", {{"core"}, {"gflags", "json", "re2"}}},
       {"parallel", {{"core"}, {}}},
       {"rundir", {{"core", "configs"}, {"json"}}},
       {"tensor", {{"core"}, {"dnnl", "openmp", "cuda"}}},
@@ -51,7 +51,7 @@ const std::map<std::string, Row>& Table() {
         {"json", "openmp"}}},
       {"launch",
        {{"core", "configs", "parallel", "rundir", "model/architecture", "checkpoint/manifest"},
-        {"json"}}},
+        {"json", "re2"}}},
   };
   return *table;
 }
