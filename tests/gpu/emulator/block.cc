@@ -1,0 +1,213 @@
+// Fibers: each has a stack of its own; switching is a jump between stacks.
+//
+// A fiber is made once (ucontext) and kept for all blocks; from then on setjmp and longjmp switch,
+// which make no system call.
+#include "tests/gpu/emulator/block.h"
+
+#include <ucontext.h>
+#include <csetjmp>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "tests/gpu/emulator/include/cuda_runtime.h"
+
+namespace moat::emulator {
+namespace {
+
+constexpr size_t kStackBytes = 256 << 10;
+constexpr unsigned kMostThreads = 1024;
+constexpr size_t kBeyond = 4096;
+constexpr char kUntouched = '\xff';
+
+enum class State { kReady, kAtBlock, kAtWarp, kDone };
+
+struct Fiber {
+  std::unique_ptr<char[]> stack;
+  ucontext_t start;
+  jmp_buf here;
+  bool made = false;  // its stack is in use: it waits in its loop, or inside of a kernel
+  State state = State::kDone;
+  int line = 0;
+  dim3 thread;
+  unsigned exchanges = 0;
+};
+
+struct Warp {
+  alignas(16) char slots[2][32 * kSlotBytes];
+};
+
+// All there is of the block that runs. One at a time: the emulator is for one host thread.
+struct Machine {
+  std::vector<Fiber> fibers = std::vector<Fiber>(kMostThreads);
+  std::vector<Warp> warps = std::vector<Warp>(kMostThreads / 32);
+  std::vector<char> shared = std::vector<char>(kMostSharedBytes + kBeyond + 1024);
+  const std::function<void()>* body = nullptr;
+  jmp_buf scheduler;
+  unsigned running = 0;
+  unsigned threads = 0;
+  const char* error = "";
+  uint64_t random = 0x9e3779b97f4a7c15ull;
+};
+
+Machine& The() {
+  static Machine machine;
+  return machine;
+}
+
+// Back to the scheduler until it lets this fiber go on.
+void Yield(State state, int line) {
+  Machine& m = The();
+  Fiber& self = m.fibers[m.running];
+  self.state = state;
+  self.line = line;
+  if (_setjmp(self.here) == 0) _longjmp(m.scheduler, 1);
+}
+
+void Loop() {
+  for (;;) {
+    (*The().body)();
+    Yield(State::kDone, 0);
+  }
+}
+
+void Resume(unsigned index) {
+  Machine& m = The();
+  Fiber& fiber = m.fibers[index];
+  m.running = index;
+  threadIdx = fiber.thread;
+  if (_setjmp(m.scheduler) != 0) return;
+  if (fiber.made) _longjmp(fiber.here, 1);
+  fiber.made = true;
+  fiber.stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = fiber.stack.get();
+  fiber.start.uc_stack.ss_size = kStackBytes;
+  makecontext(&fiber.start, Loop, 0);
+  setcontext(&fiber.start);
+}
+
+template <typename Value>
+void Shuffle(std::vector<Value>& values) {
+  for (size_t i = values.size(); i > 1; --i) {
+    std::swap(values[i - 1], values[Random(static_cast<unsigned>(i))]);
+  }
+}
+
+std::vector<unsigned> RandomOrder(unsigned begin, unsigned end) {
+  std::vector<unsigned> order(end - begin);
+  std::iota(order.begin(), order.end(), begin);
+  Shuffle(order);
+  return order;
+}
+
+// Do fibers [begin, end) all wait at one place of this kind? Then they go on.
+bool Release(unsigned begin, unsigned end, State state) {
+  std::vector<Fiber>& fibers = The().fibers;
+  for (unsigned i = begin; i < end; ++i) {
+    if (fibers[i].state != state || fibers[i].line != fibers[begin].line) return false;
+  }
+  for (unsigned i = begin; i < end; ++i) fibers[i].state = State::kReady;
+  return true;
+}
+
+bool AllDone() {
+  const Machine& m = The();
+  return std::all_of(m.fibers.begin(), m.fibers.begin() + m.threads,
+                     [](const Fiber& fiber) { return fiber.state == State::kDone; });
+}
+
+// Threads [begin, end) as far as they get without the rest of the block.
+void RunWarp(unsigned begin, unsigned end) {
+  Machine& m = The();
+  do {
+    for (const unsigned i : RandomOrder(begin, end)) {
+      if (m.fibers[i].state == State::kReady) Resume(i);
+      if (*m.error != 0) return;
+    }
+  } while (Release(begin, end, State::kAtWarp));
+}
+
+void RunToTheEnd() {
+  Machine& m = The();
+  const unsigned warps = (m.threads + 31) / 32;
+  while (!AllDone()) {
+    for (const unsigned warp : RandomOrder(0, warps)) {
+      RunWarp(warp * 32, std::min(m.threads, warp * 32 + 32));
+      if (*m.error != 0) return;
+    }
+    if (!AllDone() && !Release(0, m.threads, State::kAtBlock)) {
+      m.error = "threads wait at different places, or for threads that have ended";
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+unsigned Random(unsigned limit) {
+  uint64_t& x = The().random;  // Marsaglia's xorshift
+  x ^= x << 13;
+  x ^= x >> 7;
+  x ^= x << 17;
+  return static_cast<unsigned>((x >> 32) * limit >> 32);
+}
+
+int Lane() { return static_cast<int>(The().running % 32); }
+
+void SyncBlock(int line) { Yield(State::kAtBlock, line); }
+
+void SyncWarp(unsigned mask, int line) {
+  Expect(mask == kAll, "only whole warps meet here");
+  Yield(State::kAtWarp, line);
+}
+
+void* DynamicShared() {
+  const auto address = reinterpret_cast<uintptr_t>(The().shared.data());
+  return reinterpret_cast<void*>((address + 1023) / 1024 * 1024);
+}
+
+void Expect(bool holds, const char* what) {
+  if (holds) return;
+  Machine& m = The();
+  m.error = what;
+  _longjmp(m.scheduler, 1);
+}
+
+const char* Exchange(unsigned mask, const void* value, size_t bytes, int line) {
+  Machine& m = The();
+  Warp& warp = m.warps[m.running / 32];
+  char* const slots = warp.slots[m.fibers[m.running].exchanges++ % 2];
+  std::memcpy(slots + static_cast<size_t>(Lane()) * kSlotBytes, value, bytes);
+  SyncWarp(mask, line);
+  return slots;
+}
+
+const char* RunBlock(unsigned threads_x, unsigned threads_y, size_t shared_bytes,
+                     const std::function<void()>& body) {
+  Machine& m = The();
+  m.threads = threads_x * threads_y;
+  m.body = &body;
+  m.error = "";
+  // Beyond what was asked for too: NaN in every element type, and to be found unchanged.
+  char* const shared = static_cast<char*>(DynamicShared());
+  std::memset(shared, kUntouched, shared_bytes + kBeyond);
+  for (unsigned i = 0; i < m.threads; ++i) {
+    m.fibers[i].state = State::kReady;
+    m.fibers[i].exchanges = 0;
+    m.fibers[i].thread = dim3(i % threads_x, i / threads_x);
+  }
+  RunToTheEnd();
+  const char* const end = shared + shared_bytes;
+  if (*m.error == 0 && std::count(end, end + kBeyond, kUntouched) != std::ptrdiff_t{kBeyond}) {
+    m.error = "a block wrote beyond its shared memory";
+  }
+  if (*m.error != 0) {
+    for (Fiber& fiber : m.fibers) fiber.made = false;  // some are inside of the kernel for ever
+  }
+  return m.error;
+}
+
+}  // namespace moat::emulator

@@ -1,0 +1,66 @@
+// The threads of a CUDA block as fibers of one host thread, in an order that nobody should rely on.
+//
+// A warp runs as far as it can get before the next one starts, lanes between two meetings of the
+// warp and warps between two barriers in random order, so that a missing barrier shows as a wrong
+// value. Shared memory keeps what the block before left in it; dynamic shared memory is NaN. What
+// is undefined in CUDA is an error: threads of a warp or a block that wait at different places, or
+// for threads that have ended.
+//
+// Not shown: a missing __syncwarp() beside a shuffle, since a shuffle is a meeting here but no
+// barrier for memory there; how memory is ordered between blocks.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+namespace moat::emulator {
+
+constexpr unsigned kAll = 0xffffffffu;
+constexpr size_t kMostSharedBytes = 227 << 10;  // of a block on Hopper
+
+// What the running thread calls. `line` tells meeting places apart.
+int Lane();
+void SyncBlock(int line);
+void SyncWarp(unsigned mask, int line);
+void* DynamicShared();
+// Ends the kernel with an error unless it holds.
+void Expect(bool holds, const char* what);
+
+// Puts `bytes` (up to 32) of the lane where all lanes of its warp can read them, waits for all.
+// Returns those of lane 0; lane i's are kSlotBytes * i behind. They stay until the next but one
+// call.
+constexpr size_t kSlotBytes = 32;
+const char* Exchange(unsigned mask, const void* value, size_t bytes, int line);
+
+template <typename T>
+std::array<T, 32> OfAllLanes(unsigned mask, const T& value, int line) {
+  static_assert(sizeof(T) <= kSlotBytes);
+  const char* const slots = Exchange(mask, &value, sizeof(T), line);
+  std::array<T, 32> all;
+  for (size_t i = 0; i < 32; ++i) {
+    std::memcpy(static_cast<void*>(&all[i]), slots + i * kSlotBytes, sizeof(T));
+  }
+  return all;
+}
+
+template <typename T>
+T FromLane(unsigned mask, const T& value, int lane, int line) {
+  static_assert(sizeof(T) <= kSlotBytes);
+  const char* const slots = Exchange(mask, &value, sizeof(T), line);
+  T got;
+  std::memcpy(static_cast<void*>(&got), slots + static_cast<size_t>(lane) * kSlotBytes, sizeof(T));
+  return got;
+}
+
+// A random number below `limit`; the same ones in every run of the program.
+unsigned Random(unsigned limit);
+
+// Runs body() on every thread of a block with `threads_x` x `threads_y` of them; the caller has set
+// blockIdx, blockDim and gridDim. Returns "" or what went wrong.
+const char* RunBlock(unsigned threads_x, unsigned threads_y, size_t shared_bytes,
+                     const std::function<void()>& body);
+
+}  // namespace moat::emulator
