@@ -119,7 +119,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t begin = 0; begin < tokens; begin += kThreads) {
     const int64_t token = begin + threadIdx.x;
     const int64_t row = token < tokens ? ids[token] - first : -1;
-    const bool found = row >= 0 && row < table_rows && row % gridDim.x == blockIdx.x;
+    const bool found =
+        row >= 0 && row < table_rows && static_cast<uint32_t>(row) % gridDim.x == blockIdx.x;
     count = Append(list, count, found, static_cast<int32_t>(token), static_cast<int32_t>(row));
     if (count + kThreads <= kListed && begin + kThreads < tokens) continue;
     AddListed(list, count, width, dy, dtable);

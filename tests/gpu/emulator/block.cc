@@ -19,20 +19,19 @@ namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
 constexpr unsigned kMostThreads = 1024;
-constexpr size_t kBeyond = 4096;
+constexpr size_t kBeyond = 512;
 constexpr char kUntouched = '\xff';
 
 enum class State { kReady, kAtBlock, kAtWarp, kDone };
 
 struct Fiber {
-  std::unique_ptr<char[]> stack;
-  ucontext_t start;
-  jmp_buf here;
-  bool made = false;  // its stack is in use: it waits in its loop, or inside of a kernel
   State state = State::kDone;
-  int line = 0;
-  dim3 thread;
+  int line = 0;  // where it waits
   unsigned exchanges = 0;
+  bool made = false;  // its stack is in use: it waits in its loop, or inside of a kernel
+  dim3 thread;
+  std::unique_ptr<char[]> stack;
+  jmp_buf here;
 };
 
 struct Warp {
@@ -40,7 +39,7 @@ struct Warp {
 };
 
 // All there is of the block that runs. One at a time: the emulator is for one host thread.
-struct Machine {
+struct {
   std::vector<Fiber> fibers = std::vector<Fiber>(kMostThreads);
   std::vector<Warp> warps = std::vector<Warp>(kMostThreads / 32);
   std::vector<char> shared = std::vector<char>(kMostSharedBytes + kBeyond + 1024);
@@ -50,43 +49,37 @@ struct Machine {
   unsigned threads = 0;
   const char* error = "";
   uint64_t random = 0x9e3779b97f4a7c15ull;
-};
-
-Machine& The() {
-  static Machine machine;
-  return machine;
-}
+} machine;
 
 // Back to the scheduler until it lets this fiber go on.
 void Yield(State state, int line) {
-  Machine& m = The();
-  Fiber& self = m.fibers[m.running];
+  Fiber& self = machine.fibers[machine.running];
   self.state = state;
   self.line = line;
-  if (_setjmp(self.here) == 0) _longjmp(m.scheduler, 1);
+  if (_setjmp(self.here) == 0) _longjmp(machine.scheduler, 1);
 }
 
 void Loop() {
   for (;;) {
-    (*The().body)();
+    (*machine.body)();
     Yield(State::kDone, 0);
   }
 }
 
 void Resume(unsigned index) {
-  Machine& m = The();
-  Fiber& fiber = m.fibers[index];
-  m.running = index;
+  Fiber& fiber = machine.fibers[index];
+  machine.running = index;
   threadIdx = fiber.thread;
-  if (_setjmp(m.scheduler) != 0) return;
+  if (_setjmp(machine.scheduler) != 0) return;
   if (fiber.made) _longjmp(fiber.here, 1);
   fiber.made = true;
   fiber.stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
-  getcontext(&fiber.start);
-  fiber.start.uc_stack.ss_sp = fiber.stack.get();
-  fiber.start.uc_stack.ss_size = kStackBytes;
-  makecontext(&fiber.start, Loop, 0);
-  setcontext(&fiber.start);
+  static ucontext_t start;
+  getcontext(&start);
+  start.uc_stack.ss_sp = fiber.stack.get();
+  start.uc_stack.ss_size = kStackBytes;
+  makecontext(&start, Loop, 0);
+  setcontext(&start);
 }
 
 template <typename Value>
@@ -105,7 +98,7 @@ std::vector<unsigned> RandomOrder(unsigned begin, unsigned end) {
 
 // Do fibers [begin, end) all wait at one place of this kind? Then they go on.
 bool Release(unsigned begin, unsigned end, State state) {
-  std::vector<Fiber>& fibers = The().fibers;
+  std::vector<Fiber>& fibers = machine.fibers;
   for (unsigned i = begin; i < end; ++i) {
     if (fibers[i].state != state || fibers[i].line != fibers[begin].line) return false;
   }
@@ -114,32 +107,29 @@ bool Release(unsigned begin, unsigned end, State state) {
 }
 
 bool AllDone() {
-  const Machine& m = The();
-  return std::all_of(m.fibers.begin(), m.fibers.begin() + m.threads,
+  return std::all_of(machine.fibers.begin(), machine.fibers.begin() + machine.threads,
                      [](const Fiber& fiber) { return fiber.state == State::kDone; });
 }
 
 // Threads [begin, end) as far as they get without the rest of the block.
 void RunWarp(unsigned begin, unsigned end) {
-  Machine& m = The();
   do {
     for (const unsigned i : RandomOrder(begin, end)) {
-      if (m.fibers[i].state == State::kReady) Resume(i);
-      if (*m.error != 0) return;
+      if (machine.fibers[i].state == State::kReady) Resume(i);
+      if (*machine.error != 0) return;
     }
   } while (Release(begin, end, State::kAtWarp));
 }
 
 void RunToTheEnd() {
-  Machine& m = The();
-  const unsigned warps = (m.threads + 31) / 32;
+  const unsigned warps = (machine.threads + 31) / 32;
   while (!AllDone()) {
     for (const unsigned warp : RandomOrder(0, warps)) {
-      RunWarp(warp * 32, std::min(m.threads, warp * 32 + 32));
-      if (*m.error != 0) return;
+      RunWarp(warp * 32, std::min(machine.threads, warp * 32 + 32));
+      if (*machine.error != 0) return;
     }
-    if (!AllDone() && !Release(0, m.threads, State::kAtBlock)) {
-      m.error = "threads wait at different places, or for threads that have ended";
+    if (!AllDone() && !Release(0, machine.threads, State::kAtBlock)) {
+      machine.error = "threads wait at different places, or for threads that have ended";
       return;
     }
   }
@@ -148,14 +138,14 @@ void RunToTheEnd() {
 }  // namespace
 
 unsigned Random(unsigned limit) {
-  uint64_t& x = The().random;  // Marsaglia's xorshift
+  uint64_t& x = machine.random;  // Marsaglia's xorshift
   x ^= x << 13;
   x ^= x >> 7;
   x ^= x << 17;
   return static_cast<unsigned>((x >> 32) * limit >> 32);
 }
 
-int Lane() { return static_cast<int>(The().running % 32); }
+int Lane() { return static_cast<int>(machine.running % 32); }
 
 void SyncBlock(int line) { Yield(State::kAtBlock, line); }
 
@@ -165,21 +155,19 @@ void SyncWarp(unsigned mask, int line) {
 }
 
 void* DynamicShared() {
-  const auto address = reinterpret_cast<uintptr_t>(The().shared.data());
+  const auto address = reinterpret_cast<uintptr_t>(machine.shared.data());
   return reinterpret_cast<void*>((address + 1023) / 1024 * 1024);
 }
 
 void Expect(bool holds, const char* what) {
   if (holds) return;
-  Machine& m = The();
-  m.error = what;
-  _longjmp(m.scheduler, 1);
+  machine.error = what;
+  _longjmp(machine.scheduler, 1);
 }
 
 const char* Exchange(unsigned mask, const void* value, size_t bytes, int line) {
-  Machine& m = The();
-  Warp& warp = m.warps[m.running / 32];
-  char* const slots = warp.slots[m.fibers[m.running].exchanges++ % 2];
+  Warp& warp = machine.warps[machine.running / 32];
+  char* const slots = warp.slots[machine.fibers[machine.running].exchanges++ % 2];
   std::memcpy(slots + static_cast<size_t>(Lane()) * kSlotBytes, value, bytes);
   SyncWarp(mask, line);
   return slots;
@@ -187,27 +175,28 @@ const char* Exchange(unsigned mask, const void* value, size_t bytes, int line) {
 
 const char* RunBlock(unsigned threads_x, unsigned threads_y, size_t shared_bytes,
                      const std::function<void()>& body) {
-  Machine& m = The();
-  m.threads = threads_x * threads_y;
-  m.body = &body;
-  m.error = "";
+  machine.threads = threads_x * threads_y;
+  machine.body = &body;
+  machine.error = "";
   // Beyond what was asked for too: NaN in every element type, and to be found unchanged.
   char* const shared = static_cast<char*>(DynamicShared());
   std::memset(shared, kUntouched, shared_bytes + kBeyond);
-  for (unsigned i = 0; i < m.threads; ++i) {
-    m.fibers[i].state = State::kReady;
-    m.fibers[i].exchanges = 0;
-    m.fibers[i].thread = dim3(i % threads_x, i / threads_x);
+  for (unsigned i = 0; i < machine.threads; ++i) {
+    machine.fibers[i].state = State::kReady;
+    machine.fibers[i].exchanges = 0;
+    machine.fibers[i].thread = dim3(i % threads_x, i / threads_x);
   }
   RunToTheEnd();
   const char* const end = shared + shared_bytes;
-  if (*m.error == 0 && std::count(end, end + kBeyond, kUntouched) != std::ptrdiff_t{kBeyond}) {
-    m.error = "a block wrote beyond its shared memory";
+  if (*machine.error == 0 &&
+      std::count(end, end + kBeyond, kUntouched) != std::ptrdiff_t{kBeyond}) {
+    machine.error = "a block wrote beyond its shared memory";
   }
-  if (*m.error != 0) {
-    for (Fiber& fiber : m.fibers) fiber.made = false;  // some are inside of the kernel for ever
+  if (*machine.error != 0) {
+    for (Fiber& fiber : machine.fibers)
+      fiber.made = false;  // some are inside of the kernel for ever
   }
-  return m.error;
+  return machine.error;
 }
 
 }  // namespace moat::emulator

@@ -10,7 +10,6 @@
 // barrier for memory there; how memory is ordered between blocks.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -29,31 +28,30 @@ void* DynamicShared();
 // Ends the kernel with an error unless it holds.
 void Expect(bool holds, const char* what);
 
-// Puts `bytes` (up to 32) of the lane where all lanes of its warp can read them, waits for all.
-// Returns those of lane 0; lane i's are kSlotBytes * i behind. They stay until the next but one
-// call.
+// Puts `bytes` (up to kSlotBytes) of the lane where all lanes of its warp can read them, waits for
+// all. Returns those of lane 0; lane i's are i * kSlotBytes behind. They stay until the next but
+// one call.
 constexpr size_t kSlotBytes = 32;
 const char* Exchange(unsigned mask, const void* value, size_t bytes, int line);
 
+// What each lane of the warp gave.
 template <typename T>
-std::array<T, 32> OfAllLanes(unsigned mask, const T& value, int line) {
-  static_assert(sizeof(T) <= kSlotBytes);
-  const char* const slots = Exchange(mask, &value, sizeof(T), line);
-  std::array<T, 32> all;
-  for (size_t i = 0; i < 32; ++i) {
-    std::memcpy(static_cast<void*>(&all[i]), slots + i * kSlotBytes, sizeof(T));
+class OfAllLanes {
+ public:
+  OfAllLanes(unsigned mask, const T& value, int line)
+      : slots_(Exchange(mask, &value, sizeof(T), line)) {
+    static_assert(sizeof(T) <= kSlotBytes);
   }
-  return all;
-}
+  T operator[](int lane) const {
+    T value;
+    std::memcpy(static_cast<void*>(&value), slots_ + static_cast<size_t>(lane) * kSlotBytes,
+                sizeof(T));
+    return value;
+  }
 
-template <typename T>
-T FromLane(unsigned mask, const T& value, int lane, int line) {
-  static_assert(sizeof(T) <= kSlotBytes);
-  const char* const slots = Exchange(mask, &value, sizeof(T), line);
-  T got;
-  std::memcpy(static_cast<void*>(&got), slots + static_cast<size_t>(lane) * kSlotBytes, sizeof(T));
-  return got;
-}
+ private:
+  const char* slots_;
+};
 
 // A random number below `limit`; the same ones in every run of the program.
 unsigned Random(unsigned limit);

@@ -11,7 +11,8 @@ namespace moat::emulator {
 
 constexpr size_t kDeviceBytes = size_t{1} << 30;
 
-void* Allocate(size_t bytes);  // null when there is not enough; filled with NaN
+// Null when there is not enough. Filled with NaN, large ones at both ends.
+void* Allocate(size_t bytes);
 void Free(void* memory);
 size_t FreeBytes();
 

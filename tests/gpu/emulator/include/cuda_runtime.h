@@ -71,14 +71,14 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, int line = __builtin_LINE())
 // The value of lane `source(own lane)`.
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int = 32, int line = __builtin_LINE()) {
-  return moat::emulator::FromLane(mask, value, source, line);
+  return moat::emulator::OfAllLanes<T>(mask, value, line)[source];
 }
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int step, int = 32, int line = __builtin_LINE()) {
-  return moat::emulator::FromLane(mask, value, moat::emulator::Lane() ^ step, line);
+  return moat::emulator::OfAllLanes<T>(mask, value, line)[moat::emulator::Lane() ^ step];
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate, int line = __builtin_LINE()) {
-  const auto all = moat::emulator::OfAllLanes(mask, predicate, line);
+  const moat::emulator::OfAllLanes<int> all(mask, predicate, line);
   unsigned bits = 0;
   for (int lane = 0; lane < 32; ++lane) bits |= (all[lane] != 0 ? 1u : 0u) << lane;
   return bits;
