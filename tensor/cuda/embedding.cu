@@ -61,7 +61,7 @@ __device__ inline int Append(TokenList& list, int count, bool found, int32_t tok
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const unsigned votes = __ballot_sync(kWholeWarp, found);
   if (lane == 0) list.of_warps[warp] = __popc(votes);
-  __syncthreads();
+  __syncthreads();  // also: what was listed before has been added
   int place = count, total = count;
   for (int w = 0; w < kWarps; ++w) {
     if (w < warp) place += list.of_warps[w];
@@ -125,7 +125,6 @@ __global__ void __launch_bounds__(kThreads)
     if (count + kThreads <= kListed && begin + kThreads < tokens) continue;
     AddListed(list, count, width, dy, dtable);
     count = 0;
-    __syncthreads();  // before the list is written again
   }
 }
 

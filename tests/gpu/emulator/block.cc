@@ -165,12 +165,10 @@ void Expect(bool holds, const char* what) {
   _longjmp(machine.scheduler, 1);
 }
 
-const char* Exchange(unsigned mask, const void* value, size_t bytes, int line) {
+char* NextSlot() {
   Warp& warp = machine.warps[machine.running / 32];
   char* const slots = warp.slots[machine.fibers[machine.running].exchanges++ % 2];
-  std::memcpy(slots + static_cast<size_t>(Lane()) * kSlotBytes, value, bytes);
-  SyncWarp(mask, line);
-  return slots;
+  return slots + static_cast<size_t>(Lane()) * kSlotBytes;
 }
 
 const char* RunBlock(unsigned threads_x, unsigned threads_y, size_t shared_bytes,

@@ -28,19 +28,19 @@ void* DynamicShared();
 // Ends the kernel with an error unless it holds.
 void Expect(bool holds, const char* what);
 
-// Puts `bytes` (up to kSlotBytes) of the lane where all lanes of its warp can read them, waits for
-// all. Returns those of lane 0; lane i's are i * kSlotBytes behind. They stay until the next but
-// one call.
+// What each lane of the warp gave. To be read before the next but one is made.
 constexpr size_t kSlotBytes = 32;
-const char* Exchange(unsigned mask, const void* value, size_t bytes, int line);
+char* NextSlot();  // the lane's; those of lanes before and behind it stand beside it
 
-// What each lane of the warp gave.
 template <typename T>
 class OfAllLanes {
  public:
-  OfAllLanes(unsigned mask, const T& value, int line)
-      : slots_(Exchange(mask, &value, sizeof(T), line)) {
+  OfAllLanes(unsigned mask, const T& value, int line) {
     static_assert(sizeof(T) <= kSlotBytes);
+    char* const own = NextSlot();
+    std::memcpy(own, &value, sizeof(T));
+    slots_ = own - static_cast<size_t>(Lane()) * kSlotBytes;
+    SyncWarp(mask, line);
   }
   T operator[](int lane) const {
     T value;
