@@ -362,12 +362,14 @@ void Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) 
   } else {
     chunks({});
   }
-  losses_.resize(static_cast<size_t>(tokens));
-  tensor::Copy(at.losses, tensor::HostView(losses_.data(), tokens), stream_);
 }
 
-// The last pass's, in the order of slots; waits for it.
+// The last pass's, in the order of slots; waits for it. Not before the backward pass was given to
+// the stream, so that a device does not wait for the host.
 LossSums Transformer::SumsOfLosses(const MicroBatch& batch) {
+  const View losses = CommonFor(batch.rows).losses;
+  losses_.resize(static_cast<size_t>(losses.count));
+  tensor::Copy(losses, tensor::HostView(losses_.data(), losses.count), stream_);
   stream_.Synchronize();
   LossSums sums;
   for (size_t t = 0; t < losses_.size(); ++t) {

@@ -15,13 +15,14 @@ constexpr int kKeys = 64;  // of a tile
 
 template <typename T, int kWidth>
 struct Tiles {
-  T q[kBlockRows * kPitch<T, kWidth>], k[kKeys * kPitch<T, kWidth>], v[kKeys * kPitch<T, kWidth>];
-  T p[kBlockRows * kPitch<T, kKeys>];  // a warp's rows are its own
-  int32_t spans[kBlockRows];
+  static constexpr int kQueries = kBlockRows<kRowTiles<T, kWidth>>;
+  T q[kQueries * kPitch<T, kWidth>], k[kKeys * kPitch<T, kWidth>], v[kKeys * kPitch<T, kWidth>];
+  T p[kQueries * kPitch<T, kKeys>];  // a warp's rows are its own
+  int32_t spans[kQueries];
 };
 
-// The softmax of a lane's two rows, as far as keys were seen: the largest score, in units of ln 2,
-// and this lane's share of the sum of exponentials.
+// The softmax of a lane's two rows of a tile, as far as keys were seen: the largest score, in units
+// of ln 2, and this lane's share of the sum of exponentials.
 struct RunningSoftmax {
   float top[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0, 0};
@@ -62,34 +63,38 @@ __device__ inline void UpdateSoftmax(Accumulator<kKeys>& scores, RunningSoftmax&
 
 // Block (tile of queries from the last, head, row).
 template <typename T, int kWidth>
-__global__ void __launch_bounds__(kAttentionThreads)
+__global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
     AttentionKernel(const AttentionArguments<T> a) {
+  constexpr int kTiles = kRowTiles<T, kWidth>, kQueries = kBlockRows<kTiles>;
   Tiles<T, kWidth>& tiles = *static_cast<Tiles<T, kWidth>*>(DynamicShared());
-  const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kBlockRows;
+  const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;
   const int head = static_cast<int>(blockIdx.y), kv_head = head / (a.heads / a.kv_heads);
   const int64_t row = blockIdx.z;
-  const int queries = min(kBlockRows, a.seq_len - begin);
-  LoadTile<kBlockRows, kWidth>(a.qkv + a.InQkv(row, begin, head), queries, a.stride(), a.head_width,
-                               a.wide, tiles.q);
+  const int queries = min(kQueries, a.seq_len - begin);
+  LoadTile<kQueries, kWidth>(a.qkv + a.InQkv(row, begin, head), queries, a.stride(), a.head_width,
+                             a.wide, tiles.q);
   for (int i = static_cast<int>(threadIdx.x); i < queries; i += kAttentionThreads) {
     tiles.spans[i] = a.span_start[row * a.seq_len + begin + i];
   }
   __syncthreads();
   int first = begin;  // the first key that a query of the tile sees
   for (int i = 0; i < queries; ++i) first = min(first, tiles.spans[i]);
-  const int own_rows = WarpId() * kWarpRows;
-  int slot[2], span[2];  // of this lane's two rows; those that are not there see nothing
+  const int own_rows = WarpId() * kWarpRows<kTiles>;
+  int slot[kTiles][2], span[kTiles][2];  // of this lane's rows; those not there see nothing
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int index = own_rows + RowOf(2 * half);
-    slot[half] = begin + index;
-    span[half] = index < queries ? tiles.spans[index] : a.seq_len;
+  for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int index = own_rows + m * kTileRows + RowOf(2 * half);
+      slot[m][half] = begin + index;
+      span[m][half] = index < queries ? tiles.spans[index] : a.seq_len;
+    }
   }
   T* const own_p = tiles.p + own_rows * kPitch<T, kKeys>;
   T* const own_q = tiles.q + own_rows * kPitch<T, kWidth>;
   const float scale = a.scale * kLog2OfE;
-  RunningSoftmax soft;
-  Accumulator<kWidth> o;
+  RunningSoftmax soft[kTiles];
+  Accumulator<kWidth> o[kTiles];
   for (int from = first / kKeys * kKeys; from < begin + queries; from += kKeys) {
     __syncthreads();  // the tiles before were read
     const int keys = min(kKeys, a.seq_len - from);
@@ -98,40 +103,47 @@ __global__ void __launch_bounds__(kAttentionThreads)
     LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, from, a.ValueHead(kv_head)), keys, a.stride(),
                             a.head_width, a.wide, tiles.v);
     __syncthreads();
-    Accumulator<kKeys> scores;
+    Accumulator<kKeys> scores[kTiles];
     MultiplyByRows<kWidth>(own_q, tiles.k, scores);
 #pragma unroll
-    for (int j = 0; j < kKeys / 8; ++j) {
+    for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int key = from + ColumnOf(j, i);
-        const bool seen = key <= slot[i / 2] && key >= span[i / 2];
-        scores.value[j][i] = seen ? scores.value[j][i] * scale : -INFINITY;
+      for (int j = 0; j < kKeys / 8; ++j) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int key = from + ColumnOf(j, i);
+          const bool seen = key <= slot[m][i / 2] && key >= span[m][i / 2];
+          float& score = scores[m].value[j][i];
+          score = seen ? score * scale : -INFINITY;
+        }
       }
+      UpdateSoftmax(scores[m], soft[m], o[m]);
     }
-    UpdateSoftmax(scores, soft, o);
     PutRows(scores, own_p);
     __syncwarp();
     MultiplyByColumns<kKeys>(own_p, tiles.v, o);
   }
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float sum = OverLanes<Sum, 4>(soft.sum[half]);
-    if (LaneId() % 4 == 0 && slot[half] < begin + queries) {
-      a.log_sum[a.InSums(row, slot[half], head)] = soft.top[half] * kLogOf2 + logf(sum);
-    }
-    const float inverse = sum > 0 ? 1.0f / sum : 0.0f;
+  for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
-    for (int j = 0; j < kWidth / 8; ++j) {
-      o.value[j][2 * half] *= inverse;
-      o.value[j][2 * half + 1] *= inverse;
+    for (int half = 0; half < 2; ++half) {
+      const float sum = OverLanes<Sum, 4>(soft[m].sum[half]);
+      if (LaneId() % 4 == 0 && slot[m][half] < begin + queries) {
+        a.log_sum[a.InSums(row, slot[m][half], head)] = soft[m].top[half] * kLogOf2 + logf(sum);
+      }
+      const float inverse = sum > 0 ? 1.0f / sum : 0.0f;
+#pragma unroll
+      for (int j = 0; j < kWidth / 8; ++j) {
+        o[m].value[j][2 * half] *= inverse;
+        o[m].value[j][2 * half + 1] *= inverse;
+      }
     }
   }
   __syncwarp();  // the warp's queries were read: their place is free
   PutRows(o, own_q);
   __syncwarp();
-  StoreRows<kWidth>(own_q, queries - own_rows, a.out_stride(), a.head_width, a.wide,
-                    a.out + a.InOut(row, begin + own_rows, head));
+  StoreRows<kWarpRows<kTiles>, kWidth>(own_q, queries - own_rows, a.out_stride(), a.head_width,
+                                       a.wide, a.out + a.InOut(row, begin + own_rows, head));
 }
 
 template <typename T>
@@ -142,7 +154,7 @@ void Attention(const AttentionShape& s, const int32_t* span_start, const void* q
   WithTileWidth(s.head_width, [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
     Launch("attention", stream, AttentionKernel<T, kWidth>,
-           dim3(Blocks(s.seq_len, kBlockRows), static_cast<unsigned>(s.heads),
+           dim3(Blocks(s.seq_len, Tiles<T, kWidth>::kQueries), static_cast<unsigned>(s.heads),
                 static_cast<unsigned>(s.rows)),
            kAttentionThreads, sizeof(Tiles<T, kWidth>), a);
   });

@@ -38,11 +38,14 @@ __global__ void __launch_bounds__(kAttentionThreads)
   }
 }
 
+// Keys and values together fill the registers: one tile of rows a warp.
+constexpr int kKeys = kBlockRows<1>;
+
 template <typename T, int kWidth>
 struct KeyTiles {
-  T k[kBlockRows * kPitch<T, kWidth>], v[kBlockRows * kPitch<T, kWidth>];
+  T k[kKeys * kPitch<T, kWidth>], v[kKeys * kPitch<T, kWidth>];
   T q[kOthers * kPitch<T, kWidth>], dout[kOthers * kPitch<T, kWidth>];
-  T p[kBlockRows * kPitch<T, kOthers>];  // a warp's rows are its own
+  T p[kKeys * kPitch<T, kOthers>];  // a warp's rows are its own
   float log_sum[kOthers], delta[kOthers];
   int32_t spans[kOthers];
 };
@@ -51,11 +54,11 @@ struct KeyTiles {
 // a key, a column a query.
 template <typename T, int kWidth>
 __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kWidth>& tiles,
-                                  int key0, int query0, int queries, Accumulator<kWidth>& dk,
-                                  Accumulator<kWidth>& dv) {
-  const int own_rows = WarpId() * kWarpRows;
+                                  int key0, int query0, int queries, Accumulator<kWidth> (&dk)[1],
+                                  Accumulator<kWidth> (&dv)[1]) {
+  const int own_rows = WarpId() * kTileRows;
   T* const own_p = tiles.p + own_rows * kPitch<T, kOthers>;
-  Accumulator<kOthers> p, ds;
+  Accumulator<kOthers> p[1], ds[1];
   MultiplyByRows<kWidth>(tiles.k + own_rows * kPitch<T, kWidth>, tiles.q, p);
   MultiplyByRows<kWidth>(tiles.v + own_rows * kPitch<T, kWidth>, tiles.dout, ds);
 #pragma unroll
@@ -64,10 +67,11 @@ __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kW
     for (int i = 0; i < 4; ++i) {
       const int key = key0 + own_rows + RowOf(i), query = ColumnOf(j, i);
       const bool seen = query < queries && key <= query0 + query && key >= tiles.spans[query];
-      const float log2_p = p.value[j][i] * (a.scale * kLog2OfE) - tiles.log_sum[query] * kLog2OfE;
-      p.value[j][i] = seen ? exp2f(log2_p) : 0.0f;
-      ds.value[j][i] =
-          seen ? p.value[j][i] * (ds.value[j][i] - tiles.delta[query]) * a.scale : 0.0f;
+      const float log2_p =
+          p[0].value[j][i] * (a.scale * kLog2OfE) - tiles.log_sum[query] * kLog2OfE;
+      p[0].value[j][i] = seen ? exp2f(log2_p) : 0.0f;
+      ds[0].value[j][i] =
+          seen ? p[0].value[j][i] * (ds[0].value[j][i] - tiles.delta[query]) * a.scale : 0.0f;
     }
   }
   PutRows(p, own_p);
@@ -81,17 +85,18 @@ __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kW
 
 // Block (tile of keys, key/value head, row).
 template <typename T, int kWidth>
-__global__ void __launch_bounds__(kAttentionThreads) KeyGradKernel(const AttentionArguments<T> a) {
+__global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
+    KeyGradKernel(const AttentionArguments<T> a) {
   KeyTiles<T, kWidth>& tiles = *static_cast<KeyTiles<T, kWidth>*>(DynamicShared());
-  const int begin = static_cast<int>(blockIdx.x) * kBlockRows;
+  const int begin = static_cast<int>(blockIdx.x) * kKeys;
   const int kv_head = static_cast<int>(blockIdx.y), group = a.heads / a.kv_heads;
   const int64_t row = blockIdx.z;
-  const int keys = min(kBlockRows, a.seq_len - begin);
-  LoadTile<kBlockRows, kWidth>(a.qkv + a.InQkv(row, begin, a.KeyHead(kv_head)), keys, a.stride(),
-                               a.head_width, a.wide, tiles.k);
-  LoadTile<kBlockRows, kWidth>(a.qkv + a.InQkv(row, begin, a.ValueHead(kv_head)), keys, a.stride(),
-                               a.head_width, a.wide, tiles.v);
-  Accumulator<kWidth> dk, dv;
+  const int keys = min(kKeys, a.seq_len - begin);
+  LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, begin, a.KeyHead(kv_head)), keys, a.stride(),
+                          a.head_width, a.wide, tiles.k);
+  LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, begin, a.ValueHead(kv_head)), keys, a.stride(),
+                          a.head_width, a.wide, tiles.v);
+  Accumulator<kWidth> dk[1], dv[1];
   for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     for (int from = begin; from < a.seq_len; from += kOthers) {
       const int queries = min(kOthers, a.seq_len - from);
@@ -114,7 +119,7 @@ __global__ void __launch_bounds__(kAttentionThreads) KeyGradKernel(const Attenti
       AddQueries(a, tiles, begin, from, queries, dk, dv);
     }
   }
-  const int own_rows = WarpId() * kWarpRows;
+  const int own_rows = WarpId() * kTileRows;
   T* const own_k = tiles.k + own_rows * kPitch<T, kWidth>;
   T* const own_v = tiles.v + own_rows * kPitch<T, kWidth>;
   __syncthreads();  // the tiles were loaded, and read: their place is free
@@ -122,54 +127,60 @@ __global__ void __launch_bounds__(kAttentionThreads) KeyGradKernel(const Attenti
   PutRows(dv, own_v);
   __syncwarp();
   const int slot = begin + own_rows;
-  StoreRows<kWidth>(own_k, keys - own_rows, a.stride(), a.head_width, a.wide,
-                    a.dqkv + a.InQkv(row, slot, a.KeyHead(kv_head)));
-  StoreRows<kWidth>(own_v, keys - own_rows, a.stride(), a.head_width, a.wide,
-                    a.dqkv + a.InQkv(row, slot, a.ValueHead(kv_head)));
+  StoreRows<kTileRows, kWidth>(own_k, keys - own_rows, a.stride(), a.head_width, a.wide,
+                               a.dqkv + a.InQkv(row, slot, a.KeyHead(kv_head)));
+  StoreRows<kTileRows, kWidth>(own_v, keys - own_rows, a.stride(), a.head_width, a.wide,
+                               a.dqkv + a.InQkv(row, slot, a.ValueHead(kv_head)));
 }
 
 template <typename T, int kWidth>
 struct QueryTiles {
-  T q[kBlockRows * kPitch<T, kWidth>], dout[kBlockRows * kPitch<T, kWidth>];
+  static constexpr int kQueries = kBlockRows<kRowTiles<T, kWidth>>;
+  T q[kQueries * kPitch<T, kWidth>], dout[kQueries * kPitch<T, kWidth>];
   T k[kOthers * kPitch<T, kWidth>], v[kOthers * kPitch<T, kWidth>];
-  T ds[kBlockRows * kPitch<T, kOthers>];  // a warp's rows are its own
-  int32_t spans[kBlockRows];
+  T ds[kQueries * kPitch<T, kOthers>];  // a warp's rows are its own
+  int32_t spans[kQueries];
 };
 
 // Block (tile of queries from the last, head, row).
 template <typename T, int kWidth>
-__global__ void __launch_bounds__(kAttentionThreads)
+__global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
     QueryGradKernel(const AttentionArguments<T> a) {
+  constexpr int kTiles = kRowTiles<T, kWidth>, kQueries = kBlockRows<kTiles>;
   QueryTiles<T, kWidth>& tiles = *static_cast<QueryTiles<T, kWidth>*>(DynamicShared());
-  const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kBlockRows;
+  const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;
   const int head = static_cast<int>(blockIdx.y), kv_head = head / (a.heads / a.kv_heads);
   const int64_t row = blockIdx.z;
-  const int queries = min(kBlockRows, a.seq_len - begin);
-  LoadTile<kBlockRows, kWidth>(a.qkv + a.InQkv(row, begin, head), queries, a.stride(), a.head_width,
-                               a.wide, tiles.q);
-  LoadTile<kBlockRows, kWidth>(a.dout + a.InOut(row, begin, head), queries, a.out_stride(),
-                               a.head_width, a.wide, tiles.dout);
+  const int queries = min(kQueries, a.seq_len - begin);
+  LoadTile<kQueries, kWidth>(a.qkv + a.InQkv(row, begin, head), queries, a.stride(), a.head_width,
+                             a.wide, tiles.q);
+  LoadTile<kQueries, kWidth>(a.dout + a.InOut(row, begin, head), queries, a.out_stride(),
+                             a.head_width, a.wide, tiles.dout);
   for (int i = static_cast<int>(threadIdx.x); i < queries; i += kAttentionThreads) {
     tiles.spans[i] = a.span_start[row * a.seq_len + begin + i];
   }
   __syncthreads();
   int first = begin;  // the first key that a query of the tile sees
   for (int i = 0; i < queries; ++i) first = min(first, tiles.spans[i]);
-  const int own_rows = WarpId() * kWarpRows;
-  int slot[2], span[2];  // of this lane's two rows; those that are not there see nothing
-  float log_sum[2], delta[2];
+  const int own_rows = WarpId() * kWarpRows<kTiles>;
+  int slot[kTiles][2], span[kTiles][2];  // of this lane's rows; those not there see nothing
+  float log_sum[kTiles][2], delta[kTiles][2];
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int index = own_rows + RowOf(2 * half);
-    const bool there = index < queries;
-    slot[half] = begin + index;
-    span[half] = there ? tiles.spans[index] : a.seq_len;
-    log_sum[half] = there ? a.log_sum[a.InSums(row, slot[half], head)] * kLog2OfE : 0.0f;
-    delta[half] = there ? a.delta[a.InSums(row, slot[half], head)] : 0.0f;
+  for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int index = own_rows + m * kTileRows + RowOf(2 * half);
+      const bool there = index < queries;
+      const int64_t at = a.InSums(row, begin + index, head);
+      slot[m][half] = begin + index;
+      span[m][half] = there ? tiles.spans[index] : a.seq_len;
+      log_sum[m][half] = there ? a.log_sum[at] * kLog2OfE : 0.0f;
+      delta[m][half] = there ? a.delta[at] : 0.0f;
+    }
   }
   T* const own_q = tiles.q + own_rows * kPitch<T, kWidth>;
   T* const own_ds = tiles.ds + own_rows * kPitch<T, kOthers>;
-  Accumulator<kWidth> dq;
+  Accumulator<kWidth> dq[kTiles];
   for (int from = first / kOthers * kOthers; from < begin + queries; from += kOthers) {
     __syncthreads();  // the tiles before were read
     const int keys = min(kOthers, a.seq_len - from);
@@ -178,17 +189,21 @@ __global__ void __launch_bounds__(kAttentionThreads)
     LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, a.ValueHead(kv_head)), keys, a.stride(),
                               a.head_width, a.wide, tiles.v);
     __syncthreads();
-    Accumulator<kOthers> p, ds;
+    Accumulator<kOthers> p[kTiles], ds[kTiles];
     MultiplyByRows<kWidth>(own_q, tiles.k, p);
     MultiplyByRows<kWidth>(tiles.dout + own_rows * kPitch<T, kWidth>, tiles.v, ds);
 #pragma unroll
-    for (int j = 0; j < kOthers / 8; ++j) {
+    for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int key = from + ColumnOf(j, i), half = i / 2;
-        const bool seen = key <= slot[half] && key >= span[half];
-        const float weight = exp2f(p.value[j][i] * (a.scale * kLog2OfE) - log_sum[half]);
-        ds.value[j][i] = seen ? weight * (ds.value[j][i] - delta[half]) * a.scale : 0.0f;
+      for (int j = 0; j < kOthers / 8; ++j) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int key = from + ColumnOf(j, i), half = i / 2;
+          const bool seen = key <= slot[m][half] && key >= span[m][half];
+          const float weight = exp2f(p[m].value[j][i] * (a.scale * kLog2OfE) - log_sum[m][half]);
+          float& of = ds[m].value[j][i];
+          of = seen ? weight * (of - delta[m][half]) * a.scale : 0.0f;
+        }
       }
     }
     PutRows(ds, own_ds);
@@ -198,8 +213,8 @@ __global__ void __launch_bounds__(kAttentionThreads)
   __syncwarp();  // the warp's queries were read: their place is free
   PutRows(dq, own_q);
   __syncwarp();
-  StoreRows<kWidth>(own_q, queries - own_rows, a.stride(), a.head_width, a.wide,
-                    a.dqkv + a.InQkv(row, begin + own_rows, head));
+  StoreRows<kWarpRows<kTiles>, kWidth>(own_q, queries - own_rows, a.stride(), a.head_width, a.wide,
+                                       a.dqkv + a.InQkv(row, begin + own_rows, head));
 }
 
 // Sequences [first, first + rows), whose deltas fit into the workspace.
@@ -212,18 +227,19 @@ void GradOfRows(const AttentionShape& s, AttentionArguments<T> a, const T* out, 
   a.dqkv += slots * in_qkv;
   a.dout += slots * s.heads * s.head_width;
   a.log_sum += slots * s.heads;
-  const unsigned tiles = Blocks(s.seq_len, kBlockRows), depth = static_cast<unsigned>(rows);
+  const auto depth = static_cast<unsigned>(rows);
   Launch("attention's sums of dout * out", stream, DeltaKernel<T>,
          Blocks(rows * s.seq_len * s.heads, kAttentionThreads / 32), kAttentionThreads, 0, a,
          out + slots * s.heads * s.head_width, rows * s.seq_len);
   WithTileWidth(s.head_width, [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
     Launch("gradient of attention's keys", stream, KeyGradKernel<T, kWidth>,
-           dim3(tiles, static_cast<unsigned>(s.kv_heads), depth), kAttentionThreads,
-           sizeof(KeyTiles<T, kWidth>), a);
+           dim3(Blocks(s.seq_len, kKeys), static_cast<unsigned>(s.kv_heads), depth),
+           kAttentionThreads, sizeof(KeyTiles<T, kWidth>), a);
     Launch("gradient of attention's queries", stream, QueryGradKernel<T, kWidth>,
-           dim3(tiles, static_cast<unsigned>(s.heads), depth), kAttentionThreads,
-           sizeof(QueryTiles<T, kWidth>), a);
+           dim3(Blocks(s.seq_len, QueryTiles<T, kWidth>::kQueries), static_cast<unsigned>(s.heads),
+                depth),
+           kAttentionThreads, sizeof(QueryTiles<T, kWidth>), a);
   });
 }
 

@@ -120,11 +120,9 @@ __global__ void __launch_bounds__(kThreads) NormGradKernel(const NormGradArgumen
   const float n = static_cast<float>(width);
   // A thread's own columns of the sums: no other thread touches them.
   ForEachPack<kStep>(width, [&](int64_t column, int) {
-#pragma unroll
-    for (int i = 0; i < kStep; ++i) {
-      weight_sums[column + i] = 0;
-      if (a.dbias != nullptr) bias_sums[column + i] = 0;
-    }
+    const float zeros[kStep] = {};
+    StorePack(zeros, weight_sums + column);
+    if (a.dbias != nullptr) StorePack(zeros, bias_sums + column);
   });
   const int64_t begin = blockIdx.x * a.rows_of_each;
   const int64_t end = min(a.rows, begin + a.rows_of_each);
@@ -150,27 +148,34 @@ __global__ void __launch_bounds__(kThreads) NormGradKernel(const NormGradArgumen
     }
     const float factor = OverBlock<Sum, kThreads>(dot) / n * inverse * inverse;
     ForEachPack<kStep>(width, [&](int64_t column, int pack) {
-      float values[kStep], gradients[kStep], scale[kStep];
+      float values[kStep], gradients[kStep], scale[kStep], sums[kStep];
       x.Get(column, pack, values);
       dy.Get(column, pack, gradients);
       LoadPack(a.weight + column, scale);
+      LoadPack(weight_sums + column, sums);
 #pragma unroll
       for (int i = 0; i < kStep; ++i) {
         const float centred = values[i] - mean;
-        weight_sums[column + i] += gradients[i] * (centred * inverse);
-        if (a.dbias != nullptr) bias_sums[column + i] += gradients[i];
+        sums[i] += gradients[i] * (centred * inverse);
         values[i] = inverse * (gradients[i] * scale[i] - sum - centred * factor);
       }
       StorePack(values, a.dx + r * width + column);
+      StorePack(sums, weight_sums + column);
+      if (a.dbias == nullptr) return;
+      LoadPack(bias_sums + column, sums);
+#pragma unroll
+      for (int i = 0; i < kStep; ++i) sums[i] += gradients[i];
+      StorePack(sums, bias_sums + column);
     });
   }
   const int64_t to = blockIdx.x * width;
   ForEachPack<kStep>(width, [&](int64_t column, int) {
-#pragma unroll
-    for (int i = 0; i < kStep; ++i) {
-      a.dweight[to + column + i] = weight_sums[column + i];
-      if (a.dbias != nullptr) a.dbias[to + column + i] = bias_sums[column + i];
-    }
+    float sums[kStep];
+    LoadPack(weight_sums + column, sums);
+    StorePack(sums, a.dweight + to + column);
+    if (a.dbias == nullptr) return;
+    LoadPack(bias_sums + column, sums);
+    StorePack(sums, a.dbias + to + column);
   });
 }
 

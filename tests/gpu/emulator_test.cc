@@ -48,7 +48,8 @@ void PassOn(float* values) {
 std::vector<float> PassedOn() {
   std::vector<float> want;
   for (int i = 0; i < 4 * kThreads; ++i) {
-    want.push_back(static_cast<float>(i / kThreads * kThreads + (i + 32) % kThreads + 1));
+    const int block = i / kThreads;
+    want.push_back(static_cast<float>(block * kThreads + (i + 32) % kThreads + 1));
   }
   return want;
 }

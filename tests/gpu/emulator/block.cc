@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
 constexpr unsigned kMostThreads = 1024;
-constexpr size_t kBeyond = 512;
+constexpr size_t kBeyond = 512, kSharedAlignment = 1024;
 constexpr char kUntouched = '\xff';
 
 enum class State { kReady, kAtBlock, kAtWarp, kDone };
@@ -42,7 +42,7 @@ struct Warp {
 struct {
   std::vector<Fiber> fibers = std::vector<Fiber>(kMostThreads);
   std::vector<Warp> warps = std::vector<Warp>(kMostThreads / 32);
-  std::vector<char> shared = std::vector<char>(kMostSharedBytes + kBeyond + 1024);
+  std::vector<char> shared = std::vector<char>(kMostSharedBytes + kBeyond + kSharedAlignment);
   const std::function<void()>* body = nullptr;
   jmp_buf scheduler;
   unsigned running = 0;
@@ -155,8 +155,9 @@ void SyncWarp(unsigned mask, int line) {
 }
 
 void* DynamicShared() {
-  const auto address = reinterpret_cast<uintptr_t>(machine.shared.data());
-  return reinterpret_cast<void*>((address + 1023) / 1024 * 1024);
+  void* memory = machine.shared.data();
+  size_t room = machine.shared.size();
+  return std::align(kSharedAlignment, kMostSharedBytes + kBeyond, memory, room);
 }
 
 void Expect(bool holds, const char* what) {

@@ -5,6 +5,8 @@
 
 #include "core/dtype.h"
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are CUDA's
+
 struct __nv_bfloat16 {
   unsigned short x;
 };
@@ -17,3 +19,5 @@ inline __nv_bfloat16 __float2bfloat16_rn(float a) { return {moat::core::BFloat16
 inline __nv_bfloat162 __floats2bfloat162_rn(float a, float b) {
   return {__float2bfloat16_rn(a), __float2bfloat16_rn(b)};
 }
+
+// NOLINTEND(bugprone-reserved-identifier)

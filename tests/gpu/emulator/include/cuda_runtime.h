@@ -15,6 +15,8 @@
 
 #include "tests/gpu/emulator/block.h"
 
+// NOLINTBEGIN(bugprone-reserved-identifier): the names are CUDA's
+
 #define __global__
 #define __device__
 #define __host__
@@ -152,3 +154,5 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   return moat::emulator::Enqueue(*config, reinterpret_cast<const void*>(kernel),
                                  [kernel, values] { std::apply(kernel, values); });
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
