@@ -139,8 +139,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
       }
     }
   }
-  __syncwarp();  // the warp's queries were read: their place is free
-  PutRows(o, own_q);
+  PutRows(o, own_q);  // the warp has read its queries: their place is free
   __syncwarp();
   StoreRows<kWarpRows<kTiles>, kWidth>(own_q, queries - own_rows, a.out_stride(), a.head_width,
                                        a.wide, a.out + a.InOut(row, begin + own_rows, head));

@@ -18,7 +18,8 @@ struct Smallest {
   __device__ static int Of(int a, int b) { return min(a, b); }
 };
 
-// delta = the sum of dout * out over a head: a warp for each.
+// delta = the sum of dout * out over a head: a warp for each. It is what a query's probabilities
+// have in common, but for the rounding of out.
 template <typename T>
 __global__ void __launch_bounds__(kAttentionThreads)
     DeltaKernel(const AttentionArguments<T> a, const T* out, int64_t slots) {
@@ -210,8 +211,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
     __syncwarp();
     MultiplyByColumns<kOthers>(own_ds, tiles.k, dq);
   }
-  __syncwarp();  // the warp's queries were read: their place is free
-  PutRows(dq, own_q);
+  PutRows(dq, own_q);  // the warp has read its queries: their place is free
   __syncwarp();
   StoreRows<kWarpRows<kTiles>, kWidth>(own_q, queries - own_rows, a.stride(), a.head_width, a.wide,
                                        a.dqkv + a.InQkv(row, begin + own_rows, head));
