@@ -16,7 +16,8 @@ struct Refusal {
 
 const Refusal kRefusals[] = {
     {[](const TrainConfig& c) { return c.device == "cuda"; }, "--device=cuda",
-     "this version trains on CPUs: its CUDA backend has some of the ops only; use --device=cpu"},
+     "this version trains on CPUs: models run on CUDA devices, the trainer does not yet; use "
+     "--device=cpu"},
 };
 
 }  // namespace

@@ -61,7 +61,7 @@ void Transformer::BindParameters() {
 View Transformer::Planned(const std::string& name) {
   const ActivationBuffer& buffer = plan_.at(name);
   return {static_cast<char*>(arena_.view().data) + buffer.offset, buffer.elements, buffer.dtype,
-          core::DeviceKind::kCpu};
+          arena_.device()};
 }
 
 TensorScratch Transformer::PlannedScratch() {

@@ -62,9 +62,14 @@ Generator::Generator(Transformer& model, tensor::Stream& stream)
   const LayerShape& shape = model.layer_shape();
   const int64_t layers = model.config().layers, width = shape.width;
   const int64_t kv = shape.kv_heads * shape.head_width;
-  const auto rows = [&](int64_t row) { return tensor::Tensor(capacity_ * row, model.dtype()); };
-  keys_ = tensor::Tensor(layers * capacity_ * kv, model.dtype());
-  values_ = tensor::Tensor(layers * capacity_ * kv, model.dtype());
+  const auto rows = [&](int64_t row) {
+    return tensor::Tensor(capacity_ * row, model.dtype(), stream.device());
+  };
+  const auto each = [&](int64_t count, core::DType dtype) {
+    return tensor::Tensor(count, dtype, stream.device());
+  };
+  keys_ = each(layers * capacity_ * kv, model.dtype());
+  values_ = each(layers * capacity_ * kv, model.dtype());
   hidden_ = rows(width);
   normed_ = rows(width);
   qkv_ = rows(shape.qkv_width());
@@ -72,8 +77,11 @@ Generator::Generator(Transformer& model, tensor::Stream& stream)
   branch_ = rows(width);
   ffn_in_ = rows(shape.in_width());
   ffn_ = rows(shape.ffn);
-  mean_ = tensor::Tensor(capacity_, core::DType::kF32);
-  inverse_ = tensor::Tensor(capacity_, core::DType::kF32);
+  mean_ = each(capacity_, core::DType::kF32);
+  inverse_ = each(capacity_, core::DType::kF32);
+  tokens_ = each(capacity_, core::DType::kI32);
+  positions_ = each(capacity_, core::DType::kI32);
+  logits_ = each(model.config().vocab_size, core::DType::kF32);
 }
 
 NormOutput Generator::Normed(int64_t count) {
@@ -85,20 +93,22 @@ NormOutput Generator::Normed(int64_t count) {
 std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
   const auto count = static_cast<int64_t>(tokens.size());
   MOAT_CHECK(count > 0 && length_ + count <= capacity_, "more tokens than the model's seq_len");
-  positions_.resize(tokens.size());
-  std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(length_));
-  const int64_t width = model_.config().width, vocab = model_.config().vocab_size;
-  model_.EmbedTokens(HostView(tokens.data(), count),
-                     HostView(std::as_const(positions_).data(), count),
-                     hidden_.view().Range(0, count * width));
+  std::vector<int32_t> places(tokens.size());
+  std::iota(places.begin(), places.end(), static_cast<int32_t>(length_));
+  const View token = tokens_.view().Range(0, count), position = positions_.view().Range(0, count);
+  tensor::Copy(HostView(tokens.data(), count), token, stream_);
+  tensor::Copy(HostView(std::as_const(places).data(), count), position, stream_);
+  const int64_t width = model_.config().width;
+  model_.EmbedTokens(token, position, hidden_.view().Range(0, count * width));
   for (int64_t l = 0; l < model_.config().layers; ++l) FeedLayer(l, count);
   length_ += count;
 
   const NormOutput normed = Normed(1);
   NormForward(model_.final_norm(), hidden_.view().Range((count - 1) * width, width), normed,
               stream_);
-  std::vector<float> logits(static_cast<size_t>(vocab));
-  model_.WholeLogits(normed.y, HostView(logits.data(), vocab));
+  model_.WholeLogits(normed.y, logits_.view());
+  std::vector<float> logits(static_cast<size_t>(logits_.count()));
+  tensor::Copy(std::as_const(logits_).view(), HostView(logits.data(), logits_.count()), stream_);
   stream_.Synchronize();
   return logits;
 }
@@ -118,8 +128,7 @@ void Generator::FeedLayer(int64_t l, int64_t count) {
                            Normed(count),
                            rows(ffn_in_, shape.in_width()),
                            rows(ffn_, shape.ffn)};
-  const LayerContext context = {shape, model_.axis(),
-                                HostView(std::as_const(positions_).data(), count), stream_};
+  const LayerContext context = {shape, model_.axis(), positions_.view().Range(0, count), stream_};
   const tensor::DropoutKey none = {};
   BeforeAttention(context, model_.layer(l), at);
   Attend(l, at.qkv, at.attention, count);

@@ -24,9 +24,9 @@ int32_t SampleToken(const std::vector<float>& logits, const Sampling& sampling, 
 
 class Generator {
  public:
-  // Uses the model's weights; the model must outlive it, and not be sequence-parallel. At most
-  // config.seq_len tokens, prompt included, are remembered. Over a tensor group all ranks feed the
-  // same tokens and get the same logits.
+  // Uses the model's weights on the model's device; the model must outlive it, and not be
+  // sequence-parallel. At most config.seq_len tokens, prompt included, are remembered. Over a
+  // tensor group all ranks feed the same tokens and get the same logits.
   Generator(Transformer& model, tensor::Stream& stream);
 
   int64_t length() const { return length_; }  // tokens seen so far
@@ -47,7 +47,8 @@ class Generator {
   int64_t length_ = 0;
   tensor::Tensor keys_, values_;  // [layers, capacity, kv_heads * head_width]
   tensor::Tensor hidden_, normed_, mean_, inverse_, qkv_, attention_, branch_, ffn_in_, ffn_;
-  std::vector<int32_t> positions_;
+  tensor::Tensor tokens_, positions_;  // [capacity] i32: of those at hand
+  tensor::Tensor logits_;
 };
 
 }  // namespace moat::model

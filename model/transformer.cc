@@ -2,9 +2,9 @@
 #include "model/transformer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/rng.h"
+
 namespace moat::model {
 
 using tensor::ConstView;
@@ -48,10 +48,11 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
              "in f32 the passes read the master weights");
   const int64_t multiple = options.flat_multiple;
   const int64_t total = (layout_.back().end() + multiple - 1) / multiple * multiple;
-  if (options.with_master_weights) weights_ = tensor::Tensor(total, core::DType::kF32);
-  if (dtype_ != core::DType::kF32) rounded_ = tensor::Tensor(total, dtype_);
-  if (options.with_gradients) gradients_ = tensor::Tensor(total, core::DType::kF32);
-  arena_ = tensor::Tensor(plan_.total.value, core::DType::kU8);
+  const core::DeviceKind device = stream.device();
+  if (options.with_master_weights) weights_ = tensor::Tensor(total, core::DType::kF32, device);
+  if (dtype_ != core::DType::kF32) rounded_ = tensor::Tensor(total, dtype_, device);
+  if (options.with_gradients) gradients_ = tensor::Tensor(total, core::DType::kF32, device);
+  arena_ = tensor::Tensor(plan_.total.value, core::DType::kU8, device);
   copies_ = CopiesGroup(table_, index_, options.tensor);
   axis_ = TensorAxis({options.tensor, copies_.get(), options.sequence_parallel}, PlannedScratch());
   shape_ = LayerShapeOf(config, axis_.size());
@@ -64,9 +65,16 @@ void Transformer::RoundWeights() {
   if (rounded_.count() > 0) tensor::Cast(weights(), rounded_weights(), stream_);
 }
 
-void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed,
-                   View to) {
+void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed, View to,
+                   tensor::Stream& stream) {
   MOAT_CHECK(to.count == slice.elements(), "room for the slice");
+  if (to.device != core::DeviceKind::kCpu) {
+    std::vector<float> values(static_cast<size_t>(to.count));
+    tensor::Stream cpu;
+    InitialValues(parameter, slice, seed, tensor::HostView(values.data(), to.count), cpu);
+    tensor::Copy(tensor::HostView(values.data(), to.count), to, stream);
+    return stream.Synchronize();
+  }
   auto* const values = to.as<float>();
   const uint64_t key = core::KeyFromName(seed, parameter.name);
   const auto deviation = static_cast<float>(parameter.deviation);
@@ -84,7 +92,7 @@ void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uin
 
 void Transformer::InitializeWeights(uint64_t seed) {
   for (int p = 0; p < static_cast<int>(table_.size()); ++p) {
-    InitialValues(table_[static_cast<size_t>(p)], slice(p), seed, weight(p));
+    InitialValues(table_[static_cast<size_t>(p)], slice(p), seed, weight(p), stream_);
   }
   RoundWeights();
 }
@@ -106,18 +114,21 @@ void Transformer::LoadBatch(const MicroBatch& batch) {
   MOAT_CHECK(batch.rows >= 1 && batch.rows <= max_rows_, "more rows than planned");
   const int64_t tokens = batch.rows * config_.seq_len;
   const CommonBuffers at = CommonFor(batch.rows);
-  const auto size = static_cast<size_t>(tokens) * sizeof(int32_t);
-  std::memcpy(at.tokens.data, batch.tokens, size);
-  std::memcpy(at.targets.data, batch.targets, size);
-  std::memcpy(at.span_start.data, batch.span_start, size);
-  std::memcpy(at.weights.data, batch.weights, size);
-  auto* positions = at.positions.as<int32_t>();
+  positions_.resize(static_cast<size_t>(tokens));
   for (int64_t t = 0; t < tokens; ++t) {
     const auto slot = static_cast<int32_t>(t % config_.seq_len);
     MOAT_CHECK(batch.span_start[t] >= 0 && batch.span_start[t] <= slot,
                "a span starts after its slot");
-    positions[t] = slot - batch.span_start[t];
+    positions_[static_cast<size_t>(t)] = slot - batch.span_start[t];
   }
+  const auto copy = [&](const auto* from, View to) {
+    tensor::Copy(tensor::HostView(from, tokens), to, stream_);
+  };
+  copy(batch.tokens, at.tokens);
+  copy(batch.targets, at.targets);
+  copy(batch.span_start, at.span_start);
+  copy(batch.weights, at.weights);
+  copy(std::as_const(positions_).data(), at.positions);
 }
 
 void Transformer::EmbedTokens(ConstView tokens, ConstView positions, View hidden) {
@@ -143,14 +154,15 @@ void Transformer::OutputProduct(ConstView normed, View logits) {
 void Transformer::WholeLogits(ConstView normed, View logits) {
   if (axis_.size() == 1) return OutputProduct(normed, logits);
   const int64_t rows = normed.count / config_.width, mine = vocabulary_.count;
-  tensor::Tensor part(rows * mine, core::DType::kF32);
+  tensor::Tensor part(rows * mine, core::DType::kF32, stream_.device());
   OutputProduct(normed, part.view());
-  std::memset(logits.data, 0, static_cast<size_t>(logits.bytes().value));
+  tensor::Zero(logits, stream_);
   for (int64_t r = 0; r < rows; ++r) {
     tensor::Copy(part.view().Range(r * mine, mine),
                  logits.Range(r * config_.vocab_size + vocabulary_.begin, mine), stream_);
   }
   axis_.SumInPlace(logits, stream_);
+  stream_.Synchronize();  // before the part goes
 }
 
 void Transformer::ForwardLayers(const MicroBatch& batch) {
@@ -215,10 +227,10 @@ LossSums Transformer::ForwardBackward(const MicroBatch& batch, uint64_t seed, in
   step_ = step;
   dropout_ = config_.dropout;
   ForwardLayers(batch);
-  const LossSums sums = Loss(batch, true, accumulate);
+  Loss(batch, true, accumulate);
   BackwardLayers(
       batch, accumulate, on_ready ? on_ready : [](int) {});
-  return sums;
+  return SumsOfLosses(batch);
 }
 
 namespace {
@@ -272,7 +284,7 @@ void Transformer::BackwardEmbedding(const MicroBatch& batch, bool accumulate) {
   // Look-ups add to their gradient. A tied embedding's was written by the output product already.
   const auto look_up = [&](ConstView ids, int parameter, int64_t first, bool fresh) {
     const View table = gradient(parameter);
-    if (fresh) std::memset(table.data, 0, static_cast<size_t>(table.bytes().value));
+    if (fresh) tensor::Zero(table, stream_);
     tensor::EmbedGrad(ids, dy, table, first, config_.width, stream_);
   };
   look_up(at.tokens, index_.embedding, vocabulary_.begin, !accumulate && !config_.tie_embeddings);
@@ -282,11 +294,9 @@ void Transformer::BackwardEmbedding(const MicroBatch& batch, bool accumulate) {
 LossSums Transformer::Evaluate(const MicroBatch& batch, float* losses) {
   dropout_ = 0;
   ForwardLayers(batch);
-  const LossSums sums = Loss(batch, false, false);
-  if (losses) {
-    const View from = CommonFor(batch.rows).losses;
-    std::memcpy(losses, from.data, static_cast<size_t>(from.bytes().value));
-  }
+  Loss(batch, false, false);
+  const LossSums sums = SumsOfLosses(batch);
+  if (losses) std::copy_n(losses_.begin(), batch.rows * config_.seq_len, losses);
   return sums;
 }
 
@@ -294,8 +304,10 @@ void Transformer::Logits(const MicroBatch& batch, float* logits) {
   dropout_ = 0;
   ForwardLayers(batch);
   const int64_t tokens = batch.rows * config_.seq_len;
-  WholeLogits(axis_.Whole(CommonFor(batch.rows).final_norm.y, stream_),
-              tensor::HostView(logits, tokens * config_.vocab_size));
+  tensor::Tensor there(tokens * config_.vocab_size, core::DType::kF32, stream_.device());
+  WholeLogits(axis_.Whole(CommonFor(batch.rows).final_norm.y, stream_), there.view());
+  tensor::Copy(std::as_const(there).view(), tensor::HostView(logits, there.count()), stream_);
+  stream_.Synchronize();
 }
 
 // Losses of slots [begin, begin + rows) from the logits of this rank's part of the vocabulary, and
@@ -327,7 +339,7 @@ void Transformer::ChunkLoss(const CommonBuffers& at, ConstView normed, int64_t b
   }
 }
 
-LossSums Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) {
+void Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) {
   const int64_t tokens = batch.rows * config_.seq_len;
   const int64_t width = config_.width, part = vocabulary_.count;
   const CommonBuffers at = CommonFor(batch.rows);
@@ -350,10 +362,18 @@ LossSums Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumula
   } else {
     chunks({});
   }
+}
+
+// The last pass's, in the order of slots; waits for it. Not before the backward pass was given to
+// the stream, so that a device does not wait for the host.
+LossSums Transformer::SumsOfLosses(const MicroBatch& batch) {
+  const View losses = CommonFor(batch.rows).losses;
+  losses_.resize(static_cast<size_t>(losses.count));
+  tensor::Copy(losses, tensor::HostView(losses_.data(), losses.count), stream_);
   stream_.Synchronize();
   LossSums sums;
-  for (int64_t t = 0; t < tokens; ++t) {
-    sums.weighted_loss += static_cast<double>(at.losses.as<float>()[t]);
+  for (size_t t = 0; t < losses_.size(); ++t) {
+    sums.weighted_loss += static_cast<double>(losses_[t]);
     sums.weight += static_cast<double>(batch.weights[t]);
   }
   return sums;

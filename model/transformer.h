@@ -6,6 +6,9 @@
 // section 2.3), from one description and on one code path. All arithmetic goes through
 // tensor/ops.h.
 //
+// All of it lies on the stream's device. A pass waits for the device once, at its end, for the
+// losses.
+//
 // Over a tensor group each rank holds its heads, its part of the MLP and of the vocabulary; norms
 // and learned positions are whole on each. All ranks of the group make the same calls with the same
 // batches, and get the same losses, bit for bit.
@@ -26,7 +29,7 @@
 namespace moat::model {
 
 // A micro-batch: all arrays on the host, [rows * seq_len] row-major unless said. See data/batch.h
-// for their meaning.
+// for their meaning. They are read until the pass that takes them returns.
 struct MicroBatch {
   int64_t rows = 0;
   const int32_t* tokens = nullptr;
@@ -43,10 +46,10 @@ struct LossSums {
   double weight = 0;         // sum of w
 };
 
-// The initial values of a box of a parameter, row-major, f32 on the host. Each depends on (seed,
-// parameter name, global index) only.
+// The initial values of a box of a parameter, row-major, f32, on the stream's device; waits for it.
+// Each depends on (seed, parameter name, global index) only.
 void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed,
-                   tensor::View values);
+                   tensor::View values, tensor::Stream& stream);
 
 // Told in the backward pass when a parameter's gradient is complete; the index is that of the
 // parameter table.
@@ -132,8 +135,8 @@ class Transformer {
   const Norm& final_norm() const { return final_norm_; }
   // Of all tokens; those that are here are embedded. Collective over the tensor group.
   void EmbedTokens(tensor::ConstView tokens, tensor::ConstView positions, tensor::View hidden);
-  // logits [tokens, vocab_size] f32 on the host, from the final norm's output [tokens, width].
-  // Collective over the tensor group.
+  // logits [tokens, vocab_size] f32 on the stream's device, from the final norm's output [tokens,
+  // width]. Collective over the tensor group.
   void WholeLogits(tensor::ConstView normed, tensor::View logits);
 
  private:
@@ -179,7 +182,8 @@ class Transformer {
                  tensor::View dlogits);
   void LossOfChunk(const CommonBuffers& at, tensor::ConstView logits, int64_t begin, int64_t rows,
                    tensor::View dlogits);
-  LossSums Loss(const MicroBatch& batch, bool gradient, bool accumulate);
+  void Loss(const MicroBatch& batch, bool gradient, bool accumulate);
+  LossSums SumsOfLosses(const MicroBatch& batch);
   void BackwardLayers(const MicroBatch& batch, bool accumulate, const OnGradReady& ready);
   void BackwardEmbedding(const MicroBatch& batch, bool accumulate);
 
@@ -202,7 +206,9 @@ class Transformer {
   std::vector<LayerBuffers> layer_buffers_;
   OnWeightsNeeded on_weights_needed_;
   CommonBuffers common_;
-  uint64_t seed_ = 0;  // of the step at hand
+  std::vector<int32_t> positions_;  // on the host: of the batch at hand
+  std::vector<float> losses_;       // on the host: of the last pass
+  uint64_t seed_ = 0;               // of the step at hand
   int64_t step_ = 0;
   double dropout_ = 0;  // of the pass at hand
 };

@@ -240,6 +240,11 @@ void Copy(ConstView x, View y, Stream& stream) {
   DeviceOf(stream.device()).copy(x.data, y.data, x.bytes(), stream);
 }
 
+void Zero(View y, Stream& stream) {
+  MOAT_CHECK(y.device == stream.device(), "memory of another device than the stream's");
+  if (!y.empty()) DeviceOf(y.device).zero(y.data, y.bytes(), stream);
+}
+
 void Cast(ConstView x, View y, Stream& stream) {
   Expect(y, x.count, y.dtype, "y");
   if (x.dtype == y.dtype) return Copy(x, y, stream);

@@ -106,6 +106,8 @@ void Add(ConstView x, View y, Stream& stream);  // y += x, one float dtype
 // touched by the caller until a device's stream is done.
 void Copy(ConstView x, View y, Stream& stream);
 
+void Zero(View y, Stream& stream);  // y = 0, any dtype
+
 void Cast(ConstView x, View y, Stream& stream);  // y = x, between float dtypes; rounds to nearest
 
 // losses [rows] (f32) = weights * (log sum exp(logits) - logits[target]), logits [rows, vocab]

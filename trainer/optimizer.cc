@@ -115,7 +115,7 @@ void Optimizer::InitializeWeights(uint64_t seed) {
     int64_t at = 0;
     for (const parallel::Slice& slice : part.range.slices) {
       model::InitialValues(model_.parameters()[static_cast<size_t>(part.range.parameter)], slice,
-                           seed, part.weight.Range(at, slice.elements()));
+                           seed, part.weight.Range(at, slice.elements()), stream_);
       at += slice.elements();
     }
   }

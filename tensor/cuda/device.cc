@@ -1,7 +1,5 @@
-// CUDA's memory, and what there is of it on this machine.
+// CUDA's memory and copies, and the table of the device.
 #include "tensor/device.h"
-
-#include <dlfcn.h>
 
 #include <string>
 
@@ -50,25 +48,6 @@ void Zero(void* memory, core::Bytes bytes, const Stream& stream) {
         "cudaMemsetAsync");
 }
 
-// By name, since nothing is linked with it: attention is not built yet. From the part that has the
-// answer: libcudnn.so.9 itself only passes calls on, and ends the process where it cannot.
-int64_t CudnnVersion() {
-  void* const library = dlopen("libcudnn_graph.so.9", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return 0;
-  auto* const version = reinterpret_cast<size_t (*)()>(dlsym(library, "cudnnGetVersion"));
-  return version == nullptr ? 0 : static_cast<int64_t>(version());
-}
-
-CudaReport::Device DeviceAt(int index) {
-  cudaDeviceProp properties;
-  Check(cudaGetDeviceProperties(&properties, index), "looking at a device");
-  Check(cudaSetDevice(index), "cudaSetDevice");
-  size_t free = 0, total = 0;
-  Check(cudaMemGetInfo(&free, &total), "looking at a device's memory");
-  return {properties.name, core::Bytes(static_cast<int64_t>(total)),
-          core::Bytes(static_cast<int64_t>(free)), properties.major, properties.minor};
-}
-
 }  // namespace
 }  // namespace cuda
 
@@ -84,27 +63,6 @@ const DeviceTable& CudaDevice() {
       .kernels = cuda::Kernels,
   };
   return table;
-}
-
-CudaReport LookAtCuda() {
-  CudaReport report;
-  report.built = true;
-  report.cublaslt = static_cast<int64_t>(cublasLtGetVersion());
-  report.cudnn = cuda::CudnnVersion();
-  cudaRuntimeGetVersion(&report.runtime);
-  cudaDriverGetVersion(&report.driver);
-  int count = 0;
-  try {
-    if (report.driver == 0) throw core::ConfigError("there is no CUDA driver on this machine");
-    cuda::Check(cudaGetDeviceCount(&count), "looking for devices");
-    int before = 0;
-    cuda::Check(cudaGetDevice(&before), "cudaGetDevice");
-    for (int i = 0; i < count; ++i) report.devices.push_back(cuda::DeviceAt(i));
-    cuda::Check(cudaSetDevice(before), "cudaSetDevice");
-  } catch (const core::Error& error) {
-    report.problem = error.what();
-  }
-  return report;
 }
 
 }  // namespace moat::tensor

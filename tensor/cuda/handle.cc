@@ -1,4 +1,4 @@
-// Errors of CUDA and cuBLASLt as ours.
+// Errors of CUDA as ours.
 #include "tensor/cuda/handle.h"
 
 #include <string>
@@ -31,14 +31,6 @@ void Check(cudaError_t error, const char* what) {
     default:
       throw core::BugError(text);
   }
-}
-
-void Check(cublasStatus_t status, const char* what) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  const std::string text =
-      std::string("cuBLASLt: ") + what + ": " + cublasLtGetStatusString(status);
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw core::OutOfMemoryError(text);
-  throw core::BugError(text);
 }
 
 }  // namespace moat::tensor::cuda

@@ -1,7 +1,6 @@
-// RAII for the handles of CUDA and its libraries, and their errors as ours.
+// RAII for the handles of CUDA, and its errors as ours.
 #pragma once
 
-#include <cublasLt.h>
 #include <cuda_runtime.h>
 
 #include <utility>
@@ -41,17 +40,9 @@ class Handle {
 using StreamHandle = Handle<cudaStream_t, cudaStreamDestroy>;
 using EventHandle = Handle<cudaEvent_t, cudaEventDestroy>;
 using MemoryHandle = Handle<void*, cudaFree>;
-using BlasHandle = Handle<cublasLtHandle_t, cublasLtDestroy>;
-using MatmulHandle = Handle<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using LayoutHandle = Handle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using PreferenceHandle = Handle<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 // Throws unless it is success: OutOfMemoryError for memory, ConfigError for a missing driver or
 // device, exit code 69 for a device that is broken or taken, else BugError. `what` is the call.
 void Check(cudaError_t error, const char* what);
-void Check(cublasStatus_t status, const char* what);
-
-// After a launch: did it start? (Its own errors come with the stream.)
-inline void CheckLaunch(const char* kernel) { Check(cudaGetLastError(), kernel); }
 
 }  // namespace moat::tensor::cuda

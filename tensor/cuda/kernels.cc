@@ -12,7 +12,12 @@ namespace {
 KernelTable Make(core::DType dtype) {
   KernelTable table{};
   FillMatMul(dtype, table);
+  FillEmbedding(dtype, table);
   FillNorm(dtype, table);
+  FillAttention(dtype, table);
+  FillAttentionGrad(dtype, table);
+  FillActivation(dtype, table);
+  FillLoss(dtype, table);
   FillOptimizer(table);
   RefuseMissingKernels<core::DeviceKind::kCuda>(&table);
   return table;

@@ -9,7 +9,12 @@ namespace moat::tensor::cuda {
 
 // `dtype`: f32 or bf16, the table's element type.
 void FillMatMul(core::DType dtype, KernelTable& table);
+void FillEmbedding(core::DType dtype, KernelTable& table);
 void FillNorm(core::DType dtype, KernelTable& table);
+void FillAttention(core::DType dtype, KernelTable& table);
+void FillAttentionGrad(core::DType dtype, KernelTable& table);
+void FillActivation(core::DType dtype, KernelTable& table);
+void FillLoss(core::DType dtype, KernelTable& table);
 void FillOptimizer(KernelTable& table);
 
 const KernelTable& Kernels(core::DType dtype);

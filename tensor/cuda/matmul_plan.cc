@@ -47,6 +47,14 @@ std::string TextOf(const MatmulShape& s) {
 
 }  // namespace
 
+void Check(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  const std::string text =
+      std::string("cuBLASLt: ") + what + ": " + cublasLtGetStatusString(status);
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw core::OutOfMemoryError(text);
+  throw core::BugError(text);
+}
+
 int AlignmentOf(const void* memory) {
   return 1 << std::countr_zero(reinterpret_cast<uintptr_t>(memory) | 16u);
 }

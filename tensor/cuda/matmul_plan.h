@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
-#include "tensor/cuda/handle.h"
+#include "tensor/cuda/blas_handle.h"
 
 namespace moat::tensor::cuda {
 

@@ -51,7 +51,6 @@ CudaStream::CudaStream(int index) : index_(index) {
   Check(cudaSetDevice(index), "cudaSetDevice");
   // Not ordered with the default stream: nothing of moat uses that one.
   Check(cudaStreamCreateWithFlags(stream_.out(), cudaStreamNonBlocking), "cudaStreamCreate");
-  Check(cublasLtCreate(blas_.out()), "cublasLtCreate");
   Check(cudaMalloc(workspace_.out(), kWorkspaceBytes), "workspace of a stream");
 }
 
@@ -65,12 +64,6 @@ bool CudaStream::Done() {
 }
 
 void CudaStream::Synchronize() { Check(cudaStreamSynchronize(stream_.get()), "work of a stream"); }
-
-const MatmulPlan& CudaStream::PlanOf(const MatmulShape& shape) {
-  const auto found = plans_.find(shape);
-  if (found != plans_.end()) return found->second;
-  return plans_.emplace(shape, MatmulPlan(shape, blas_.get(), kWorkspaceBytes)).first->second;
-}
 
 std::unique_ptr<DeviceStream> MakeStream(int index) { return std::make_unique<CudaStream>(index); }
 std::unique_ptr<DeviceEvent> MakeEvent() { return std::make_unique<CudaEvent>(); }

@@ -1,12 +1,9 @@
-// A CUDA stream with what its kernels need: a queue, a cuBLASLt handle, workspace, plans of matrix
-// products.
+// A CUDA stream with what its kernels need: a queue, workspace, and what products keep.
 #pragma once
 
-#include <map>
 #include <memory>
 
 #include "tensor/cuda/handle.h"
-#include "tensor/cuda/matmul_plan.h"
 #include "tensor/device.h"
 #include "tensor/stream.h"
 
@@ -14,6 +11,12 @@ namespace moat::tensor::cuda {
 
 // What cuBLASLt asks for on Hopper; sums of partial gradients use it too.
 inline constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+
+// What matrix products keep with a stream (tensor/cuda/matmul.cc).
+class StreamProducts {
+ public:
+  virtual ~StreamProducts() = default;
+};
 
 class CudaStream : public DeviceStream {
  public:
@@ -26,18 +29,15 @@ class CudaStream : public DeviceStream {
 
   int index() const { return index_; }
   cudaStream_t get() const { return stream_.get(); }
-  cublasLtHandle_t blas() const { return blas_.get(); }
   // Scratch memory of the work that is running: what uses it leaves nothing in it.
   void* workspace() const { return workspace_.get(); }
-  // The plan of a product, made the first time it is asked for.
-  const MatmulPlan& PlanOf(const MatmulShape& shape);
+  std::unique_ptr<StreamProducts>& products() { return products_; }  // empty before the first
 
  private:
   int index_;
   StreamHandle stream_;
-  BlasHandle blas_;
   MemoryHandle workspace_;
-  std::map<MatmulShape, MatmulPlan> plans_;
+  std::unique_ptr<StreamProducts> products_;
 };
 
 // The CUDA side of a stream. REQUIRES: a CUDA stream.

@@ -159,8 +159,7 @@ TEST_P(CollectivesTest, AGroupOfAGroupWorks) {
 }
 
 class NcclTest : public CollectivesTest {};
-INSTANTIATE_TEST_SUITE_P(gpu, NcclTest, ::testing::Values(core::DeviceKind::kCuda),
-                         testing::DeviceName);
+MOAT_ON_CUDA(NcclTest);
 
 TEST_P(NcclTest, ChecksItself) { comm::CheckNccl(*stream_); }
 

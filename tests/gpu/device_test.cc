@@ -78,7 +78,7 @@ TEST_P(DeviceTest, MoreMemoryThanThereIsAnErrorWithItsSizeAndTheDeviceGoesOn) {
 
 // The waiting stream reads what a long piece of work of the other one writes last.
 TEST_P(DeviceTest, AnEventOrdersTwoStreams) {
-  const int64_t n = 1536;
+  const int64_t n = testing::kEmulated ? 24 : 1536;
   const std::vector<float> ones(static_cast<size_t>(n * n), 1.0f);
   const Tensor a = Put(ones, DType::kF32);
   for (int round = 0; round < 5; ++round) {
@@ -99,7 +99,7 @@ TEST_P(DeviceTest, AnEventOrdersTwoStreams) {
 }
 
 TEST_P(DeviceTest, EventsTellTimeBetweenThem) {
-  const int64_t n = 768;
+  const int64_t n = testing::kEmulated ? 24 : 768;
   const Tensor a = Put(testing::RandomValues("a", n * n), DType::kF32);
   Tensor c(n * n, DType::kF32, device());
   tensor::Event begin(device()), end(device());
@@ -122,8 +122,7 @@ TEST_P(DeviceTest, ADeviceThatIsNotThereIsAnError) {
 }
 
 class CudaDeviceTest : public testing::OnDevice {};
-INSTANTIATE_TEST_SUITE_P(gpu, CudaDeviceTest, ::testing::Values(core::DeviceKind::kCuda),
-                         testing::DeviceName);
+MOAT_ON_CUDA(CudaDeviceTest);
 
 TEST_P(CudaDeviceTest, MemoryOfAnotherDeviceIsABug) {
   std::vector<float> host(4);

@@ -94,11 +94,12 @@ void Join(const parallel::SplitSpec& split, const parallel::Slice& mine, tensor:
 // Weights large enough that every part of the model matters.
 void Fill(Transformer& model, const Split& split, int rank) {
   model.InitializeWeights(7);
+  tensor::Stream cpu;
   if (split.wrong_heads) {
     for (const LayerIndex& at : model.index().layers) {
       const Parameter& queries = model.parameters()[static_cast<size_t>(at.wq)];
       InitialValues(queries, LocalSlice(queries.split, split.tp - 1 - rank, split.tp), 7,
-                    model.weight(at.wq));
+                    model.weight(at.wq), cpu);
     }
   }
   for (float& w :

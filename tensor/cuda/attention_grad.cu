@@ -1,0 +1,277 @@
+// Causal attention inside spans, backward, by recomputation (Dao et al., "FlashAttention", 2022,
+// algorithm 4): one kernel for keys and values, in which a block owns a tile of keys and looks at
+// all queries, and one for queries, in which a block owns a tile of queries and looks at all keys.
+// No two blocks write to one place, so bits do not depend on who comes first.
+#include <algorithm>
+
+#include "tensor/cuda/attention.h"
+#include "tensor/cuda/attention_tile.cuh"
+#include "tensor/cuda/kernels.h"
+#include "tensor/cuda/launch.h"
+
+namespace moat::tensor::cuda {
+namespace {
+
+constexpr int kOthers = 32;  // rows of the tiles that a block looks at
+
+struct Smallest {
+  __device__ static int Of(int a, int b) { return min(a, b); }
+};
+
+// delta = the sum of dout * out over a head: a warp for each. It is what a query's probabilities
+// have in common, but for the rounding of out.
+template <typename T>
+__global__ void __launch_bounds__(kAttentionThreads)
+    DeltaKernel(const AttentionArguments<T> a, const T* out, int64_t slots) {
+  const int64_t index =
+      static_cast<int64_t>(blockIdx.x) * (kAttentionThreads / 32) + WarpId();  // slot, head
+  if (index >= slots * a.heads) return;
+  const int64_t at = index * a.head_width;
+  float sum = 0;
+  for (int i = LaneId(); i < a.head_width; i += 32) {
+    sum += Load(a.dout + at + i) * Load(out + at + i);
+  }
+  sum = OverLanes<Sum>(sum);
+  const int64_t slot = index / a.heads;
+  const int head = static_cast<int>(index % a.heads);
+  if (LaneId() == 0) {
+    a.delta[a.InSums(slot / a.seq_len, static_cast<int>(slot % a.seq_len), head)] = sum;
+  }
+}
+
+// Keys and values together fill the registers: one tile of rows a warp.
+constexpr int kKeys = kBlockRows<1>;
+
+template <typename T, int kWidth>
+struct KeyTiles {
+  T k[kKeys * kPitch<T, kWidth>], v[kKeys * kPitch<T, kWidth>];
+  T q[kOthers * kPitch<T, kWidth>], dout[kOthers * kPitch<T, kWidth>];
+  T p[kKeys * kPitch<T, kOthers>];  // a warp's rows are its own
+  float log_sum[kOthers], delta[kOthers];
+  int32_t spans[kOthers];
+};
+
+// What one tile of queries adds to the warp's keys and values. Scores are transposed here: a row is
+// a key, a column a query.
+template <typename T, int kWidth>
+__device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kWidth>& tiles,
+                                  int key0, int query0, int queries, Accumulator<kWidth> (&dk)[1],
+                                  Accumulator<kWidth> (&dv)[1]) {
+  const int own_rows = WarpId() * kTileRows;
+  T* const own_p = tiles.p + own_rows * kPitch<T, kOthers>;
+  Accumulator<kOthers> p[1], ds[1];
+  MultiplyByRows<kWidth>(tiles.k + own_rows * kPitch<T, kWidth>, tiles.q, p);
+  MultiplyByRows<kWidth>(tiles.v + own_rows * kPitch<T, kWidth>, tiles.dout, ds);
+#pragma unroll
+  for (int j = 0; j < kOthers / 8; ++j) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = key0 + own_rows + RowOf(i), query = ColumnOf(j, i);
+      const bool seen = query < queries && key <= query0 + query && key >= tiles.spans[query];
+      const float log2_p =
+          p[0].value[j][i] * (a.scale * kLog2OfE) - tiles.log_sum[query] * kLog2OfE;
+      p[0].value[j][i] = seen ? exp2f(log2_p) : 0.0f;
+      ds[0].value[j][i] =
+          seen ? p[0].value[j][i] * (ds[0].value[j][i] - tiles.delta[query]) * a.scale : 0.0f;
+    }
+  }
+  PutRows(p, own_p);
+  __syncwarp();
+  MultiplyByColumns<kOthers>(own_p, tiles.dout, dv);
+  __syncwarp();  // read before it is written again
+  PutRows(ds, own_p);
+  __syncwarp();
+  MultiplyByColumns<kOthers>(own_p, tiles.q, dk);
+}
+
+// Block (tile of keys, key/value head, row).
+template <typename T, int kWidth>
+__global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
+    KeyGradKernel(const AttentionArguments<T> a) {
+  KeyTiles<T, kWidth>& tiles = *static_cast<KeyTiles<T, kWidth>*>(DynamicShared());
+  const int begin = static_cast<int>(blockIdx.x) * kKeys;
+  const int kv_head = static_cast<int>(blockIdx.y), group = a.heads / a.kv_heads;
+  const int64_t row = blockIdx.z;
+  const int keys = min(kKeys, a.seq_len - begin);
+  LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, begin, a.KeyHead(kv_head)), keys, a.stride(),
+                          a.head_width, a.wide, tiles.k);
+  LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, begin, a.ValueHead(kv_head)), keys, a.stride(),
+                          a.head_width, a.wide, tiles.v);
+  Accumulator<kWidth> dk[1], dv[1];
+  for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+    for (int from = begin; from < a.seq_len; from += kOthers) {
+      const int queries = min(kOthers, a.seq_len - from);
+      const int span =
+          LaneId() < queries ? a.span_start[row * a.seq_len + from + LaneId()] : a.seq_len;
+      if (OverLanes<Smallest>(span) >= begin + keys) continue;  // all look at later keys only
+      __syncthreads();                                          // the tiles before were read
+      LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, head), queries, a.stride(), a.head_width,
+                                a.wide, tiles.q);
+      LoadTile<kOthers, kWidth>(a.dout + a.InOut(row, from, head), queries, a.out_stride(),
+                                a.head_width, a.wide, tiles.dout);
+      if (WarpId() == 0) {
+        const bool there = LaneId() < queries;
+        const int64_t at = a.InSums(row, from, head) + LaneId();
+        tiles.spans[LaneId()] = span;
+        tiles.log_sum[LaneId()] = there ? a.log_sum[at] : 0.0f;
+        tiles.delta[LaneId()] = there ? a.delta[at] : 0.0f;
+      }
+      __syncthreads();
+      AddQueries(a, tiles, begin, from, queries, dk, dv);
+    }
+  }
+  const int own_rows = WarpId() * kTileRows;
+  T* const own_k = tiles.k + own_rows * kPitch<T, kWidth>;
+  T* const own_v = tiles.v + own_rows * kPitch<T, kWidth>;
+  __syncthreads();  // the tiles were loaded, and read: their place is free
+  PutRows(dk, own_k);
+  PutRows(dv, own_v);
+  __syncwarp();
+  const int slot = begin + own_rows;
+  StoreRows<kTileRows, kWidth>(own_k, keys - own_rows, a.stride(), a.head_width, a.wide,
+                               a.dqkv + a.InQkv(row, slot, a.KeyHead(kv_head)));
+  StoreRows<kTileRows, kWidth>(own_v, keys - own_rows, a.stride(), a.head_width, a.wide,
+                               a.dqkv + a.InQkv(row, slot, a.ValueHead(kv_head)));
+}
+
+template <typename T, int kWidth>
+struct QueryTiles {
+  static constexpr int kQueries = kBlockRows<kRowTiles<T, kWidth>>;
+  T q[kQueries * kPitch<T, kWidth>], dout[kQueries * kPitch<T, kWidth>];
+  T k[kOthers * kPitch<T, kWidth>], v[kOthers * kPitch<T, kWidth>];
+  T ds[kQueries * kPitch<T, kOthers>];  // a warp's rows are its own
+  int32_t spans[kQueries];
+};
+
+// Block (tile of queries from the last, head, row).
+template <typename T, int kWidth>
+__global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
+    QueryGradKernel(const AttentionArguments<T> a) {
+  constexpr int kTiles = kRowTiles<T, kWidth>, kQueries = kBlockRows<kTiles>;
+  QueryTiles<T, kWidth>& tiles = *static_cast<QueryTiles<T, kWidth>*>(DynamicShared());
+  const int begin = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;
+  const int head = static_cast<int>(blockIdx.y), kv_head = head / (a.heads / a.kv_heads);
+  const int64_t row = blockIdx.z;
+  const int queries = min(kQueries, a.seq_len - begin);
+  LoadTile<kQueries, kWidth>(a.qkv + a.InQkv(row, begin, head), queries, a.stride(), a.head_width,
+                             a.wide, tiles.q);
+  LoadTile<kQueries, kWidth>(a.dout + a.InOut(row, begin, head), queries, a.out_stride(),
+                             a.head_width, a.wide, tiles.dout);
+  for (int i = static_cast<int>(threadIdx.x); i < queries; i += kAttentionThreads) {
+    tiles.spans[i] = a.span_start[row * a.seq_len + begin + i];
+  }
+  __syncthreads();
+  int first = begin;  // the first key that a query of the tile sees
+  for (int i = 0; i < queries; ++i) first = min(first, tiles.spans[i]);
+  const int own_rows = WarpId() * kWarpRows<kTiles>;
+  int slot[kTiles][2], span[kTiles][2];  // of this lane's rows; those not there see nothing
+  float log_sum[kTiles][2], delta[kTiles][2];
+#pragma unroll
+  for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int index = own_rows + m * kTileRows + RowOf(2 * half);
+      const bool there = index < queries;
+      const int64_t at = a.InSums(row, begin + index, head);
+      slot[m][half] = begin + index;
+      span[m][half] = there ? tiles.spans[index] : a.seq_len;
+      log_sum[m][half] = there ? a.log_sum[at] * kLog2OfE : 0.0f;
+      delta[m][half] = there ? a.delta[at] : 0.0f;
+    }
+  }
+  T* const own_q = tiles.q + own_rows * kPitch<T, kWidth>;
+  T* const own_ds = tiles.ds + own_rows * kPitch<T, kOthers>;
+  Accumulator<kWidth> dq[kTiles];
+  for (int from = first / kOthers * kOthers; from < begin + queries; from += kOthers) {
+    __syncthreads();  // the tiles before were read
+    const int keys = min(kOthers, a.seq_len - from);
+    LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, a.KeyHead(kv_head)), keys, a.stride(),
+                              a.head_width, a.wide, tiles.k);
+    LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, a.ValueHead(kv_head)), keys, a.stride(),
+                              a.head_width, a.wide, tiles.v);
+    __syncthreads();
+    Accumulator<kOthers> p[kTiles], ds[kTiles];
+    MultiplyByRows<kWidth>(own_q, tiles.k, p);
+    MultiplyByRows<kWidth>(tiles.dout + own_rows * kPitch<T, kWidth>, tiles.v, ds);
+#pragma unroll
+    for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+      for (int j = 0; j < kOthers / 8; ++j) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int key = from + ColumnOf(j, i), half = i / 2;
+          const bool seen = key <= slot[m][half] && key >= span[m][half];
+          const float weight = exp2f(p[m].value[j][i] * (a.scale * kLog2OfE) - log_sum[m][half]);
+          float& of = ds[m].value[j][i];
+          of = seen ? weight * (of - delta[m][half]) * a.scale : 0.0f;
+        }
+      }
+    }
+    PutRows(ds, own_ds);
+    __syncwarp();
+    MultiplyByColumns<kOthers>(own_ds, tiles.k, dq);
+  }
+  PutRows(dq, own_q);  // the warp has read its queries: their place is free
+  __syncwarp();
+  StoreRows<kWarpRows<kTiles>, kWidth>(own_q, queries - own_rows, a.stride(), a.head_width, a.wide,
+                                       a.dqkv + a.InQkv(row, begin + own_rows, head));
+}
+
+// Sequences [first, first + rows), whose deltas fit into the workspace.
+template <typename T>
+void GradOfRows(const AttentionShape& s, AttentionArguments<T> a, const T* out, int64_t first,
+                int64_t rows, const Stream& stream) {
+  const int64_t slots = first * s.seq_len, in_qkv = (s.heads + 2 * s.kv_heads) * s.head_width;
+  a.span_start += slots;
+  a.qkv += slots * in_qkv;
+  a.dqkv += slots * in_qkv;
+  a.dout += slots * s.heads * s.head_width;
+  a.log_sum += slots * s.heads;
+  const auto depth = static_cast<unsigned>(rows);
+  Launch("attention's sums of dout * out", stream, DeltaKernel<T>,
+         Blocks(rows * s.seq_len * s.heads, kAttentionThreads / 32), kAttentionThreads, 0, a,
+         out + slots * s.heads * s.head_width, rows * s.seq_len);
+  WithTileWidth(s.head_width, [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    Launch("gradient of attention's keys", stream, KeyGradKernel<T, kWidth>,
+           dim3(Blocks(s.seq_len, kKeys), static_cast<unsigned>(s.kv_heads), depth),
+           kAttentionThreads, sizeof(KeyTiles<T, kWidth>), a);
+    Launch("gradient of attention's queries", stream, QueryGradKernel<T, kWidth>,
+           dim3(Blocks(s.seq_len, QueryTiles<T, kWidth>::kQueries), static_cast<unsigned>(s.heads),
+                depth),
+           kAttentionThreads, sizeof(QueryTiles<T, kWidth>), a);
+  });
+}
+
+template <typename T>
+void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const void* qkv,
+                   const void* out, const float* log_sum, const void* dout, void* dqkv, float*,
+                   const Stream& stream) {
+  auto a =
+      ArgumentsOf<T>(s, span_start, qkv, const_cast<float*>(log_sum), Aligned(qkv, dout, dqkv));
+  a.dout = static_cast<const T*>(dout);
+  a.dqkv = static_cast<T*>(dqkv);
+  a.delta = static_cast<float*>(Of(stream).workspace());
+  const int64_t fit = static_cast<int64_t>(kWorkspaceBytes / sizeof(float)) / (s.heads * s.seq_len);
+  if (fit == 0) {
+    throw core::ConfigError("attention on cuda takes at most " +
+                            std::to_string(kWorkspaceBytes / sizeof(float)) +
+                            " heads x slots a sequence; use a smaller --seq_len");
+  }
+  for (int64_t first = 0; first < s.rows; first += fit) {
+    GradOfRows(s, a, static_cast<const T*>(out), first, std::min(fit, s.rows - first), stream);
+  }
+}
+
+template <typename T>
+void Fill(KernelTable& table) {
+  table.attention_grad = AttentionGrad<T>;
+}
+
+}  // namespace
+
+void FillAttentionGrad(core::DType dtype, KernelTable& table) {
+  dtype == core::DType::kF32 ? Fill<float>(table) : Fill<BFloat16>(table);
+}
+
+}  // namespace moat::tensor::cuda

@@ -1,0 +1,244 @@
+// The emulated CUDA runtime: streams are queues whose work is done as late as it may be.
+//
+// Nothing runs before somebody waits for it, so that host memory that is freed or changed too early
+// shows. An error stays, as on a device.
+#include "tests/gpu/emulator/include/cuda_runtime.h"
+
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <numeric>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/gpu/emulator/memory.h"
+
+struct CUstream_st {
+  std::deque<std::function<void()>> work;
+  uint64_t given = 0, done = 0;
+};
+
+struct CUevent_st {
+  cudaStream_t stream = nullptr;  // null: never recorded
+  uint64_t point = 0;             // of the stream's work
+  std::chrono::steady_clock::time_point time;
+};
+
+namespace moat::emulator {
+namespace {
+
+struct Runtime {
+  CUstream_st default_stream;
+  std::set<cudaStream_t> streams = {&default_stream};
+  std::map<const void*, size_t> shared_bytes;  // kernels that asked for more than 48 KiB
+  cudaError_t last = cudaSuccess;              // of a call: asked for once
+  std::string failure;                         // of a kernel: for ever
+};
+
+Runtime& The() {
+  static Runtime runtime;
+  return runtime;
+}
+
+cudaError_t Failed(cudaError_t error) { return The().last = error; }
+
+cudaError_t State() { return The().failure.empty() ? cudaSuccess : cudaErrorLaunchFailure; }
+
+cudaStream_t Of(cudaStream_t stream) { return stream ? stream : &The().default_stream; }
+
+void Give(cudaStream_t stream, std::function<void()> work) {
+  Of(stream)->work.push_back(std::move(work));
+  ++Of(stream)->given;
+}
+
+// Works until `point` is done.
+void Work(cudaStream_t stream, uint64_t point) {
+  const DeviceWorks works;
+  while (stream->done < point) {
+    const std::function<void()> next = std::move(stream->work.front());
+    stream->work.pop_front();
+    next();
+    ++stream->done;
+  }
+}
+
+void WorkAll() {
+  for (const cudaStream_t stream : The().streams) Work(stream, stream->given);
+}
+
+void RunGrid(const dim3& grid, const dim3& block, size_t shared,
+             const std::function<void()>& body) {
+  std::vector<uint64_t> order(uint64_t{grid.x} * grid.y * grid.z);
+  std::iota(order.begin(), order.end(), uint64_t{0});
+  for (size_t i = order.size(); i > 1; --i) {
+    std::swap(order[i - 1], order[Random(static_cast<unsigned>(i))]);
+  }
+  gridDim = grid;
+  blockDim = block;
+  for (const uint64_t i : order) {
+    if (State() != cudaSuccess) return;
+    blockIdx = dim3(static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                    static_cast<unsigned>(i / grid.x / grid.y));
+    The().failure = RunBlock(block.x, block.y, shared, body);
+  }
+}
+
+}  // namespace
+
+cudaError_t Enqueue(const cudaLaunchConfig_t& config, const void* kernel,
+                    std::function<void()> body) {
+  const dim3 grid = config.gridDim, block = config.blockDim;
+  const size_t shared = config.dynamicSmemBytes;
+  const auto asked = The().shared_bytes.find(kernel);
+  const size_t may = asked == The().shared_bytes.end() ? size_t{48} << 10 : asked->second;
+  const bool fits = grid.x >= 1 && grid.x <= 0x7fffffffu && grid.y >= 1 && grid.y <= 65535 &&
+                    grid.z >= 1 && grid.z <= 65535 && block.x * block.y >= 1 && block.z == 1 &&
+                    block.x * block.y <= 1024 && shared <= may;
+  if (!fits) return Failed(cudaErrorInvalidValue);
+  Give(config.stream,
+       [grid, block, shared, body = std::move(body)] { RunGrid(grid, block, shared, body); });
+  return State();
+}
+
+}  // namespace moat::emulator
+
+using moat::emulator::Failed;
+using moat::emulator::Give;
+using moat::emulator::Of;
+using moat::emulator::State;
+using moat::emulator::The;
+using moat::emulator::Work;
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaErrorLaunchFailure:
+      return The().failure.c_str();
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    default:
+      return "an error of the emulator";
+  }
+}
+
+cudaError_t cudaGetLastError() { return std::exchange(The().last, cudaSuccess); }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) { return device == 0 ? State() : cudaErrorInvalidDevice; }
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  *memory = moat::emulator::Allocate(bytes);
+  return *memory ? State() : Failed(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFree(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  moat::emulator::WorkAll();
+  moat::emulator::Free(memory);
+  return State();
+}
+
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *free = moat::emulator::FreeBytes();
+  *total = moat::emulator::kDeviceBytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
+  return cudaMemsetAsync(memory, value, bytes, nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  Give(stream, [=] { std::memset(memory, value, bytes); });
+  return State();
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  Give(stream, [=] { std::memmove(to, from, bytes); });
+  return State();
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  if (flags != cudaStreamNonBlocking) return Failed(cudaErrorInvalidValue);
+  *stream = new CUstream_st;
+  The().streams.insert(*stream);
+  return State();
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  Work(stream, stream->given);
+  The().streams.erase(stream);
+  delete stream;
+  return State();
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  Work(Of(stream), Of(stream)->given);
+  return State();
+}
+
+// Not done at first; then it is.
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (stream->done == stream->given) return State();
+  Work(stream, stream->given);
+  return cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (event->stream == nullptr) return State();
+  Give(stream, [other = event->stream, point = event->point] { Work(other, point); });
+  return State();
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new CUevent_st;
+  return State();
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  moat::emulator::WorkAll();  // what records it may still be queued
+  delete event;
+  return State();
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  Give(stream, [event] { event->time = std::chrono::steady_clock::now(); });
+  event->stream = Of(stream);
+  event->point = Of(stream)->given;
+  return State();
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (event->stream == nullptr || event->stream->done >= event->point) return State();
+  Work(event->stream, event->point);
+  return cudaErrorNotReady;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->stream != nullptr) Work(event->stream, event->point);
+  return State();
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  cudaEventSynchronize(begin);
+  cudaEventSynchronize(end);
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+  return State();
+}
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  if (value < 0 || static_cast<size_t>(value) > moat::emulator::kMostSharedBytes) {
+    return Failed(cudaErrorInvalidValue);
+  }
+  The().shared_bytes[kernel] = static_cast<size_t>(value);
+  return State();
+}

@@ -1,0 +1,229 @@
+// The emulator shows what it is there to show: here are kernels with mistakes, and they are found.
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+#include "core/error.h"
+#include "tensor/cuda/instruction.cuh"
+#include "tensor/cuda/launch.h"
+#include "tensor/cuda/reduce.cuh"
+#include "tensor/ops.h"
+#include "tests/support/values.h"
+
+namespace moat::tensor::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+class EmulatorTest : public ::testing::Test {
+ protected:
+  Stream stream{core::DeviceKind::kCuda, 0};
+  Tensor memory{4 * kThreads, core::DType::kF32, core::DeviceKind::kCuda};
+
+  template <typename Kernel, typename... Arguments>
+  void Run(Kernel kernel, unsigned blocks, size_t shared, const Arguments&... arguments) {
+    Launch("a kernel", stream, kernel, blocks, kThreads, shared,
+           static_cast<float*>(memory.view().data), arguments...);
+  }
+  std::vector<float> Values() {
+    std::vector<float> values(static_cast<size_t>(memory.count()));
+    Copy(std::as_const(memory).view(), HostView(values.data(), memory.count()), stream);
+    stream.Synchronize();
+    return values;
+  }
+};
+
+// Each thread reads what its neighbour in another warp wrote.
+template <bool kBarrier>
+void PassOn(float* values) {
+  __shared__ float shared[kThreads];
+  shared[threadIdx.x] = static_cast<float>(blockIdx.x * kThreads + threadIdx.x + 1);
+  if (kBarrier) __syncthreads();
+  values[blockIdx.x * kThreads + threadIdx.x] = shared[(threadIdx.x + 32) % kThreads];
+}
+
+std::vector<float> PassedOn() {
+  std::vector<float> want;
+  for (int i = 0; i < 4 * kThreads; ++i) {
+    const int block = i / kThreads;
+    want.push_back(static_cast<float>(block * kThreads + (i + 32) % kThreads + 1));
+  }
+  return want;
+}
+
+TEST_F(EmulatorTest, ABarrierIsABarrierAndAMissingOneShows) {
+  Run(PassOn<true>, 4, 0);
+  EXPECT_EQ(Values(), PassedOn());
+  Run(PassOn<false>, 4, 0);
+  EXPECT_NE(Values(), PassedOn());
+}
+
+// Each lane reads what its neighbour wrote.
+template <bool kBarrier>
+void PassOnInWarp(float* values) {
+  __shared__ float shared[kThreads];
+  shared[threadIdx.x] = static_cast<float>(threadIdx.x + 1);
+  if (kBarrier) __syncwarp();
+  values[threadIdx.x] = shared[threadIdx.x ^ 1];
+}
+
+TEST_F(EmulatorTest, AMissingBarrierOfAWarpShows) {
+  const auto right = [&] {
+    const std::vector<float> values = Values();
+    for (int i = 0; i < kThreads; ++i) {
+      if (values[static_cast<size_t>(i)] != static_cast<float>((i ^ 1) + 1)) return false;
+    }
+    return true;
+  };
+  Run(PassOnInWarp<true>, 1, 0);
+  EXPECT_TRUE(right());
+  // In a kernel of its own, shared memory holds nothing yet.
+  Run(PassOnInWarp<false>, 1, 0);
+  EXPECT_FALSE(right());
+}
+
+void SumTwice(float* values) {
+  const float first = OverBlock<Sum, kThreads>(static_cast<float>(threadIdx.x));
+  values[threadIdx.x] = OverBlock<Sum, kThreads>(first);
+}
+
+TEST_F(EmulatorTest, SumsOverABlockDoNotDisturbEachOther) {
+  Run(SumTwice, 1, 0);
+  const std::vector<float> values = Values();
+  for (int i = 0; i < kThreads; ++i) {
+    EXPECT_EQ(values[static_cast<size_t>(i)], 127.0f * 64 * kThreads);
+  }
+}
+
+void DivergeAtABarrier(float*) {
+  if (threadIdx.x < 64) {
+    __syncthreads();
+  } else {
+    __syncthreads();
+  }
+}
+void LeaveBeforeABarrier(float*) {
+  if (threadIdx.x == 5) return;
+  __syncthreads();
+}
+void LeaveBeforeAShuffle(float* values) {
+  if (threadIdx.x == 5) return;
+  if (OverLanes<Sum>(1.0f) == 0) values[threadIdx.x] = 1;
+}
+void WriteBeyondShared(float*) { static_cast<float*>(DynamicShared())[kThreads + threadIdx.x] = 1; }
+
+// Errors stay, as on a device: each takes the process with it.
+template <typename Kernel>
+void ExpectError(Kernel kernel, const char* what) {
+  EXPECT_EXIT(
+      {
+        Stream stream(core::DeviceKind::kCuda, 0);
+        Launch("a kernel", stream, kernel, 1u, kThreads, kThreads * sizeof(float),
+               static_cast<float*>(nullptr));
+        try {
+          stream.Synchronize();
+          std::fprintf(stderr, "no error\n");
+        } catch (const core::BugError& error) {
+          std::fprintf(stderr, "%s\n", error.what());
+        }
+        std::_Exit(1);
+      },
+      ::testing::ExitedWithCode(1), what);
+}
+
+TEST_F(EmulatorTest, WhatIsUndefinedIsAnError) {
+  ExpectError(DivergeAtABarrier, "wait at different places");
+  ExpectError(LeaveBeforeABarrier, "wait at different places");
+  ExpectError(LeaveBeforeAShuffle, "wait at different places");
+  ExpectError(WriteBeyondShared, "beyond its shared memory");
+}
+
+void WriteFar(float* values, int64_t at) {
+  if (threadIdx.x == 0) values[at] = 1;
+}
+
+TEST_F(EmulatorTest, MemoryThatIsNotTheKernelsEndsTheProgram) {
+  const auto far = [&](int64_t at) {
+    Run(WriteFar, 1, 0, at);
+    stream.Synchronize();
+  };
+  EXPECT_DEATH(far(memory.count() + 1024), "");
+  EXPECT_DEATH(far(memory.count() + 16), "");
+  // Closer ones are found when the memory is freed.
+  EXPECT_DEATH(
+      {
+        Tensor odd(5, core::DType::kF32, core::DeviceKind::kCuda);
+        Launch("a kernel", stream, WriteFar, 1u, kThreads, 0, static_cast<float*>(odd.view().data),
+               int64_t{5});
+      },
+      "wrote behind a buffer");
+}
+
+TEST_F(EmulatorTest, TheHostDoesNotReachTheDevicesMemory) {
+  volatile auto* const values = static_cast<float*>(memory.view().data);
+  EXPECT_DEATH(values[0] = 1, "");
+}
+
+TEST_F(EmulatorTest, WorkWaitsUntilSomebodyWaitsForIt) {
+  std::vector<float> host(static_cast<size_t>(memory.count()), 1.0f);
+  Copy(HostView(std::as_const(host).data(), memory.count()), memory.view(), stream);
+  host.assign(host.size(), 2.0f);  // too early
+  EXPECT_EQ(Values(), host);
+}
+
+void TooMuchShared(float*) {}
+
+TEST_F(EmulatorTest, LaunchesThatADeviceRefusesAreRefused) {
+  EXPECT_THROW(Run(TooMuchShared, 1, size_t{228} << 10), core::BugError);
+  EXPECT_THROW(Launch("a kernel", stream, TooMuchShared, dim3(1, 70000), kThreads, 0,
+                      static_cast<float*>(nullptr)),
+               core::BugError);
+  Run(TooMuchShared, 1, size_t{200} << 10);  // asks for it
+  Run(TooMuchShared, 0, 0);                  // no work
+  stream.Synchronize();
+}
+
+// c = a b by one warp, a and b in shared memory.
+void WarpProduct(float* values) {
+  struct Tiles {
+    uint16_t a[16][16];
+    uint16_t b[16][8];
+  };
+  auto* const tiles = static_cast<Tiles*>(DynamicShared());
+  const int lane = static_cast<int>(threadIdx.x);
+  if (lane < 32) {
+    for (int i = lane; i < 256; i += 32) {
+      tiles->a[i / 16][i % 16] = __float2bfloat16_rn(static_cast<float>(i % 7 - 3)).x;
+    }
+    for (int i = lane; i < 128; i += 32) {
+      tiles->b[i / 8][i % 8] = __float2bfloat16_rn(static_cast<float>(i % 5 - 2)).x;
+    }
+    __syncwarp();
+    uint32_t a[4], b[4];
+    LoadMatrices(&tiles->a[lane % 16][lane / 16 * 8], a);
+    LoadMatricesTransposed(&tiles->b[lane % 16][0], b);
+    float c[4] = {};
+    MultiplyAdd(a, {b[0], b[1]}, c);
+    for (int i = 0; i < 4; ++i) {
+      values[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = c[i];
+    }
+  }
+}
+
+TEST_F(EmulatorTest, AWarpMultipliesMatricesAsPtxSays) {
+  Run(WarpProduct, 1, 1024);
+  const std::vector<float> got = Values();
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 8; ++j) {
+      int want = 0;
+      for (int k = 0; k < 16; ++k) want += ((i * 16 + k) % 7 - 3) * ((k * 8 + j) % 5 - 2);
+      EXPECT_EQ(got[static_cast<size_t>(i * 8 + j)], static_cast<float>(want)) << i << " " << j;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace moat::tensor::cuda
