@@ -78,14 +78,20 @@ std::vector<QueuedJob> ParseQueue(const std::string& lines) {
 }
 
 std::vector<QueuedJob> QueuedJobs() {
-  return ParseQueue(Answer({"squeue", "--me", "--noheader", "--format=%i|%T|%r|%o"}));
+  return ParseQueue(Answer({"squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r|%o"}));
+}
+
+std::optional<int> QueuedJob::task() const {
+  const size_t underscore = id.find('_');
+  if (underscore == std::string::npos) return std::nullopt;
+  return std::atoi(id.c_str() + underscore + 1);
 }
 
 std::optional<QueuedJob> JobOf(const std::vector<QueuedJob>& jobs,
-                               const std::filesystem::path& script) {
+                               const std::filesystem::path& script, std::optional<int> task) {
   std::optional<QueuedJob> found;
   for (const QueuedJob& job : jobs) {
-    if (job.script != script) continue;
+    if (job.script != script || job.task() != task) continue;
     if (!found || std::stoll(job.id) > std::stoll(found->id)) found = job;
   }
   return found;
@@ -177,6 +183,47 @@ std::string Submit(const std::filesystem::path& script) {
 
 std::vector<std::string> NodesOfJob(const std::string& id) {
   return NodeNames(Trimmed(Answer({"squeue", "--noheader", "--job=" + id, "--format=%N"})));
+}
+
+std::string ArrayOf(const std::vector<int>& numbers, int parallel) {
+  std::string text;
+  for (size_t first = 0, last = 0; first < numbers.size(); first = last + 1) {
+    for (last = first; last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1;) ++last;
+    text += (first > 0 ? "," : "") + std::to_string(numbers[first]);
+    if (last > first) text += "-" + std::to_string(numbers[last]);
+  }
+  return text + (parallel > 0 ? "%" + std::to_string(parallel) : "");
+}
+
+std::optional<int> MaxArraySize() {
+  return ParseMaxArraySize(Answer({"scontrol", "show", "config"}));
+}
+
+std::optional<int> ParseMaxArraySize(const std::string& shown) {
+  std::smatch match;
+  if (!std::regex_search(shown, match, std::regex("MaxArraySize *= *(\\d{1,9})"))) {
+    return std::nullopt;
+  }
+  return std::stoi(match[1]);
+}
+
+namespace {
+
+// A job that has ended meanwhile is none to complain about: the queue says what became of them.
+void Scancel(std::vector<std::string> argv, const std::vector<std::string>& ids) {
+  if (ids.empty()) return;
+  argv.insert(argv.end(), ids.begin(), ids.end());
+  Ask(argv);
+}
+
+}  // namespace
+
+void CancelPending(const std::vector<std::string>& ids) {
+  Scancel({"scancel", "--state=PENDING"}, ids);
+}
+
+void InterruptJobs(const std::vector<std::string>& ids) {
+  Scancel({"scancel", "--batch", "--signal=INT"}, ids);
 }
 
 JobEnd ParseJobEnd(const std::string& shown, int restarts) {
