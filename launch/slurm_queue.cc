@@ -33,9 +33,9 @@ std::string WhatItSaid(const Captured& answer) {
   return said.empty() ? "exit code " + std::to_string(answer.code) : said;
 }
 
-Captured Ask(const std::vector<std::string>& argv) {
+Captured Ask(const std::vector<std::string>& argv, double seconds = kAnswerSeconds) {
   try {
-    return RunCaptured(argv, {}, kAnswerSeconds);
+    return RunCaptured(argv, {}, seconds);
   } catch (const core::ConfigError&) {
     throw core::ConfigError("there is no " + argv[0] +
                             " here: --on=slurm needs Slurm's commands, so start it where they are, "
@@ -207,23 +207,19 @@ std::optional<int> ParseMaxArraySize(const std::string& shown) {
   return std::stoi(match[1]);
 }
 
-namespace {
-
-// A job that has ended meanwhile is none to complain about: the queue says what became of them.
-void Scancel(std::vector<std::string> argv, const std::vector<std::string>& ids) {
+// Jobs that have ended meanwhile are none to complain about: the queue says what became of them.
+void CancelPending(const std::vector<std::string>& ids) {
   if (ids.empty()) return;
+  std::vector<std::string> argv = {"scancel", "--state=PENDING"};
   argv.insert(argv.end(), ids.begin(), ids.end());
   Ask(argv);
 }
 
-}  // namespace
-
-void CancelPending(const std::vector<std::string>& ids) {
-  Scancel({"scancel", "--state=PENDING"}, ids);
-}
-
-void InterruptJobs(const std::vector<std::string>& ids) {
-  Scancel({"scancel", "--batch", "--signal=INT"}, ids);
+// While other tasks of its array are pending, Slurm (22.05) signals a task and answers that it
+// cannot now, and scancel tries again after 5 s, and again: a second INT would kill the run.
+void InterruptJob(const std::string& id) {
+  constexpr double kBeforeItTriesAgain = 4;
+  Ask({"scancel", "--batch", "--signal=INT", id}, kBeforeItTriesAgain);
 }
 
 JobEnd ParseJobEnd(const std::string& shown, int restarts) {

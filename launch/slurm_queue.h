@@ -65,8 +65,8 @@ std::optional<int> ParseMaxArraySize(const std::string& shown);
 
 // Takes those of the jobs that are still pending out of the queue. Throws as QueuedJobs.
 void CancelPending(const std::vector<std::string>& ids);
-// INT to the script of each, which hands it on (slurm_script.h). Throws as QueuedJobs.
-void InterruptJobs(const std::vector<std::string>& ids);
+// INT to the job's script, once; it hands it on (slurm_script.h). Throws where there is no scancel.
+void InterruptJob(const std::string& id);
 
 // How a job that was told to end came to it.
 enum class JobEnd {

@@ -23,13 +23,12 @@ std::string AsPattern(const std::string& path) {
   return pattern;
 }
 
-std::string Count(size_t n, const std::string& noun) {
+std::string Count(int n, const std::string& noun) {
   return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
 std::string Text(const Placement& place) {
-  return Count(static_cast<size_t>(place.nodes), "node") + ", " +
-         Count(static_cast<size_t>(place.ranks_per_node), "rank") + " on each";
+  return Count(place.nodes, "node") + ", " + Count(place.ranks_per_node, "rank") + " on each";
 }
 
 // The script of a run, and with `array` of several.
@@ -74,7 +73,8 @@ class Script {
       Line("# Written by moat launch, which submits it again where the run needs another leg.");
     } else {
       Line("# Sweep " + name + " of moat: " + std::to_string(array_->numbers.size()) + " of its " +
-           Count(array_->planned, "run") + ", each " + launch::Text(place_) + ".");
+           Count(static_cast<int>(array_->planned), "run") + ", each " + launch::Text(place_) +
+           ".");
       Line("# Written by moat sweep. A task has the number of its run in sweep.tsv, and submits");
       Line("# itself again where the run needs another leg.");
     }
@@ -203,8 +203,10 @@ std::string SlurmScript(const JobSpec& job, const TaskArray& array) {
 
 void CheckOneSize(const JobSpec& job, const JobSpec& other) {
   const auto size = [](const JobSpec& of) {
+    const Placement place = Place(of.config);
     const int threads = of.config.train.threads;
-    return Text(Place(of.config)) + (threads > 0 ? " of " + Count(threads, "thread") : "");
+    return Count(place.nodes, "node") + " x " + Count(place.ranks_per_node, "rank") +
+           (threads > 0 ? " x " + Count(threads, "thread") : "");
   };
   if (size(job) == size(other)) return;
   throw core::ConfigError("asks for " + size(other) + ", where the first asks for " + size(job) +

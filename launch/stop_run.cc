@@ -68,7 +68,7 @@ size_t Stop::AskJobs(std::string* who) {
   if (!submitted_) return 0;
   const auto task = SweepTaskOf(home_);
   const SubmitLock lock(task ? task->sweep : home_, 0);  // nothing is submitted meanwhile
-  std::vector<std::string> pending, running;
+  std::vector<std::string> pending;
   std::vector<rundir::RunLayout> waiting;
   // Those that are pending first: else they start where others end.
   std::vector<QueuedJob> jobs = QueuedJobs();
@@ -87,9 +87,8 @@ size_t Stop::AskJobs(std::string* who) {
   if (!pending.empty()) jobs = QueuedJobs();
   for (const rundir::RunLayout& run : runs_) {
     const auto job = ActiveJob(run, jobs);
-    if (job && job->state != "PENDING" && asked_.insert(job->id).second) running.push_back(job->id);
+    if (job && job->state != "PENDING" && asked_.insert(job->id).second) InterruptJob(job->id);
   }
-  InterruptJobs(running);
   for (const rundir::RunLayout& run : waiting) {
     if (!ActiveJob(run, jobs)) SayStopped(run);
   }

@@ -165,12 +165,13 @@ class ArrayDriver {
     return numbers;
   }
 
-  // The number of the newest array that has a task in the queue; "": there is none.
+  // The number of the newest array that has a run; "": there is none.
   std::string AnyJob(const std::vector<QueuedJob>& jobs) const {
     std::string newest;
-    for (const QueuedJob& job : jobs) {
-      if (job.script != home_.job_script()) continue;
-      const std::string array = job.id.substr(0, job.id.find('_'));
+    for (const SweepRun& run : plan_.runs) {
+      const auto job = ActiveJob(LayoutOfRun(run.number), jobs);
+      if (!job) continue;
+      const std::string array = job->id.substr(0, job->id.find('_'));
       if (newest.empty() || std::stoll(array) > std::stoll(newest)) newest = array;
     }
     return newest;

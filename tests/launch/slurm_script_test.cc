@@ -128,7 +128,7 @@ TEST(SlurmScript, RunsOfASweepMustBeOfOneSize) {
       refusal({"--on=slurm", "--dp=4", "--threads=1"}),
       HasSubstr(
           "asks for 1 node, 4 ranks on each of 1 thread, where the first asks for 1 node, 2"));
-  EXPECT_THAT(refusal({"--on=slurm", "--dp=2", "--threads=8"}), HasSubstr("of 8 threads"));
+  EXPECT_THAT(refusal({"--on=slurm", "--dp=2", "--threads=8"}), HasSubstr("x 8 threads"));
   EXPECT_NO_THROW(CheckOneSize(Job({"--on=slurm", "--dp=2", "--threads=1", "--lr=1"}),
                                Job({"--on=slurm", "--tp=2", "--threads=1", "--dp=1"})));
 }
