@@ -155,12 +155,14 @@ const std::vector<CommandInfo>& Commands() {
        "",
        0,
        0,
-       "Trains every combination of varied flags with the same seeds, side by side; goes on where "
-       "it was.",
+       "Trains every combination of varied flags with the same seeds, side by side here or as an "
+       "array on Slurm; goes on where it was.",
        {"moat sweep --flagfile=configs/ablation.flags --data=datasets/mine --run=rates "
         "--vary=lr=1e-4,3e-4 --vary=width=64,128 --seeds=3",
         "moat sweep --flagfile=configs/ablation.flags --data=datasets/mine --run=rates "
-        "--vary=lr=1e-4,3e-4 --dry_run"}},
+        "--vary=lr=1e-4,3e-4 --dry_run",
+        "moat sweep --on=slurm --parallel=4 --time=04:00:00 --flagfile=configs/ablation.flags "
+        "--data=datasets/mine --run=rates --vary=lr=1e-4,3e-4 --wait"}},
       {kCompare,
        "compare",
        "moat",
@@ -221,7 +223,8 @@ const std::vector<CommandInfo>& Commands() {
        "[NAME]",
        0,
        1,
-       "Asks a run (the newest that runs) to save and end with 78, and waits until it has.",
+       "Asks a run (the newest that runs) or a sweep to save and end with 78, and waits until it "
+       "has.",
        {"moat stop mine", "moat stop mine --timeout=0"}},
       {kDoctor,
        "doctor",

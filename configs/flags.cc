@@ -32,6 +32,7 @@ const ProbeConfig probe;
 const SynthConfig synth;
 
 constexpr CommandSet kLaunches = kLaunch | kSweep | kDrill;  // they start runs
+constexpr CommandSet kSubmits = kLaunch | kSweep;            // and may do so as jobs
 constexpr CommandSet kRun = kTrain | kLaunches;              // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunches | kCompare | kEval | kGenerate | kStatus |
                                  kRuns | kLogs | kWhy | kStop | kConfig;
@@ -181,8 +182,9 @@ MOAT_FLAG(
     "what Slurm says of the job (SLURM_JOB_END_TIME)");
 
 // Launching.
-MOAT_FLAG(string, on, Name(launching.on), kLaunch,
-          "where: local; slurm: as a job, which is submitted; allocation: in the job that this is");
+MOAT_FLAG(string, on, Name(launching.on), kSubmits,
+          "where: local; slurm: as a job, or a sweep as an array of jobs, which is submitted; "
+          "allocation: in the job that this is");
 MOAT_FLAG(bool, dry_run, launching.dry_run, kLaunch | kSweep | kDataImport | kCheckpointPrune,
           "print what would be started, start nothing; what would be read, redacted and left out, "
           "write nothing; what would be removed, remove nothing");
@@ -195,7 +197,7 @@ MOAT_FLAG(double, grace, launching.grace, kLaunches,
 MOAT_FLAG(double, hang_timeout, launching.hang_timeout, kLaunches,
           "seconds a rank may stay in one phase (a step, an evaluation, a save) before the attempt "
           "ends with 76; 0: three times the slowest recent one, at least 10");
-MOAT_FLAG(bool, preflight, launching.preflight, kLaunch,
+MOAT_FLAG(bool, preflight, launching.preflight, kSubmits,
           "measure every node before training, for seconds, and leave out those that are slow");
 MOAT_FLAG(string, on_event, launching.on_event, kLaunches,
           "shell command told of every change of the run's state: MOAT_EVENT, MOAT_RUN and others "
@@ -205,13 +207,13 @@ MOAT_FLAG(
     int32, min_nodes, launching.min_nodes, kLaunches,
     "nodes that are enough: a run that lost others goes on without them, on a smaller grid; 0: "
     "all of --nodes");
-MOAT_FLAG(int32, legs, launching.legs, kLaunch,
+MOAT_FLAG(int32, legs, launching.legs, kSubmits,
           "jobs that a run may take one after the other before it ends with 93; 0: as many as it "
           "needs");
 MOAT_FLAG(int32, ranks_per_node, launching.ranks_per_node, kLaunches,
           "ranks on each node; 0: dp x tp over the nodes, or where --dp is -1 one a GPU asked for, "
           "else tp");
-MOAT_FLAG(string, starter, Name(launching.starter), kLaunch,
+MOAT_FLAG(string, starter, Name(launching.starter), kSubmits,
           "what starts the ranks in a job: mpirun, srun (with PMIx) or auto, which tries them");
 MOAT_FLAG(string, bind, Name(launching.bind), kLaunches,
           "what each rank's threads are kept to: none, core, numa or socket");
@@ -224,20 +226,20 @@ MOAT_LIST_FLAG(container_options, "", kLaunches,
                "further options of apptainer exec, as --nv; may be repeated");
 MOAT_FLAG(string, emit, launching.emit, kLaunch,
           "mpijob: print the run as an MPIJob for Kubernetes, start nothing");
-MOAT_FLAG(bool, wait, launching.wait, kLaunch,
-          "wait until a submitted run has ended, and exit with its code");
-MOAT_FLAG(bool, parsable, launching.parsable, kLaunch, "print the number of the job only");
-MOAT_FLAG(string, partition, launching.slurm.partition, kLaunch, "Slurm's, empty: the default");
-MOAT_FLAG(string, account, launching.slurm.account, kLaunch, "Slurm's, empty: the default");
-MOAT_FLAG(string, time, launching.slurm.time, kLaunch,
+MOAT_FLAG(bool, wait, launching.wait, kSubmits,
+          "wait until what was submitted has ended, and exit with its code");
+MOAT_FLAG(bool, parsable, launching.parsable, kSubmits, "print the number of the job only");
+MOAT_FLAG(string, partition, launching.slurm.partition, kSubmits, "Slurm's, empty: the default");
+MOAT_FLAG(string, account, launching.slurm.account, kSubmits, "Slurm's, empty: the default");
+MOAT_FLAG(string, time, launching.slurm.time, kSubmits,
           "limit of one leg, as Slurm takes it (HH:MM:SS); a run goes on over as many as it needs");
-MOAT_FLAG(int32, gpus_per_node, launching.slurm.gpus_per_node, kLaunch,
+MOAT_FLAG(int32, gpus_per_node, launching.slurm.gpus_per_node, kSubmits,
           "GPUs asked for on each node");
-MOAT_FLAG(string, gpu_request, launching.slurm.gpu_request, kLaunch,
+MOAT_FLAG(string, gpu_request, launching.slurm.gpu_request, kSubmits,
           "how the site is asked for GPUS of them, as --gres=gpu:h100:GPUS");
-MOAT_LIST_FLAG(sbatch, "", kLaunch,
+MOAT_LIST_FLAG(sbatch, "", kSubmits,
                "a further option of sbatch, as --constraint=ib; may be repeated");
-MOAT_LIST_FLAG(modules, "", kLaunch,
+MOAT_LIST_FLAG(modules, "", kSubmits,
                "environment modules that the job loads, with commas or repeated");
 
 // Several runs: sweeps, comparisons, drills.
@@ -247,7 +249,8 @@ MOAT_LIST_FLAG(vary, "", kSweep,
 MOAT_FLAG(int32, seeds, 1, kSweep,
           "runs of each combination, with --seed and the numbers after it: the same in all");
 MOAT_FLAG(int32, parallel, 0, kSweep,
-          "runs side by side; 0: as many as the cores hold by --threads, and one where that is 0");
+          "runs side by side; 0: as many as the cores hold by --threads, and one where that is 0; "
+          "with --on=slurm as many as Slurm starts");
 MOAT_FLAG(bool, csv, false, kCompare, "print comma-separated values, in full precision");
 MOAT_FLAG(int64, kill_at, 1, kDrill, "step that is done when the run is struck");
 MOAT_FLAG(int32, kill_rank, 0, kDrill, "rank that is killed");

@@ -208,6 +208,10 @@ Allocation AllocationFromEnvironment() {
         "--on=allocation runs in a job of Slurm, and this is none (SLURM_JOB_ID is not set); "
         "--on=slurm submits one");
   }
+  // The number of one of an array's tasks is that of the array, too, and would mean all of it.
+  if (const std::string task = Variable("SLURM_ARRAY_TASK_ID"); !task.empty()) {
+    allocation.job = Variable("SLURM_ARRAY_JOB_ID") + "_" + task;
+  }
   allocation.restarts = std::atoi(Variable("SLURM_RESTART_COUNT").c_str());
   allocation.nodes = NodeNames(Variable("SLURM_JOB_NODELIST"));
   const int cores = std::atoi(Variable("SLURM_CPUS_ON_NODE").c_str());

@@ -14,7 +14,7 @@ namespace moat::launch {
 
 // What the environment of a job says.
 struct Allocation {
-  std::string job;
+  std::string job;                 // "12", of an array's task "12_3"
   int restarts = 0;                // of this job, by requeues
   std::vector<std::string> nodes;  // the first is this one
   int cores = 1;                   // of this node, for this job

@@ -21,10 +21,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Row = std::vector<std::string>;
 
-fs::path SweepFile(const std::string& run_root, const std::string& name) {
-  return rundir::LayoutOf(run_root, name).root / "sweep.tsv";
-}
-
 void Add(ComparedCell* cell, const std::string& run_root, const std::string& run, uint64_t seed) {
   if (const auto loss = FinalLoss(run_root, run)) {
     cell->losses[seed] = *loss;
@@ -133,7 +129,7 @@ std::optional<double> FinalLoss(const std::string& run_root, const std::string& 
 Comparison Compare(const std::string& run_root, const std::vector<std::string>& names) {
   Comparison comparison;
   for (const std::string& name : names) {
-    const fs::path file = SweepFile(run_root, name);
+    const fs::path file = SweepFile(rundir::LayoutOf(run_root, name));
     if (fs::exists(file)) {
       if (names.size() > 1) {
         throw core::ConfigError(name + " is a sweep: compare one sweep, or several runs");

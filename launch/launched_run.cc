@@ -9,7 +9,8 @@ namespace moat::launch {
 
 std::vector<std::string> LaunchFlags(const configs::CommandLine& line,
                                      const std::set<std::string>& without) {
-  static const std::set<std::string> own = {"run", "run_root", "json", "dry_run"};
+  static const std::set<std::string> own = {"run",  "run_root", "json",
+                                            "wait", "parsable", "dry_run"};
   std::vector<std::string> flags;
   std::istringstream lines(line.ResolvedFlags("launch"));
   for (std::string text; std::getline(lines, text);) {

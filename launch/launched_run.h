@@ -14,7 +14,7 @@
 namespace moat::launch {
 
 // The flags of `moat launch` that `line` (of another command) resolves to, one --name=value each,
-// without those named, and without --run, --run_root, --json and --dry_run.
+// without those named, and without --run, --run_root, --json, --wait, --parsable and --dry_run.
 std::vector<std::string> LaunchFlags(const configs::CommandLine& line,
                                      const std::set<std::string>& without = {});
 

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/host.h"
 #include "core/nearest.h"
+#include "launch/sweep_plan.h"
 #include "rundir/outcome.h"
 
 namespace moat::launch {
@@ -66,7 +67,12 @@ std::vector<std::string> RunNames(const std::string& run_root) {
 }
 
 void CheckRunExists(const std::string& run_root, const std::string& name) {
-  if (fs::exists(rundir::LayoutOf(run_root, name).outcome())) return;
+  const rundir::RunLayout layout = rundir::LayoutOf(run_root, name);
+  if (fs::exists(layout.outcome())) return;
+  if (fs::exists(SweepFile(layout))) {
+    throw core::ConfigError(name + " is a sweep; moat runs --run_root=" + layout.root.string() +
+                            " lists its runs");
+  }
   RefuseMissing(run_root, name, "there is no run " + name);
 }
 

@@ -34,9 +34,9 @@ std::string WhatItSaid(const Captured& answer) {
   return said.empty() ? "exit code " + std::to_string(answer.code) : said;
 }
 
-Captured Ask(const std::vector<std::string>& argv) {
+Captured Ask(const std::vector<std::string>& argv, double seconds = kAnswerSeconds) {
   try {
-    return RunCaptured(argv, {}, kAnswerSeconds);
+    return RunCaptured(argv, {}, seconds);
   } catch (const core::ConfigError&) {
     throw core::ConfigError("there is no " + argv[0] +
                             " here: --on=slurm needs Slurm's commands, so start it where they are, "
@@ -79,14 +79,20 @@ std::vector<QueuedJob> ParseQueue(const std::string& lines) {
 }
 
 std::vector<QueuedJob> QueuedJobs() {
-  return ParseQueue(Answer({"squeue", "--me", "--noheader", "--format=%i|%T|%r|%o"}));
+  return ParseQueue(Answer({"squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r|%o"}));
+}
+
+std::optional<int> QueuedJob::task() const {
+  const size_t underscore = id.find('_');
+  if (underscore == std::string::npos) return std::nullopt;
+  return std::atoi(id.c_str() + underscore + 1);
 }
 
 std::optional<QueuedJob> JobOf(const std::vector<QueuedJob>& jobs,
-                               const std::filesystem::path& script) {
+                               const std::filesystem::path& script, std::optional<int> task) {
   std::optional<QueuedJob> found;
   for (const QueuedJob& job : jobs) {
-    if (job.script != script) continue;
+    if (job.script != script || job.task() != task) continue;
     if (!found || std::stoll(job.id) > std::stoll(found->id)) found = job;
   }
   return found;
@@ -178,6 +184,43 @@ std::string Submit(const std::filesystem::path& script) {
 
 std::vector<std::string> NodesOfJob(const std::string& id) {
   return NodeNames(Trimmed(Answer({"squeue", "--noheader", "--job=" + id, "--format=%N"})));
+}
+
+std::string ArrayOf(const std::vector<int>& numbers, int parallel) {
+  std::string text;
+  for (size_t first = 0, last = 0; first < numbers.size(); first = last + 1) {
+    for (last = first; last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1;) ++last;
+    text += (first > 0 ? "," : "") + std::to_string(numbers[first]);
+    if (last > first) text += "-" + std::to_string(numbers[last]);
+  }
+  return text + (parallel > 0 ? "%" + std::to_string(parallel) : "");
+}
+
+std::optional<int> MaxArraySize() {
+  return ParseMaxArraySize(Answer({"scontrol", "show", "config"}));
+}
+
+std::optional<int> ParseMaxArraySize(const std::string& shown) {
+  std::smatch match;
+  if (!std::regex_search(shown, match, std::regex("MaxArraySize *= *(\\d{1,9})"))) {
+    return std::nullopt;
+  }
+  return std::stoi(match[1]);
+}
+
+// Jobs that have ended meanwhile are none to complain about: the queue says what became of them.
+void CancelPending(const std::vector<std::string>& ids) {
+  if (ids.empty()) return;
+  std::vector<std::string> argv = {"scancel", "--state=PENDING"};
+  argv.insert(argv.end(), ids.begin(), ids.end());
+  Ask(argv);
+}
+
+// While other tasks of its array are pending, Slurm (22.05) signals a task and answers that it
+// cannot now, and scancel tries again after 5 s, and again: a second INT would kill the run.
+void InterruptJob(const std::string& id) {
+  constexpr double kBeforeItTriesAgain = 4;
+  Ask({"scancel", "--batch", "--signal=INT", id}, kBeforeItTriesAgain);
 }
 
 JobEnd ParseJobEnd(const std::string& shown, int restarts) {

@@ -1,7 +1,8 @@
 // Talking to Slurm through its own commands: sbatch, squeue, sinfo, scontrol.
 //
-// A run's jobs are found by the path of their script (rundir::RunLayout::job_script), so that the
-// queue alone is the truth: a submission of which nobody kept a note is found, too.
+// A run's jobs are found by the path of their script (rundir::RunLayout::job_script), and where
+// that is a sweep's by the number of the task, too: so the queue alone is the truth, and a
+// submission of which nobody kept a note is found, too.
 #pragma once
 
 #include <filesystem>
@@ -12,23 +13,25 @@
 namespace moat::launch {
 
 struct QueuedJob {
-  std::string id;
+  std::string id;      // "12"; "12_3": a task of an array
   std::string state;   // "PENDING", "RUNNING", "COMPLETING", ...
   std::string reason;  // why it is pending; "None"
   std::filesystem::path script;
+  std::optional<int> task() const;  // of an array: its number there
 };
 
-// This user's jobs that are pending, running or just ending. Throws ConfigError when squeue cannot
-// be started or does not answer.
+// This user's jobs that are pending, running or just ending; of arrays each task. Throws
+// ConfigError when squeue cannot be started or does not answer.
 std::vector<QueuedJob> QueuedJobs();
 
 // Pure: the jobs in squeue's lines "ID|STATE|REASON|SCRIPT".
 std::vector<QueuedJob> ParseQueue(const std::string& lines);
 
-// The one of `jobs` whose script this is; the newest where there are two (a new leg waits for the
-// end of the old one).
+// The one of `jobs` with this script and task; the newest where there are two (a new leg waits for
+// the end of the old one).
 std::optional<QueuedJob> JobOf(const std::vector<QueuedJob>& jobs,
-                               const std::filesystem::path& script);
+                               const std::filesystem::path& script,
+                               std::optional<int> task = std::nullopt);
 
 // "job 12 (running)", "job 12 (pending: Resources)"
 std::string Describe(const QueuedJob& job);
@@ -50,6 +53,20 @@ void CheckFits(const std::vector<Partition>& partitions, const std::string& aske
 
 // Submits a script and returns the job's number. Throws ConfigError with what sbatch said.
 std::string Submit(const std::filesystem::path& script);
+
+// The numbers of an array's tasks as sbatch takes them: "0-3,7", and "0-3,7%2" where `parallel` of
+// them may run at a time (0: any number). REQUIRES: rising, at least one.
+std::string ArrayOf(const std::vector<int>& numbers, int parallel);
+
+// Tasks of this cluster's arrays have numbers below this; nullopt: it does not say.
+std::optional<int> MaxArraySize();  // throws as QueuedJobs
+// Pure: from what `scontrol show config` prints.
+std::optional<int> ParseMaxArraySize(const std::string& shown);
+
+// Takes those of the jobs that are still pending out of the queue. Throws as QueuedJobs.
+void CancelPending(const std::vector<std::string>& ids);
+// INT to the job's script, once; it hands it on (slurm_script.h). Throws where there is no scancel.
+void InterruptJob(const std::string& id);
 
 // How a job that was told to end came to it.
 enum class JobEnd {

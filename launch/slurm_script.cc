@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "launch/placement.h"
 #include "launch/render.h"
+#include "launch/slurm_queue.h"
 
 namespace moat::launch {
 namespace {
@@ -22,11 +23,24 @@ std::string AsPattern(const std::string& path) {
   return pattern;
 }
 
+std::string Count(int n, const std::string& noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
+}
+
+std::string Text(const Placement& place) {
+  return Count(place.nodes, "node") + ", " + Count(place.ranks_per_node, "rank") + " on each";
+}
+
+// The script of a run, and with `array` of several.
 class Script {
  public:
-  Script(const JobSpec& job)
-      : job_(job), config_(job.config), layout_(LayoutOfJob(job)), place_(Place(config_)) {
-    for (const std::string& path : {job.directory.string(), layout_.root.string()}) {
+  Script(const JobSpec& job, const TaskArray* array)
+      : job_(job),
+        config_(job.config),
+        array_(array),
+        home_(array == nullptr ? LayoutOfJob(job) : rundir::RunLayout{array->directory}),
+        place_(Place(config_)) {
+    for (const std::string& path : {job.directory.string(), home_.root.string()}) {
       if (path.find_first_of("\n\r") == std::string::npos) continue;
       throw core::ConfigError("a path with a line break cannot stand in a batch script: " + path);
     }
@@ -34,30 +48,41 @@ class Script {
 
   std::string Text() {
     Line("#!/bin/bash");
-    Line("# Run " + config_.train.run + " of moat: " + Count(place_.nodes, "node") + ", " +
-         Count(place_.ranks_per_node, "rank") + " on each (dp " + std::to_string(place_.dp) +
-         " x tp " + std::to_string(config_.train.tp) + ").");
-    Line("# Written by moat launch, which submits it again where the run needs another leg.");
+    Title();
     Size();
     Site();
     Rules();
     Setting();
+    array_ == nullptr ? OneRun() : RunOfTask();
     Body();
     return text_;
   }
 
  private:
-  static std::string Count(int n, const std::string& noun) {
-    return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
-  }
   void Line(const std::string& line) { text_ += line + "\n"; }
   void Directive(const std::string& option) { Line("#SBATCH " + option); }
   void Directive(const std::string& option, const std::string& value) {
     if (!value.empty()) Directive(option + "=" + SbatchQuoted(value));
   }
 
+  void Title() {
+    const std::string name = array_ == nullptr ? config_.train.run : home_.root.filename().string();
+    if (array_ == nullptr) {
+      Line("# Run " + name + " of moat: " + launch::Text(place_) + " (dp " +
+           std::to_string(place_.dp) + " x tp " + std::to_string(config_.train.tp) + ").");
+      Line("# Written by moat launch, which submits it again where the run needs another leg.");
+    } else {
+      Line("# Sweep " + name + " of moat: " + std::to_string(array_->numbers.size()) + " of its " +
+           Count(static_cast<int>(array_->planned), "run") + ", each " + launch::Text(place_) +
+           ".");
+      Line("# Written by moat sweep. A task has the number of its run in sweep.tsv, and submits");
+      Line("# itself again where the run needs another leg.");
+    }
+    Directive("--job-name", name);
+    if (array_ != nullptr) Directive("--array", ArrayOf(array_->numbers, array_->parallel));
+  }
+
   void Size() {
-    Directive("--job-name", config_.train.run);
     Directive("--nodes", std::to_string(place_.nodes));
     Directive("--ntasks-per-node", std::to_string(place_.ranks_per_node));
     if (config_.train.threads > 0) {
@@ -76,7 +101,8 @@ class Script {
   }
 
   void Rules() {
-    Directive("--output", AsPattern(layout_.launch().string() + "/job-") + "%j.out");
+    Directive("--output", AsPattern(home_.launch().string() + "/job-") +
+                              (array_ == nullptr ? "%j.out" : "%A_%a.out"));
     Line("# One file for all legs of a job.");
     Directive("--open-mode=append");
     Line("# May be requeued, by this script and by the scheduler.");
@@ -97,13 +123,32 @@ class Script {
       Line("module load " + ShellQuoted(module) + " || exit 2");
     }
     Line("set -u");
+    Line("");
+  }
+
+  // What Body() works on: the directory of the run, this job, and what submits it again.
+  void OneRun() {
+    Line("run=" + ShellQuoted(home_.root.string()));
+    Line("job=$SLURM_JOB_ID");
+    Line("again=(" + ShellQuoted(home_.job_script().string()) + ")");
+  }
+
+  void RunOfTask() {
+    Line("sweep=" + ShellQuoted(home_.root.string()));
+    text_ +=
+        R"sh(name=$(awk -F '\t' -v number="$SLURM_ARRAY_TASK_ID" '$1 == number { print $NF }' "$sweep/sweep.tsv")
+[ -n "$name" ] || { echo "$sweep/sweep.tsv has no run $SLURM_ARRAY_TASK_ID" >&2; exit 2; }
+run=$sweep/$name
+job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID  # $SLURM_JOB_ID may mean the whole array
+again=(--array="$SLURM_ARRAY_TASK_ID" )sh" +
+        ShellQuoted(home_.job_script().string()) + ")\n";
   }
 
   void Body() {
     const std::string moat = ShellQuoted((job_.program.parent_path() / "moat").string());
-    const std::string flags = ShellQuoted("--flagfile=" + layout_.job_flags().string());
-    const std::string script = ShellQuoted(layout_.job_script().string());
-    const std::string exclude = ShellQuoted(layout_.job_exclude().string());
+    const rundir::RunLayout run{"$run"};
+    const std::string flags = "--flagfile=\"" + run.job_flags().string() + "\"";
+    const std::string exclude = "\"" + run.job_exclude().string() + "\"";
     text_ += R"sh(
 # In the background, since a shell acts on signals only while it waits.
 )sh" + moat + " launch " +
@@ -121,14 +166,13 @@ code=$?
 # What the exit codes of a run mean: docs/exit-codes.md.
 case $code in
   75) # Saved, and there is more to do. A requeue ends this script, so it comes last.
-    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" || [ -n "$ended" ] ||
-      env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" )sh" +
-             script + R"sh(
+    [ -n "$ended" ] || scontrol requeue "$job" || [ -n "$ended" ] ||
+      env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$job" "${again[@]}"
     ;;
   69) # A node is unhealthy. A requeue could come back to it, so this is a new job.
-    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" \
+    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$job" \
       --exclude="$(cat )sh" +
-             exclude + ")\" " + script + R"sh(
+             exclude + R"sh()" "${again[@]}"
     ;;
 esac
 exit "$code"
@@ -137,7 +181,8 @@ exit "$code"
 
   const JobSpec& job_;
   const configs::LaunchConfig& config_;
-  const rundir::RunLayout layout_;
+  const TaskArray* const array_;  // null: of one run
+  const rundir::RunLayout home_;  // where the script is kept
   const Placement place_;
   std::string text_;
 };
@@ -150,7 +195,23 @@ rundir::RunLayout LayoutOfJob(const JobSpec& job) {
   return {std::filesystem::weakly_canonical(job.directory / layout.root)};
 }
 
-std::string SlurmScript(const JobSpec& job) { return Script(job).Text(); }
+std::string SlurmScript(const JobSpec& job) { return Script(job, nullptr).Text(); }
+
+std::string SlurmScript(const JobSpec& job, const TaskArray& array) {
+  return Script(job, &array).Text();
+}
+
+void CheckOneSize(const JobSpec& job, const JobSpec& other) {
+  const auto size = [](const JobSpec& of) {
+    const Placement place = Place(of.config);
+    const int threads = of.config.train.threads;
+    return Count(place.nodes, "node") + " x " + Count(place.ranks_per_node, "rank") +
+           (threads > 0 ? " x " + Count(threads, "thread") : "");
+  };
+  if (size(job) == size(other)) return;
+  throw core::ConfigError("asks for " + size(other) + ", where the first asks for " + size(job) +
+                          ": the tasks of an array are all of one size; make a sweep of each size");
+}
 
 std::string SlurmFlags(const JobSpec& job) {
   const Placement place = Place(job.config);

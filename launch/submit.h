@@ -9,11 +9,6 @@
 
 namespace moat::launch {
 
-// The job as it is submitted: it keeps to copies of the programs in the run directory, so that a
-// new build changes no run that is queued. Programs of an installed tree stay where they are: they
-// need the tree around them.
-JobSpec AsSubmitted(const JobSpec& job);
-
 // Submits the run's script (slurm_script.h), unless a job of the run is queued or running already,
 // and prints its number. With --wait returns the run's exit code once it has ended, else 0. The
 // outcome says queued from before sbatch is called; where sbatch refuses it is what it was.

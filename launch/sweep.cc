@@ -15,6 +15,8 @@
 #include "core/units.h"
 #include "launch/launched_run.h"
 #include "launch/signal_source.h"
+#include "launch/slurm_queue.h"
+#include "launch/submission.h"
 #include "rundir/layout.h"
 #include "rundir/lease.h"
 #include "rundir/outcome.h"
@@ -30,24 +32,27 @@ configs::LaunchConfig ConfigOfRun(const std::vector<std::string>& flags) {
   return configs::LaunchConfigFromFlags(configs::CommandLine::Parse("launch", flags));
 }
 
-rundir::RunLayout LayoutOfSweep(const configs::CommandLine& line) {
-  return rundir::LayoutOf(line.value("run_root"), line.value("run"));
-}
+fs::path SharedFlags(const rundir::RunLayout& sweep) { return sweep.root / "sweep.flags"; }
 
-// Written once; another sweep of that name is refused.
-void KeepPlan(const fs::path& root, const SweepPlan& plan, const configs::CommandLine& line) {
-  const std::string tsv = ToTsv(plan), flags = line.ResolvedFlags("train");
-  const fs::path plan_file = root / "sweep.tsv", flags_file = root / "sweep.flags";
-  if (fs::exists(plan_file)) {
-    const std::string differences = LineDifferences(core::ReadWholeFile(flags_file), flags) +
-                                    LineDifferences(core::ReadWholeFile(plan_file), tsv);
-    if (differences.empty()) return;
-    throw core::ConfigError(
-        root.string() + " holds another sweep; choose another --run, or give " +
-        "the flags it began with. What differs (- there, + now):" + differences);
+// Runs that Slurm has or will start must not be started here.
+void CheckQueue(const rundir::RunLayout& sweep, const SweepPlan& plan) {
+  if (!fs::exists(sweep.job_script())) return;
+  const fs::path root = fs::weakly_canonical(sweep.root);
+  std::vector<QueuedJob> jobs;
+  try {
+    jobs = QueuedJobs();
+  } catch (const core::ConfigError& error) {
+    core::Log(core::Log::kWarning) << error.what();
+    return;
   }
-  core::WriteFileAtomically(flags_file, flags);
-  core::WriteFileAtomically(plan_file, tsv);
+  for (const SweepRun& run : plan.runs) {
+    const auto job = ActiveJob({root / run.run}, jobs);
+    if (!job) continue;
+    const std::string name = root.filename();
+    throw core::ConfigError(root.string() + " is a sweep on Slurm: " + Describe(*job) +
+                            " has its " + "run " + std::to_string(run.number) +
+                            "; go on with --on=slurm, or stop it first (moat stop " + name + ")");
+  }
 }
 
 class Driver {
@@ -66,7 +71,8 @@ class Driver {
   int Run() {
     rundir::Lease lease(LayoutOfSweep(line_));
     if (!lease.note().empty()) core::Log() << lease.note();
-    KeepPlan(root_, plan_, line_);
+    CheckQueue({root_}, plan_);
+    KeepPlan({root_}, plan_, line_);
     const SignalSource signals;
     for (const SweepRun& run : plan_.runs) {
       if (!IsDone(run)) waiting_.push_back(run.number);
@@ -194,7 +200,56 @@ std::vector<std::string> FlagsOfRun(const configs::CommandLine& line, const Swee
   return flags;
 }
 
+rundir::RunLayout LayoutOfSweep(const configs::CommandLine& line) {
+  return rundir::LayoutOf(line.value("run_root"), line.value("run"));
+}
+
+void CheckIsSweep(const rundir::RunLayout& sweep, const SweepPlan& plan,
+                  const configs::CommandLine& line) {
+  if (fs::exists(sweep.outcome())) {
+    throw core::ConfigError(sweep.root.string() +
+                            " holds a run, not a sweep; choose another --run");
+  }
+  if (!fs::exists(SweepFile(sweep))) return;
+  const std::string differences =
+      LineDifferences(core::ReadWholeFile(SharedFlags(sweep)), line.ResolvedFlags("train")) +
+      LineDifferences(core::ReadWholeFile(SweepFile(sweep)), ToTsv(plan));
+  if (differences.empty()) return;
+  throw core::ConfigError(sweep.root.string() +
+                          " holds another sweep; choose another --run, or give the flags it began "
+                          "with. What differs (- there, + now):" +
+                          differences);
+}
+
+void KeepPlan(const rundir::RunLayout& sweep, const SweepPlan& plan,
+              const configs::CommandLine& line) {
+  if (fs::exists(SweepFile(sweep))) return;
+  core::WriteFileAtomically(SharedFlags(sweep), line.ResolvedFlags("train"));
+  core::WriteFileAtomically(SweepFile(sweep), ToTsv(plan));
+}
+
+namespace {
+
+void CheckPlace(const configs::CommandLine& line) {
+  const std::string on = line.value("on");
+  if (on == "slurm") return;
+  if (on != "local") {
+    throw core::ConfigError("--on=" + on + ": expected local or slurm for a sweep");
+  }
+  if (line.Bool("parsable")) {
+    throw core::ConfigError("--parsable prints the number of a job: it goes with --on=slurm");
+  }
+  if (line.Bool("preflight")) {
+    throw core::ConfigError(
+        "--preflight: runs side by side on this machine would measure each other; moat doctor "
+        "measures it, and with --on=slurm each run measures its nodes");
+  }
+}
+
+}  // namespace
+
 SweepPlan PlanOf(const configs::CommandLine& line) {
+  CheckPlace(line);
   std::vector<Variation> variations;
   for (const std::string& text : line.values("vary")) variations.push_back(ParseVariation(text));
   if (line.value("run").empty()) {
@@ -224,11 +279,9 @@ int SideBySide(int cores, int ranks, int threads) {
 
 int RunSweep(const configs::CommandLine& line, const fs::path& moat, int cores) {
   const SweepPlan plan = PlanOf(line);
-  const fs::path root = LayoutOfSweep(line).root;
-  if (fs::exists(root / "outcome.json")) {
-    throw core::ConfigError(root.string() + " holds a run, not a sweep; choose another --run");
-  }
-  core::MakeDirectories(root);
+  const rundir::RunLayout sweep = LayoutOfSweep(line);
+  CheckIsSweep(sweep, plan, line);
+  core::MakeDirectories(sweep.root);
   return Driver(line, plan, moat, cores).Run();
 }
 

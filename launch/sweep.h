@@ -15,6 +15,7 @@
 
 #include "configs/command_line.h"
 #include "launch/sweep_plan.h"
+#include "rundir/layout.h"
 
 namespace moat::launch {
 
@@ -26,12 +27,22 @@ std::vector<std::string> FlagsOfRun(const configs::CommandLine& line, const Swee
 // The plan of `line`, every cell's flags checked. Throws ConfigError, which names the cell.
 SweepPlan PlanOf(const configs::CommandLine& line);
 
+// The sweep's own directory; relative where --run_root is.
+rundir::RunLayout LayoutOfSweep(const configs::CommandLine& line);
+
+// Throws ConfigError where the directory holds a run, or another sweep, with the lines that differ.
+void CheckIsSweep(const rundir::RunLayout& sweep, const SweepPlan& plan,
+                  const configs::CommandLine& line);
+// Writes the plan and the flags all runs share, unless they are there.
+void KeepPlan(const rundir::RunLayout& sweep, const SweepPlan& plan,
+              const configs::CommandLine& line);
+
 // How many runs of `ranks` x `threads` (0: as many as there are) fit on `cores`; at least 1.
 int SideBySide(int cores, int ranks, int threads);
 
 // Runs what is missing and returns 0 when all runs are done, 78 or 75 when it was told to stop,
 // else the exit code of the first run, by number, that is not done. `moat`: the program. Throws
-// ConfigError where the directory holds another sweep, with the lines that differ, or is in use.
+// ConfigError as CheckIsSweep, and where a driver or tasks of Slurm (sweep_array.h) work on it.
 int RunSweep(const configs::CommandLine& line, const std::filesystem::path& moat, int cores);
 
 }  // namespace moat::launch

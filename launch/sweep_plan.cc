@@ -167,6 +167,15 @@ SweepPlan SweepFromTsv(const std::string& text, const std::string& where) {
   return plan;
 }
 
+std::filesystem::path SweepFile(const rundir::RunLayout& sweep) { return sweep.root / "sweep.tsv"; }
+
+std::optional<int> NumberOf(const std::string& text, const std::string& run) {
+  const size_t end = text.find("\t" + run + "\n");
+  if (end == std::string::npos) return std::nullopt;
+  const size_t begin = text.rfind('\n', end);
+  return begin == std::string::npos ? std::nullopt : std::optional(std::atoi(&text[begin + 1]));
+}
+
 std::string LineDifferences(const std::string& before, const std::string& now) {
   const auto a = Split(before, '\n'), b = Split(now, '\n');
   const std::set<std::string> in_a(a.begin(), a.end()), in_b(b.begin(), b.end());

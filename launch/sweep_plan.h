@@ -6,8 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "rundir/layout.h"
 
 namespace moat::launch {
 
@@ -48,6 +52,11 @@ std::string CellText(const SweepPlan& plan, const SweepRun& run);
 std::string ToTsv(const SweepPlan& plan);
 // Throws DataError, with `where` and the line, for text that ToTsv did not write.
 SweepPlan SweepFromTsv(const std::string& text, const std::string& where);
+
+// Where a sweep keeps it.
+std::filesystem::path SweepFile(const rundir::RunLayout& sweep);
+// The number of the run of this name in the text of a sweep.tsv; nullopt: it has none.
+std::optional<int> NumberOf(const std::string& text, const std::string& run);
 
 // Lines that only one of two texts has, "- of before" and "+ of now"; "" where there are none.
 std::string LineDifferences(const std::string& before, const std::string& now);

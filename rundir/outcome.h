@@ -1,8 +1,8 @@
 // outcome.json: how a run is doing or how it ended. The truth for schedulers and people, since
 // launchers mangle exit codes.
 //
-// Written by whoever submits (queued), then by the supervisor alone, or by rank 0 where there is
-// none. Always replaced whole.
+// Written by whoever submits (queued) or takes that back (stopped), then by the supervisor alone,
+// or by rank 0 where there is none. Always replaced whole.
 #pragma once
 
 #include <cstdint>

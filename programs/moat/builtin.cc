@@ -16,6 +16,7 @@
 #include "launch/preflight.h"
 #include "launch/render.h"
 #include "launch/slurm_script.h"
+#include "launch/submission.h"
 #include "launch/submit.h"
 #include "launch/supervisor.h"
 
@@ -28,7 +29,8 @@ namespace {
 
 int ShowPlan(const launch::JobSpec& job) {
   if (job.config.on == configs::LaunchOn::kSlurm) {
-    const std::string script = launch::SlurmScript(launch::AsSubmitted(job));
+    const std::string script =
+        launch::SlurmScript(launch::AsSubmitted(job, launch::LayoutOfJob(job)));
     std::cout << (job.config.json ? nlohmann::ordered_json{{"script", script},
                                                            {"flags", launch::SlurmFlags(job)}}
                                             .dump(2) +
@@ -43,17 +45,23 @@ int ShowPlan(const launch::JobSpec& job) {
 
 }  // namespace
 
-int Launch(const Words& arguments, const Words& words) {
+launch::JobSpec JobHere(const Words& words) {
   launch::JobSpec job;
-  job.flags = CommandLine::Parse("launch", arguments);
-  if (job.flags.help_printed()) return 0;
-  job.config = configs::LaunchConfigFromFlags(job.flags);
   job.program = core::ProgramFolder() / "moat-train";
   job.command = {"moat"};
   job.command.insert(job.command.end(), words.begin(), words.end());
   job.mpi = launch::FindMpi(core::ProgramFolder());
   job.cores = core::Cores();
   job.directory = std::filesystem::current_path();
+  return job;
+}
+
+int Launch(const Words& arguments, const Words& words) {
+  const auto line = CommandLine::Parse("launch", arguments);
+  if (line.help_printed()) return 0;
+  launch::JobSpec job = JobHere(words);
+  job.flags = line;
+  job.config = configs::LaunchConfigFromFlags(job.flags);
   if (!job.config.emit.empty()) {
     std::cout << launch::MpiJob(job);
     return 0;

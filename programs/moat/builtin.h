@@ -4,9 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "launch/job_spec.h"
+
 namespace moat::programs {
 
-// `words`: all that followed `moat`. Returns the exit code.
+// What a job that this process starts is made of, but for its flags. `words`, here and below: all
+// that followed `moat`.
+launch::JobSpec JobHere(const std::vector<std::string>& words);
+
+// Returns the exit code, as all that follow.
 int Launch(const std::vector<std::string>& arguments, const std::vector<std::string>& words);
 int Config(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
@@ -15,7 +21,7 @@ int Logs(const std::vector<std::string>& arguments);
 int Why(const std::vector<std::string>& arguments);
 int Stop(const std::vector<std::string>& arguments);
 int Doctor(const std::vector<std::string>& arguments);
-int Sweep(const std::vector<std::string>& arguments);
+int Sweep(const std::vector<std::string>& arguments, const std::vector<std::string>& words);
 int Compare(const std::vector<std::string>& arguments);
 int Drill(const std::vector<std::string>& arguments);
 // Not for people, and in no list: ranks start it (launch/node_watcher.h).

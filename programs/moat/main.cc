@@ -50,11 +50,11 @@ int RunCommand(const configs::CommandInfo& command, const Words& words) {
   const long taken = 1 + std::count(command.name.begin(), command.name.end(), ' ');
   const Words arguments(words.begin() + taken, words.end());
   if (command.bit == configs::kLaunch) return Launch(arguments, words);
+  if (command.bit == configs::kSweep) return Sweep(arguments, words);
   const std::map<configs::CommandSet, int (*)(const Words&)> builtin = {
-      {configs::kConfig, Config}, {configs::kStatus, Status}, {configs::kRuns, Runs},
-      {configs::kLogs, Logs},     {configs::kWhy, Why},       {configs::kStop, Stop},
-      {configs::kDoctor, Doctor}, {configs::kSweep, Sweep},   {configs::kCompare, Compare},
-      {configs::kDrill, Drill}};
+      {configs::kConfig, Config}, {configs::kStatus, Status},   {configs::kRuns, Runs},
+      {configs::kLogs, Logs},     {configs::kWhy, Why},         {configs::kStop, Stop},
+      {configs::kDoctor, Doctor}, {configs::kCompare, Compare}, {configs::kDrill, Drill}};
   return builtin.at(command.bit)(arguments);
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "launch/run_logs.h"
 #include "launch/stop_run.h"
 #include "launch/submit.h"
+#include "launch/sweep_plan.h"
 #include "launch/why.h"
 #include "programs/moat/builtin.h"
 #include "rundir/lease.h"
@@ -125,20 +127,35 @@ int Why(const Words& arguments) {
   return 0;
 }
 
+namespace {
+
+// Of a sweep that of all its runs.
+void PrintEnd(const std::string& root, const std::string& name, bool json) {
+  const rundir::RunLayout layout = rundir::LayoutOf(root, name);
+  if (std::filesystem::exists(launch::SweepFile(layout))) {
+    const auto runs = launch::RunReader(layout.root.string()).ReadAll();
+    std::cout << (json ? launch::ToJson(runs) : launch::ToText(runs));
+  } else {
+    const launch::RunSummary run = launch::RunReader(root).Read(name);
+    std::cout << (json ? launch::ToJson(run) : launch::ToText(run));
+  }
+}
+
+}  // namespace
+
 int Stop(const Words& arguments) {
   const auto line = CommandLine::Parse("stop", arguments);
   if (line.help_printed()) return 0;
   const std::string root = line.value("run_root");
-  const std::string name = launch::ChooseRun(root, Named(line), Named(line).empty());
-  const std::string holder = launch::StopRun(root, name);
+  const std::string name = Named(line).empty() ? launch::ChooseRun(root, "", true) : Named(line);
+  launch::Stop stop(root, name);
+  const std::string asked = stop.Ask();
   const double seconds = line.Double("timeout");
-  std::cerr << "moat: told " << holder << " to save run " << name << " and end\n";
-  const bool over = seconds > 0 && launch::WaitUntilOver(root, name, seconds);
-  launch::RunReader reader(root);
-  const launch::RunSummary run = reader.Read(name);
-  std::cout << (line.Bool("json") ? launch::ToJson(run) : launch::ToText(run));
+  std::cerr << "moat: told " << asked << " to save " << name << " and end\n";
+  const bool over = seconds > 0 && stop.WaitUntilOver(seconds);
+  PrintEnd(root, name, line.Bool("json"));
   if (over || seconds <= 0) return 0;
-  throw core::PeerError("run " + name + " has not ended after " + core::FormatSeconds(seconds) +
+  throw core::PeerError(name + " has not ended after " + core::FormatSeconds(seconds) +
                         " (--timeout); moat status " + name +
                         " says how it is doing, a second moat stop kills it at once");
 }

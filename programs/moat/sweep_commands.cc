@@ -4,9 +4,11 @@
 #include "configs/command_line.h"
 #include "core/error.h"
 #include "core/host.h"
+#include "core/logging.h"
 #include "launch/comparison.h"
 #include "launch/drill.h"
 #include "launch/sweep.h"
+#include "launch/sweep_array.h"
 #include "programs/moat/builtin.h"
 
 namespace moat::programs {
@@ -14,9 +16,24 @@ namespace moat::programs {
 using configs::CommandLine;
 using Words = std::vector<std::string>;
 
-int Sweep(const Words& arguments) {
+namespace {
+
+int SweepOnSlurm(const CommandLine& line, const launch::JobSpec& here) {
+  if (!line.Bool("dry_run")) return launch::SubmitSweep(line, here);
+  const std::string script = launch::SweepScript(line, here);
+  if (script.empty()) core::Log() << "no run is missing: nothing would be submitted";
+  std::cout << script;
+  return 0;
+}
+
+}  // namespace
+
+int Sweep(const Words& arguments, const Words& words) {
   const auto line = CommandLine::Parse("sweep", arguments);
   if (line.help_printed()) return 0;
+  if (line.value("on") == configs::Name(configs::LaunchOn::kSlurm)) {
+    return SweepOnSlurm(line, JobHere(words));
+  }
   if (line.Bool("dry_run")) {
     std::cout << launch::ToTsv(launch::PlanOf(line));
     return 0;

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -119,11 +118,13 @@ def compared(sweep):
 
 
 def told_to_stop(sweep):
-    """Ctrl-C reaches the runs, which save; the sweep says 78."""
+    """moat stop reaches the driver, as Ctrl-C does, and through it the runs, which save; the sweep says 78."""
     driver = sweep.start("--run=stopped", "--steps=100000")
     run = os.path.join(sweep.runs, "stopped", RUNS[0])
     eventually(60, "the first run trains", lambda: os.path.exists(os.path.join(run, "metrics.jsonl")))
-    driver.send_signal(signal.SIGINT)
+    stop = subprocess.run([MOAT, "stop", "stopped", f"--run_root={sweep.runs}"], capture_output=True, text=True)
+    if stop.returncode != 0 or f"told process {driver.pid}" not in stop.stderr or RUNS[0] not in stop.stdout:
+        fail(f"moat stop: {stop.returncode}, {stop.stderr}, {stop.stdout}")
     code = driver.wait(60)
     with open(os.path.join(run, "outcome.json")) as file:
         outcome = json.load(file)

@@ -24,6 +24,31 @@ TEST(Queue, JobsAreFoundByTheirScript) {
   EXPECT_FALSE(JobOf(jobs, "/a/runs/two/launch/job.sbatch"));
 }
 
+TEST(Queue, TasksOfAnArrayAreFoundByTheirNumber) {
+  const auto jobs = ParseQueue(
+      "20_3|RUNNING|None|/a/job.sbatch\n"
+      "20_13|PENDING|JobArrayTaskLimit|/a/job.sbatch\n"
+      "24_3|PENDING|Dependency|/a/job.sbatch\n"
+      "25_3|PENDING|None|/b/job.sbatch\n");
+  EXPECT_EQ(JobOf(jobs, "/a/job.sbatch", 13)->id, "20_13");
+  EXPECT_EQ(JobOf(jobs, "/a/job.sbatch", 3)->id, "24_3");
+  EXPECT_FALSE(JobOf(jobs, "/a/job.sbatch", 1));
+  EXPECT_FALSE(JobOf(jobs, "/a/job.sbatch"));
+}
+
+TEST(Queue, NumbersOfTasksAreWrittenAsRanges) {
+  EXPECT_EQ(ArrayOf({0}, 0), "0");
+  EXPECT_EQ(ArrayOf({0, 1, 2, 3}, 2), "0-3%2");
+  EXPECT_EQ(ArrayOf({1, 3, 4, 7, 8, 9, 11}, 0), "1,3-4,7-9,11");
+}
+
+TEST(Queue, ArraysEndWhereTheClusterSays) {
+  EXPECT_EQ(
+      ParseMaxArraySize("MailProg = /bin/mail\nMaxArraySize            = 1001\nMaxDBDMsgs = 2\n"),
+      1001);
+  EXPECT_EQ(ParseMaxArraySize("MailProg = /bin/mail\n"), std::nullopt);
+}
+
 class PartitionTest : public ::testing::Test {
  protected:
   std::string Refusal(const std::string& asked, int nodes, const std::string& time) {

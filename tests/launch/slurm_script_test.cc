@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -50,8 +51,12 @@ module load gcc/12 || exit 2
 module load openmpi/4.1 || exit 2
 set -u
 
+run=/home/ada/runs/r
+job=$SLURM_JOB_ID
+again=(/home/ada/runs/r/launch/job.sbatch)
+
 # In the background, since a shell acts on signals only while it waits.
-/opt/moat/bin/moat launch --flagfile=/home/ada/runs/r/launch/job.flags &
+/opt/moat/bin/moat launch --flagfile="$run/launch/job.flags" &
 moat=$!
 trap 'kill -USR1 "$moat"' USR1  # the time limit is near, or the scheduler wants the nodes
 trap 'kill -INT "$moat"' INT    # scancel --batch --signal=INT: save and end for good
@@ -64,16 +69,68 @@ code=$?
 # What the exit codes of a run mean: docs/exit-codes.md.
 case $code in
   75) # Saved, and there is more to do. A requeue ends this script, so it comes last.
-    [ -n "$ended" ] || scontrol requeue "$SLURM_JOB_ID" || [ -n "$ended" ] ||
-      env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" /home/ada/runs/r/launch/job.sbatch
+    [ -n "$ended" ] || scontrol requeue "$job" || [ -n "$ended" ] ||
+      env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$job" "${again[@]}"
     ;;
   69) # A node is unhealthy. A requeue could come back to it, so this is a new job.
-    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$SLURM_JOB_ID" \
-      --exclude="$(cat /home/ada/runs/r/launch/exclude)" /home/ada/runs/r/launch/job.sbatch
+    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$job" \
+      --exclude="$(cat "$run/launch/exclude")" "${again[@]}"
     ;;
 esac
 exit "$code"
 )golden");
+}
+
+TaskArray Tasks() { return {"/home/ada/runs/s", {0, 1, 2, 5}, 6, 2}; }
+
+TEST(SlurmScript, OfASweepDiffersFromThatOfARunInItsHeadOnly) {
+  const auto job = Job({"--on=slurm", "--dp=2", "--threads=4", "--time=60"});
+  const std::string script = SlurmScript(job, Tasks());
+  const std::string of_run = SlurmScript(job);
+  const std::string tail = of_run.substr(of_run.find("\n# In the background"));
+  EXPECT_THAT(script, ::testing::EndsWith(tail));
+  EXPECT_EQ(script.substr(0, script.size() - tail.size()), R"golden(#!/bin/bash
+# Sweep s of moat: 4 of its 6 runs, each 1 node, 2 ranks on each.
+# Written by moat sweep. A task has the number of its run in sweep.tsv, and submits
+# itself again where the run needs another leg.
+#SBATCH --job-name=s
+#SBATCH --array=0-2,5%2
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=2
+#SBATCH --cpus-per-task=4
+#SBATCH --time=60
+#SBATCH --output=/home/ada/runs/s/launch/job-%A_%a.out
+# One file for all legs of a job.
+#SBATCH --open-mode=append
+# May be requeued, by this script and by the scheduler.
+#SBATCH --requeue
+# USR1 to this shell, so many seconds before the time limit: the run saves and ends.
+#SBATCH --signal=B:USR1@70
+
+cd -- /home/ada || exit 2
+set -u
+
+sweep=/home/ada/runs/s
+name=$(awk -F '\t' -v number="$SLURM_ARRAY_TASK_ID" '$1 == number { print $NF }' "$sweep/sweep.tsv")
+[ -n "$name" ] || { echo "$sweep/sweep.tsv has no run $SLURM_ARRAY_TASK_ID" >&2; exit 2; }
+run=$sweep/$name
+job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID  # $SLURM_JOB_ID may mean the whole array
+again=(--array="$SLURM_ARRAY_TASK_ID" /home/ada/runs/s/launch/job.sbatch)
+)golden");
+}
+
+TEST(SlurmScript, RunsOfASweepMustBeOfOneSize) {
+  const auto refusal = [](const std::vector<std::string>& other) {
+    return testing::ErrorOf(core::ExitCode::kConfig, [&] {
+      CheckOneSize(Job({"--on=slurm", "--dp=2", "--threads=1"}), Job(other));
+    });
+  };
+  EXPECT_THAT(
+      refusal({"--on=slurm", "--dp=4", "--threads=1"}),
+      HasSubstr("asks for 1 node x 4 ranks x 1 thread, where the first asks for 1 node x 2 ranks"));
+  EXPECT_THAT(refusal({"--on=slurm", "--dp=2", "--threads=8"}), HasSubstr("x 8 threads"));
+  EXPECT_NO_THROW(CheckOneSize(Job({"--on=slurm", "--dp=2", "--threads=1", "--lr=1"}),
+                               Job({"--on=slurm", "--tp=2", "--threads=1", "--dp=1"})));
 }
 
 TEST(SlurmScript, WhatIsNotAskedForIsNotInIt) {
@@ -152,7 +209,20 @@ class ScriptTest : public ::testing::Test {
     // As Slurm starts it: a shell cannot trap what it was started without.
     return {{"env", "--default-signal", "bash", (home_ / "job.sbatch").string()},
             (directory_ / "said").string(),
-            {{"PATH", path}, {"SLURM_JOB_ID", "7"}}};
+            {{"PATH", path},
+             {"SLURM_JOB_ID", "7"},
+             {"SLURM_ARRAY_JOB_ID", "7"},
+             {"SLURM_ARRAY_TASK_ID", "5"}}};
+  }
+  // Its moat runs, and the shell has set its traps, TERM's last.
+  bool Listens(const testing::Process& script) const {
+    if (Said() != "ready\n") return false;
+    std::ifstream status("/proc/" + std::to_string(script.pid()) + "/status");
+    for (std::string name, value; status >> name >> value;) {
+      if (name == "SigCgt:") return (std::stoull(value, nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
+      std::getline(status, value);
+    }
+    return false;
   }
   int Run(int code) {
     Program("moat", "exit " + std::to_string(code) + "\n");
@@ -187,6 +257,56 @@ TEST_F(ScriptTest, ABadNodeIsLeftOutByANewJob) {
                         "/runs/r/launch/job.sbatch\n");
 }
 
+// Task 5 of an array that has the array's own number, as the last one of each has.
+class ArrayScriptTest : public ScriptTest {
+ protected:
+  ArrayScriptTest() : sweep_(home_ / "runs/s") {
+    JobSpec job = Job({"--on=slurm"});
+    job.directory = home_;
+    job.program = home_ / "bin/moat-train";
+    TaskArray tasks = Tasks();
+    tasks.directory = sweep_;
+    core::WriteFileAtomically(home_ / "job.sbatch", SlurmScript(job, tasks));
+    core::MakeDirectories(sweep_);
+    core::WriteFileAtomically(sweep_ / "sweep.tsv",
+                              "number\tcell\tlr\tseed\trun\n"
+                              "4\t1\t0.1\t5\tcell-001-seed-5\n"
+                              "5\t2\t0.5\t5\tcell-002-seed-5\n"
+                              "15\t5\t0.5\t5\tcell-005-seed-5\n");
+  }
+  const fs::path sweep_;
+};
+
+TEST_F(ArrayScriptTest, TheTaskRunsTheRunOfItsNumber) {
+  Program("moat", "echo \"$*\"\n");
+  EXPECT_EQ(testing::Process(Start()).Wait(), 0);
+  EXPECT_EQ(Said(),
+            "launch --flagfile=" + (sweep_ / "cell-002-seed-5/launch/job.flags").string() + "\n");
+}
+
+TEST_F(ArrayScriptTest, ANumberThatIsNotInThePlanRunsNothing) {
+  core::WriteFileAtomically(sweep_ / "sweep.tsv", "number\tcell\tseed\trun\n");
+  EXPECT_EQ(Run(0), 2);
+  EXPECT_THAT(Said(), HasSubstr("sweep.tsv has no run 5"));
+}
+
+TEST_F(ArrayScriptTest, OnlyTheTaskIsRequeued) {
+  EXPECT_EQ(Run(75), 75);
+  EXPECT_EQ(Said(), "scontrol requeue 7_5\n");
+}
+
+TEST_F(ArrayScriptTest, OnlyTheTaskIsSubmittedAgain) {
+  const std::string again = "--array=5 " + (sweep_ / "launch/job.sbatch").string() + "\n";
+  core::MakeDirectories(sweep_ / "cell-002-seed-5/launch");
+  core::WriteFileAtomically(sweep_ / "cell-002-seed-5/launch/exclude", "n2,n5");
+  EXPECT_EQ(Run(69), 69);
+  EXPECT_EQ(Said(), "sbatch --dependency=afterany:7_5 --exclude=n2,n5 " + again);
+  fs::remove(directory_ / "said");
+  Program("scontrol", "exit 1\n");
+  EXPECT_EQ(Run(75), 75);
+  EXPECT_EQ(Said(), "sbatch --dependency=afterany:7_5 " + again);
+}
+
 TEST_F(ScriptTest, SignalsReachMoatAndItsCodeComesBack) {
   const std::pair<int, std::string> cases[] = {{SIGUSR1, "USR1"}, {SIGINT, "INT"}};
   for (const auto& [number, name] : cases) {
@@ -194,7 +314,7 @@ TEST_F(ScriptTest, SignalsReachMoatAndItsCodeComesBack) {
     Program("moat", "exec env --default-signal=INT bash -c \"trap 'exit 75' " + name +
                         "; echo ready; while :; do sleep 0.01; done\"\n");
     testing::Process script = Start();
-    ASSERT_TRUE(testing::Eventually(30, [&] { return Said() == "ready\n"; }));
+    ASSERT_TRUE(testing::Eventually(30, [&] { return Listens(script); }));
     script.Signal(number);
     EXPECT_EQ(script.Wait(), 75);
     EXPECT_EQ(Said(), "ready\nscontrol requeue 7\n");
@@ -204,7 +324,7 @@ TEST_F(ScriptTest, SignalsReachMoatAndItsCodeComesBack) {
 TEST_F(ScriptTest, AJobThatSlurmEndsIsLeftToIt) {
   Program("moat", "echo ready\nwhile [ ! -e end ]; do sleep 0.01; done\nexit 75\n");
   testing::Process script = Start();
-  ASSERT_TRUE(testing::Eventually(30, [&] { return Said() == "ready\n"; }));
+  ASSERT_TRUE(testing::Eventually(30, [&] { return Listens(script); }));
   script.Signal(SIGTERM);
   core::WriteFileAtomically(home_ / "end", "");
   EXPECT_EQ(script.Wait(), 75);

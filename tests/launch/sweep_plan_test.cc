@@ -48,6 +48,14 @@ TEST(SweepPlan, ComesBackFromItsFile) {
   EXPECT_EQ(SweepFromTsv(text, "sweep.tsv"), plan);
 }
 
+TEST(SweepPlan, ARunIsFoundByItsName) {
+  const std::string text = ToTsv(TwoByTwo());
+  EXPECT_EQ(NumberOf(text, "cell-000-seed-7"), 0);
+  EXPECT_EQ(NumberOf(text, "cell-003-seed-8"), 7);
+  EXPECT_EQ(NumberOf(text, "seed-8"), std::nullopt);
+  EXPECT_EQ(NumberOf(text, "run"), std::nullopt);  // its head
+}
+
 TEST(SweepPlan, AFileThatWasCutOrEditedIsRefusedWithItsLine) {
   const std::string text = ToTsv(TwoByTwo());
   const auto refusal = [](const std::string& damaged) {
@@ -101,6 +109,31 @@ TEST(SweepPlan, ARunHasTheFlagsOfTheSweepAndItsOwn) {
   EXPECT_THAT(flags, Contains("--seed=3"));
   EXPECT_THAT(flags, Contains("--run_root=runs/x"));
   EXPECT_THAT(flags, Contains("--run=cell-001-seed-3"));
+}
+
+TEST(SweepPlan, WhatIsOfTheSubmissionIsNoRuns) {
+  const auto line = configs::CommandLine::Parse(
+      "sweep", {"--run=x", "--data=d", "--on=slurm", "--partition=gpu", "--wait", "--parsable"});
+  const SweepPlan plan = PlanOf(line);
+  const auto flags = FlagsOfRun(line, plan, plan.runs[0], "runs/x");
+  EXPECT_THAT(flags, Contains("--on=slurm"));
+  EXPECT_THAT(flags, Contains("--partition=gpu"));
+  EXPECT_THAT(flags, Not(Contains(StartsWith("--wait"))));
+  EXPECT_THAT(flags, Not(Contains(StartsWith("--parsable"))));
+}
+
+TEST(SweepPlan, WhereASweepCannotRunIsRefused) {
+  const auto refusal = [](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"--run=x", "--data=d"};
+    words.insert(words.end(), more.begin(), more.end());
+    return testing::ErrorOf(core::ExitCode::kConfig,
+                            [&] { PlanOf(configs::CommandLine::Parse("sweep", words)); });
+  };
+  EXPECT_THAT(refusal({"--on=allocation"}), HasSubstr("expected local or slurm"));
+  EXPECT_THAT(refusal({"--on=slrum"}), HasSubstr("expected local or slurm"));
+  EXPECT_THAT(refusal({"--parsable"}), HasSubstr("goes with --on=slurm"));
+  EXPECT_THAT(refusal({"--preflight"}), HasSubstr("measure each other"));
+  EXPECT_THAT(refusal({"--on=slurm", "--time=soon"}), HasSubstr("--time=soon: expected minutes"));
 }
 
 TEST(SweepPlan, DifferencesAreTheLinesThatOneSideLacks) {
