@@ -201,11 +201,9 @@ std::optional<int> MaxArraySize() {
 }
 
 std::optional<int> ParseMaxArraySize(const std::string& shown) {
-  std::smatch match;
-  if (!std::regex_search(shown, match, std::regex("MaxArraySize *= *(\\d{1,9})"))) {
-    return std::nullopt;
-  }
-  return std::stoi(match[1]);
+  int size = 0;
+  const bool found = RE2::PartialMatch(shown, "MaxArraySize *= *(\\d{1,9})", &size);
+  return found ? std::optional(size) : std::nullopt;
 }
 
 // Jobs that have ended meanwhile are none to complain about: the queue says what became of them.

@@ -144,6 +144,20 @@ again=(--array="$SLURM_ARRAY_TASK_ID" )sh" +
         ShellQuoted(home_.job_script().string()) + ")\n";
   }
 
+  // Submits the script again without the nodes in a file; where a run may do with fewer, with as
+  // many as are left.
+  std::string WithoutNodes(const std::string& exclude) const {
+    const std::string submit =
+        "env -u SLURM_RESTART_COUNT sbatch --dependency=\"afterany:$job\" \\\n      "
+        "--exclude=\"$(cat " +
+        exclude + ")\" ";
+    if (FewestNodes(config_) == place_.nodes) return submit + "\"${again[@]}\"";
+    std::string counts;
+    for (int n = place_.nodes; n >= FewestNodes(config_); --n) counts += " " + std::to_string(n);
+    return "for nodes in" + counts + "; do\n      " + submit +
+           "--nodes=\"$nodes\" \"${again[@]}\" && break\n    done";
+  }
+
   void Body() {
     const std::string moat = ShellQuoted((job_.program.parent_path() / "moat").string());
     const rundir::RunLayout run{"$run"};
@@ -170,9 +184,8 @@ case $code in
       env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$job" "${again[@]}"
     ;;
   69) # A node is unhealthy. A requeue could come back to it, so this is a new job.
-    [ -n "$ended" ] || env -u SLURM_RESTART_COUNT sbatch --dependency="afterany:$job" \
-      --exclude="$(cat )sh" +
-             exclude + R"sh()" "${again[@]}"
+    [ -n "$ended" ] || )sh" +
+             WithoutNodes(exclude) + R"sh(
     ;;
 esac
 exit "$code"

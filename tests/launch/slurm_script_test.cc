@@ -257,6 +257,19 @@ TEST_F(ScriptTest, ABadNodeIsLeftOutByANewJob) {
                         "/runs/r/launch/job.sbatch\n");
 }
 
+TEST_F(ScriptTest, WhereTooFewNodesAreLeftTheNewJobHasFewer) {
+  JobSpec job = Job({"--on=slurm", "--nodes=4", "--min_nodes=2"});
+  job.directory = home_;
+  job.program = home_ / "bin/moat-train";
+  core::WriteFileAtomically(home_ / "job.sbatch", SlurmScript(job));
+  core::MakeDirectories(home_ / "runs/r/launch");
+  core::WriteFileAtomically(home_ / "runs/r/launch/exclude", "n2");
+  Program("sbatch", "[[ $* == *--nodes=4* ]] && exit 1; echo \"sbatch $*\"\n");
+  EXPECT_EQ(Run(69), 69);
+  EXPECT_EQ(Said(), "sbatch --dependency=afterany:7 --exclude=n2 --nodes=3 " + home_.string() +
+                        "/runs/r/launch/job.sbatch\n");
+}
+
 // Task 5 of an array that has the array's own number, as the last one of each has.
 class ArrayScriptTest : public ScriptTest {
  protected:
