@@ -253,6 +253,7 @@ def allowed_skips():
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)  # what failed is seen while the rest goes on, in a file, too
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="long sweeps too")
@@ -273,6 +274,7 @@ def main():
         tally = stage(options)
         total.add(tally)
         total.minutes.append((stage.__name__, (time.monotonic() - begin) / 60))
+        print(f"{stage.__name__}: {tally.passed} passed, {len(tally.failed)} failed, {total.minutes[-1][1]:.1f} minutes")
         if stage is build and tally.failed:
             break
     allowed = allowed_skips()
