@@ -2,6 +2,7 @@
 """Jobs of a real Slurm, a private one, that are preempted, out of time, without a node or without a controller come back by
 themselves and end with the state of a run that nobody disturbed."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,11 +104,12 @@ def with_unfit_node(workshop):
     job.until_state("failed")
     next_leg = eventually(30, "another job is submitted", lambda: next((id for id in slurm("squeue", "--noheader", "--format=%i").split()
                                                                        if id != job.job), None))
-    excluded = "ExcNodeList=n2" in slurm("scontrol", "show", "job", next_leg)
+    second = slurm("scontrol", "show", "hostnames", re.search(r"\bNodeList=(\S+)", slurm("scontrol", "show", "job", job.job))[1]).split()[1]
+    excluded = f"ExcNodeList={second}\n" in slurm("scontrol", "show", "job", next_leg)
     slurm("scancel", next_leg)
     said = job.log_of_job()
     if job.outcome()["exit_code"] != 69 or not excluded or "is unfit: rank 1 has disk" not in said:
-        fail(f"a slow disk on n2: {job.outcome()}, excluded: {excluded}: {said[-2000:]}")
+        fail(f"a slow disk on {second}: {job.outcome()}, excluded: {excluded}: {said[-2000:]}")
     if job.outcome()["attempts"] != 0:
         fail(f"it trained on an unfit node: {job.outcome()}")
 
