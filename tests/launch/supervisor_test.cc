@@ -84,6 +84,12 @@ TEST_F(SupervisorTest, RecordsAGoodEnd) {
               HasSubstr("'--data=data set'"));
 }
 
+TEST_F(SupervisorTest, NeedsNoHomeDirectory) {
+  Process launch(Command(), directory_ / "output",
+                 {{"FAKE_TRAIN", "succeed"}, {"HOME", "/nonexistent/home"}}, directory_.path());
+  EXPECT_EQ(launch.Wait(), 0) << Output();
+}
+
 TEST_F(SupervisorTest, CountsAttempts) {
   EXPECT_EQ(Launch("succeed"), 0);
   EXPECT_EQ(Launch("succeed", {"--steps=200"}), 0) << Output();
@@ -103,8 +109,12 @@ TEST_F(SupervisorTest, ReportsTheFirstFailureOfARank) {
 }
 
 TEST_F(SupervisorTest, AKilledRankIsALostPeerAndItsBoardIsRead) {
-  EXPECT_EQ(Launch("die"), 76) << Output();
-  ASSERT_TRUE(Outcome().first_failure) << Output();
+  // Where mpirun does not name it and ends the other before that hears of it, nobody is named.
+  for (int tries = 0; tries < 4; ++tries) {
+    EXPECT_EQ(Launch("die"), 76) << Output();
+    ASSERT_TRUE(Outcome().first_failure) << Output();
+    if (Outcome().first_failure->rank >= 0) break;
+  }
   EXPECT_EQ(Outcome().first_failure->rank, 1) << Output();
   EXPECT_THAT(Outcome().first_failure->what, HasSubstr("step 2, in data all_reduce(4096) 17"));
 }
