@@ -42,16 +42,24 @@ def beside_mpirun(workshop, number):
     return launched - (time.monotonic() - begin)
 
 
-def dead_rank(workshop, number):
-    """Seconds from kill -9 of a rank until all processes of the attempt are gone and the launcher has exited."""
-    run = Run(workshop, f"dead-{number}", [*FLAGS, "--steps=100000"])
+def until_gone(run, number):
+    """Seconds from a signal to rank 1 until all processes of the attempt are gone and the launcher has exited."""
     run.start().until_step(20)
     ranks = list(run.ranks().values())
     begin = time.monotonic()
-    os.kill(ranks[1], signal.SIGKILL)
+    os.kill(ranks[1], number)
     run.expect(76, "failed", run.wait())
     eventually(10, "the ranks are gone", lambda: alone(ranks))
     return time.monotonic() - begin
+
+
+def dead_rank(workshop, number):
+    return until_gone(Run(workshop, f"dead-{number}", [*FLAGS, "--steps=100000"]), signal.SIGKILL)
+
+
+def hung_rank(workshop, number):
+    """Its deadline is learned from the run's own steps."""
+    return until_gone(Run(workshop, f"hung-{number}", [*FLAGS, "--steps=100000"]), signal.SIGSTOP)
 
 
 def next_step(workshop, number):
@@ -69,20 +77,6 @@ def next_step(workshop, number):
     run.signal(signal.SIGINT)
     run.wait()
     return seconds
-
-
-def hung_rank(workshop, number):
-    """Seconds from SIGSTOP of a rank until it is named and everyone is gone, its deadline learned."""
-    run = Run(workshop, f"hung-{number}", [*FLAGS, "--steps=100000"])
-    run.start().until_step(20)
-    ranks = list(run.ranks().values())
-    begin = time.monotonic()
-    os.kill(ranks[1], signal.SIGSTOP)
-    outcome = run.expect(76, "failed", run.wait(60))
-    if outcome["first_failure"]["rank"] != 1:
-        fail(f"rank 1 hung: {outcome}")
-    eventually(10, "the ranks are gone", lambda: alone(ranks))
-    return time.monotonic() - begin
 
 
 def main():
