@@ -16,7 +16,10 @@ def read_metrics(path):
                 line = json.loads(text)
             except ValueError:
                 continue
-            (steps if "loss" in line else evaluations)[line["step"]] = line
+            if "loss" in line:
+                steps[line["step"]] = line
+            elif "val_loss" in line:  # others are of saves
+                evaluations[line["step"]] = line
     return steps, evaluations
 
 

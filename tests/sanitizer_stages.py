@@ -52,6 +52,6 @@ STAGES = {
         planted={"none": None, "race": "ThreadSanitizer: data race"},
         # Processes over MPI, whose locks ThreadSanitizer has not seen made; a process that forks beside its threads, which it does
         # not always survive; and whole runs repeated on more grids.
-        leave_out=["*JobWhoseRank*", "JobThatEndsWell*", "StreamFault.ShardsRewrittenWithCompression*", *MANY_RUNS],
+        leave_out=["*JobWhoseRank*", "JobThatEndsWell*", "ImportResumeTest.*", "StreamFault.ShardsRewrittenWithCompression*", *MANY_RUNS],
     ),
 }
