@@ -7,12 +7,14 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "core/clock.h"
 #include "core/durable_file.h"
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/units.h"
+#include "launch/identity.h"
 #include "launch/launched_run.h"
 #include "launch/signal_source.h"
 #include "launch/slurm_queue.h"
@@ -277,10 +279,25 @@ int SideBySide(int cores, int ranks, int threads) {
   return threads > 0 ? std::max(1, cores / (ranks * threads)) : 1;
 }
 
+namespace {
+
+// Else every run would find out by itself.
+void CheckDataOfCells(const configs::CommandLine& line, const SweepPlan& plan) {
+  const std::string root = LayoutOfSweep(line).root.string();
+  int checked = -1;
+  for (const SweepRun& run : plan.runs) {
+    if (std::exchange(checked, run.cell) == run.cell) continue;
+    CheckData(ConfigOfRun(FlagsOfRun(line, plan, run, root)).train.data);
+  }
+}
+
+}  // namespace
+
 int RunSweep(const configs::CommandLine& line, const fs::path& moat, int cores) {
   const SweepPlan plan = PlanOf(line);
   const rundir::RunLayout sweep = LayoutOfSweep(line);
   CheckIsSweep(sweep, plan, line);
+  CheckDataOfCells(line, plan);
   core::MakeDirectories(sweep.root);
   return Driver(line, plan, moat, cores).Run();
 }

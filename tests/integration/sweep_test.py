@@ -47,7 +47,8 @@ class Sweep:
 
 
 def refused(sweep):
-    for flags, text in [(["--vary=heads=4,5"], "cell 1 (lr=0.001 clip=0 heads=5)"), (["--vary=hedas=4"], "did you mean --heads")]:
+    for flags, text in [(["--vary=heads=4,5"], "cell 1 (lr=0.001 clip=0 heads=5)"), (["--vary=hedas=4"], "did you mean --heads"),
+                        (["--data=no-such-set"], "no-such-set")]:
         done = sweep.ask(*flags)
         if done.returncode != 2 or text not in done.stderr or os.path.exists(sweep.path):
             fail(f"{flags}: {done.returncode}, {done.stderr}")
