@@ -1,10 +1,14 @@
 # moat_library(core SOURCES a.cc b.cc [USES other moat libraries] [OUTSIDE dependency names])
 #   Makes moat_core. Includes are "folder/file.h" from the root of the repository. OUTSIDE libraries are private:
-#   no public header of moat includes one, but for those listed after PUBLIC_OUTSIDE.
+#   no public header of moat includes one, but for those listed after PUBLIC_OUTSIDE. NOT_HOT: it never computes for long,
+#   and builds with sanitizers do not optimise it, nor programs, which takes half of the time to compile them.
 function(moat_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;USES;OUTSIDE;PUBLIC_OUTSIDE" ${ARGN})
+  cmake_parse_arguments(ARG "NOT_HOT" "" "SOURCES;USES;OUTSIDE;PUBLIC_OUTSIDE" ${ARGN})
   add_library(moat_${name} STATIC ${ARG_SOURCES})
   target_include_directories(moat_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  if(ARG_NOT_HOT AND MOAT_SANITIZE)
+    target_compile_options(moat_${name} PRIVATE -O0)
+  endif()
   foreach(used ${ARG_USES})
     target_link_libraries(moat_${name} PUBLIC moat_${used})
   endforeach()
@@ -20,6 +24,9 @@ endfunction()
 function(moat_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;USES;OUTSIDE" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  if(MOAT_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
   foreach(used ${ARG_USES})
     target_link_libraries(${name} PRIVATE moat_${used})
   endforeach()
