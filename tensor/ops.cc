@@ -323,9 +323,11 @@ void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2
 void SumsOfSquares(ConstView x, int64_t block, int64_t phase, View sums, Stream& stream) {
   MOAT_CHECK(block >= 1 && phase >= 0 && phase < block, "a place inside a block");
   Expect(x, x.count, kF32, "x");
-  Expect(sums, x.empty() ? 0 : (phase + x.count + block - 1) / block, core::DType::kF64, "sums");
-  stream.Synchronize();
-  Kernels(x, stream).sums_of_squares(x.count, Floats(x), block, phase, sums.as<double>(), stream);
+  if (x.empty()) return;
+  Expect(sums, (phase + x.count + block - 1) / block, core::DType::kF64, "sums");
+  MOAT_CHECK(sums.device == x.device, "sums of squares are written beside the values");
+  Kernels(x, stream).sums_of_squares(x.count, Floats(x), block, phase,
+                                     static_cast<double*>(sums.data), stream);
 }
 
 }  // namespace moat::tensor

@@ -133,8 +133,8 @@ void AdamW(const AdamWStep& step, ConstView gradient, View moment1, View moment2
            View rounded, Stream& stream);
 
 // Sums of squares of an f32 range in f64, per block: x is a stretch of a longer array, of which
-// `phase` elements of the same block lie before it. sums [blocks that x touches], host memory.
-// A block's bits depend on its elements in x only. Waits for the stream.
+// `phase` elements of the same block lie before it. sums [blocks that x touches], on x's device. A
+// block's bits depend on its elements in x only.
 void SumsOfSquares(ConstView x, int64_t block, int64_t phase, View sums, Stream& stream);
 
 }  // namespace moat::tensor
