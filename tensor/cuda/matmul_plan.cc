@@ -39,12 +39,6 @@ LayoutHandle Layout(core::DType dtype, int64_t rows, int64_t columns) {
   return layout;
 }
 
-std::string TextOf(const MatmulShape& s) {
-  return "[" + std::to_string(s.m) + ", " + std::to_string(s.k) + "] x [" + std::to_string(s.k) +
-         ", " + std::to_string(s.n) + "] in " + Name(s.dtype) + " to " + Name(s.c_dtype) +
-         (s.bias ? " with a bias" : "");
-}
-
 }  // namespace
 
 void Check(cublasStatus_t status, const char* what) {
@@ -59,22 +53,31 @@ int AlignmentOf(const void* memory) {
   return 1 << std::countr_zero(reinterpret_cast<uintptr_t>(memory) | 16u);
 }
 
-MatmulPlan::MatmulPlan(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes)
-    : beta_(shape.accumulate ? 1.0f : 0.0f), bias_(shape.bias) {
-  MOAT_CHECK(!(shape.accumulate && shape.bias), "a bias would be added twice");
-  Describe(shape);
-  Choose(shape, blas, workspace_bytes);
+std::string TextOf(const MatmulShape& s) {
+  std::string text = std::to_string(s.m) + " x " + std::to_string(s.k) + " times ";
+  text += std::to_string(s.k) + " x " + std::to_string(s.n);
+  text += std::string(" in ") + Name(s.dtype) + " to " + Name(s.c_dtype);
+  return s.bias ? text + " with a bias" : text;
 }
 
-void MatmulPlan::Describe(const MatmulShape& shape) {
+std::optional<MatmulPlan> MatmulPlan::Make(const MatmulShape& shape, const MatmulOperands& operands,
+                                           cublasLtHandle_t blas, size_t workspace_bytes) {
+  MOAT_CHECK(!(shape.accumulate && shape.bias), "a bias would be added twice");
+  constexpr int64_t kBeforeRows = 8;  // what the library wants to divide the rows of `before`
+  const bool before = shape.ending == Ending::kGelu || shape.ending == Ending::kGeluGrad;
+  if (before && shape.n % kBeforeRows != 0) return {};
+  MatmulPlan plan(shape);
+  plan.Point(operands);
+  if (!plan.Choose(shape, blas, workspace_bytes)) return {};
+  return plan;
+}
+
+MatmulPlan::MatmulPlan(const MatmulShape& shape) : beta_(shape.accumulate ? 1.0f : 0.0f) {
   Check(cublasLtMatmulDescCreate(product_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
         "describing a product");
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSA, shape.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSB, shape.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (shape.bias) {
-    Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    Set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(shape.dtype));
-  }
+  DescribeEnding(shape);
   left_ =
       shape.trans_b ? Layout(shape.dtype, shape.k, shape.n) : Layout(shape.dtype, shape.n, shape.k);
   right_ =
@@ -82,7 +85,39 @@ void MatmulPlan::Describe(const MatmulShape& shape) {
   result_ = Layout(shape.c_dtype, shape.n, shape.m);
 }
 
-void MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes) {
+// cuBLASLt's GELU is the approximation with tanh. Its gradient of a bias beside that of GELU is of
+// the results' type, bf16, where ours is f32: so that one is taken beside the gradient of weights,
+// from the right factor (our a), whose results are f32.
+void MatmulPlan::DescribeEnding(const MatmulShape& shape) {
+  const auto epilogue = [&]() -> cublasLtEpilogue_t {
+    switch (shape.ending) {
+      case Ending::kGelu:
+        return shape.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+      case Ending::kGeluGrad:
+        return CUBLASLT_EPILOGUE_DGELU;
+      case Ending::kBiasGrad:
+        return CUBLASLT_EPILOGUE_BGRADB;
+      case Ending::kNone:
+        break;
+    }
+    return shape.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  };
+  Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue());
+  if (shape.bias) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(shape.dtype));
+  if (shape.ending == Ending::kGelu || shape.ending == Ending::kGeluGrad) {
+    Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, shape.n);
+  }
+}
+
+// A choice depends on how these are aligned, too.
+void MatmulPlan::Point(const MatmulOperands& operands) const {
+  if (operands.bias != nullptr) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+  if (operands.before != nullptr) {
+    Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.before);
+  }
+}
+
+bool MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes) {
   PreferenceHandle wish;
   Check(cublasLtMatmulPreferenceCreate(wish.out()), "describing a choice");
   Set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
@@ -97,20 +132,23 @@ void MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t 
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(blas, product_.get(), left_.get(), right_.get(), result_.get(),
                                      result_.get(), wish.get(), 1, &best, &found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0)) {
-    throw core::ConfigError("cuBLASLt has no algorithm for the product " + TextOf(shape));
+  const bool fused = shape.ending != Ending::kNone;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0) ||
+      (status == CUBLAS_STATUS_INVALID_VALUE && fused)) {  // an ending that this type has not
+    return false;
   }
   Check(status, "choosing an algorithm");
   algorithm_ = best.algo;
+  return true;
 }
 
-void MatmulPlan::Run(const void* a, const void* b, const void* bias, void* c, cublasLtHandle_t blas,
-                     void* workspace, size_t workspace_bytes, cudaStream_t stream) const {
-  if (bias_) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+void MatmulPlan::Run(const MatmulOperands& operands, cublasLtHandle_t blas, void* workspace,
+                     size_t workspace_bytes, cudaStream_t stream) const {
+  Point(operands);
   const float one = 1;
-  Check(cublasLtMatmul(blas, product_.get(), &one, b, left_.get(), a, right_.get(), &beta_, c,
-                       result_.get(), c, result_.get(), &algorithm_, workspace, workspace_bytes,
-                       stream),
+  Check(cublasLtMatmul(blas, product_.get(), &one, operands.b, left_.get(), operands.a,
+                       right_.get(), &beta_, operands.c, result_.get(), operands.c, result_.get(),
+                       &algorithm_, workspace, workspace_bytes, stream),
         "a matrix product");
 }
 
