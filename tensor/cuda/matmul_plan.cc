@@ -6,9 +6,11 @@
 #include "tensor/cuda/matmul_plan.h"
 
 #include <bit>
-#include <cstring>
-#include <string>
+#include <charconv>
+#include <iterator>
+#include <sstream>
 
+#include "core/digest.h"
 #include "core/error.h"
 
 namespace moat::tensor::cuda {
@@ -54,25 +56,31 @@ int AlignmentOf(const void* memory) {
 }
 
 std::string TextOf(const MatmulShape& s) {
-  std::string text = std::to_string(s.m) + " x " + std::to_string(s.k) + " times ";
-  text += std::to_string(s.k) + " x " + std::to_string(s.n);
-  text += std::string(" in ") + Name(s.dtype) + " to " + Name(s.c_dtype);
-  return s.bias ? text + " with a bias" : text;
+  std::ostringstream text;
+  text << s.m << " x " << s.k << (s.trans_a ? "^T times " : " times ") << s.k << " x " << s.n
+       << (s.trans_b ? "^T in " : " in ") << Name(s.dtype) << " to " << Name(s.c_dtype);
+  if (s.accumulate) text << ", added";
+  if (s.bias) text << ", bias";
+  if (s.ending == Ending::kGelu) text << ", gelu";
+  if (s.ending == Ending::kGeluGrad) text << ", gradient of gelu";
+  if (s.ending == Ending::kBiasGrad) text << ", gradient of bias";
+  text << ", aligned to";
+  for (const int alignment :
+       {s.a_alignment, s.b_alignment, s.c_alignment, s.bias_alignment, s.before_alignment}) {
+    text << " " << alignment;
+  }
+  return text.str();
 }
 
-std::optional<MatmulPlan> MatmulPlan::Make(const MatmulShape& shape, const MatmulOperands& operands,
-                                           cublasLtHandle_t blas, size_t workspace_bytes) {
-  MOAT_CHECK(!(shape.accumulate && shape.bias), "a bias would be added twice");
+bool MayEndIn(const MatmulShape& shape) {
   constexpr int64_t kBeforeRows = 8;  // what the library wants to divide the rows of `before`
   const bool before = shape.ending == Ending::kGelu || shape.ending == Ending::kGeluGrad;
-  if (before && shape.n % kBeforeRows != 0) return {};
-  MatmulPlan plan(shape);
-  plan.Point(operands);
-  if (!plan.Choose(shape, blas, workspace_bytes)) return {};
-  return plan;
+  return !before || shape.n % kBeforeRows == 0;
 }
 
-MatmulPlan::MatmulPlan(const MatmulShape& shape) : beta_(shape.accumulate ? 1.0f : 0.0f) {
+MatmulPlan::MatmulPlan(const MatmulShape& shape, const MatmulOperands& operands)
+    : beta_(shape.accumulate ? 1.0f : 0.0f) {
+  MOAT_CHECK(!(shape.accumulate && shape.bias), "a bias would be added twice");
   Check(cublasLtMatmulDescCreate(product_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
         "describing a product");
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSA, shape.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -83,6 +91,7 @@ MatmulPlan::MatmulPlan(const MatmulShape& shape) : beta_(shape.accumulate ? 1.0f
   right_ =
       shape.trans_a ? Layout(shape.dtype, shape.m, shape.k) : Layout(shape.dtype, shape.k, shape.m);
   result_ = Layout(shape.c_dtype, shape.n, shape.m);
+  Point(operands);
 }
 
 // cuBLASLt's GELU is the approximation with tanh. Its gradient of a bias beside that of GELU is of
@@ -117,7 +126,9 @@ void MatmulPlan::Point(const MatmulOperands& operands) const {
   }
 }
 
-bool MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes) {
+std::vector<cublasLtMatmulAlgo_t> MatmulPlan::Proposals(const MatmulShape& shape,
+                                                        cublasLtHandle_t blas,
+                                                        size_t workspace_bytes, int most) const {
   PreferenceHandle wish;
   Check(cublasLtMatmulPreferenceCreate(wish.out()), "describing a choice");
   Set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
@@ -127,19 +138,49 @@ bool MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t 
   Set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(shape.a_alignment));
   Set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(shape.c_alignment));
   Set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(shape.c_alignment));
-  cublasLtMatmulHeuristicResult_t best{};
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(most));
   int found = 0;
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(blas, product_.get(), left_.get(), right_.get(), result_.get(),
-                                     result_.get(), wish.get(), 1, &best, &found);
+                                     result_.get(), wish.get(), most, results.data(), &found);
   const bool fused = shape.ending != Ending::kNone;
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0) ||
-      (status == CUBLAS_STATUS_INVALID_VALUE && fused)) {  // an ending that this type has not
-    return false;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && fused)) {
+    return {};  // an ending that this type has not may be either
   }
   Check(status, "choosing an algorithm");
-  algorithm_ = best.algo;
-  return true;
+  std::vector<cublasLtMatmulAlgo_t> proposals;
+  for (int i = 0; i < found; ++i) {
+    const auto& result = results[static_cast<size_t>(i)];
+    if (result.state == CUBLAS_STATUS_SUCCESS) proposals.push_back(result.algo);
+  }
+  return proposals;
+}
+
+std::string MatmulPlan::algorithm() const {
+  std::string text;
+  for (const uint64_t word : algorithm_.data) text += core::Hex(word);
+  return text;
+}
+
+void MatmulPlan::Take(const std::string& algorithm, cublasLtHandle_t blas) {
+  constexpr size_t kDigits = 16;  // of a word
+  cublasLtMatmulAlgo_t taken{};
+  bool right = algorithm.size() == kDigits * std::size(taken.data);
+  for (size_t i = 0; right && i < std::size(taken.data); ++i) {
+    const char* const begin = algorithm.data() + i * kDigits;
+    const auto parsed = std::from_chars(begin, begin + kDigits, taken.data[i], 16);
+    right = parsed.ec == std::errc() && parsed.ptr == begin + kDigits;
+  }
+  cublasLtMatmulHeuristicResult_t result{};
+  right = right &&
+          cublasLtMatmulAlgoCheck(blas, product_.get(), left_.get(), right_.get(), result_.get(),
+                                  result_.get(), &taken, &result) == CUBLAS_STATUS_SUCCESS;
+  if (!right) {
+    throw core::ConfigError("cuBLASLt does not take the algorithm " + algorithm +
+                            " that was saved for a product; remove the run's choices of products "
+                            "to have them tuned again");
+  }
+  algorithm_ = taken;
 }
 
 void MatmulPlan::Run(const MatmulOperands& operands, cublasLtHandle_t blas, void* workspace,

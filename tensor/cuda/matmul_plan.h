@@ -3,8 +3,8 @@
 
 #include <compare>
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/dtype.h"
 #include "tensor/cuda/blas_handle.h"
@@ -38,26 +38,34 @@ struct MatmulOperands {
   void* c;
 };
 
+// Whether the library's endings take such a shape at all.
+bool MayEndIn(const MatmulShape& shape);
+
 class MatmulPlan {
  public:
-  // Nothing where cuBLASLt has no algorithm for the shape. `operands`: of a first product; later
-  // ones are aligned alike.
+  // Without an algorithm yet. `operands`: of a first product; later ones are aligned alike.
+  MatmulPlan(const MatmulShape& shape, const MatmulOperands& operands);
+
+  // Up to `most` algorithms, the library's favourite first; none where it has none.
   //
   // Sums are taken in f32, of true f32 products where the inputs are f32 (no TF32). Algorithms that
   // add partial sums in whatever order they arrive are left out, so that a plan gives the same bits
   // every time.
-  static std::optional<MatmulPlan> Make(const MatmulShape& shape, const MatmulOperands& operands,
-                                        cublasLtHandle_t blas, size_t workspace_bytes);
+  std::vector<cublasLtMatmulAlgo_t> Proposals(const MatmulShape& shape, cublasLtHandle_t blas,
+                                              size_t workspace_bytes, int most) const;
+  void Take(const cublasLtMatmulAlgo_t& algorithm) { algorithm_ = algorithm; }
+  // The algorithm as text (its bytes, which mean something to one version of the library), and
+  // back. Throws ConfigError for one that the library does not take for this product.
+  std::string algorithm() const;
+  void Take(const std::string& algorithm, cublasLtHandle_t blas);
 
-  // Enqueues the product.
+  // Enqueues the product. REQUIRES: an algorithm was taken.
   void Run(const MatmulOperands& operands, cublasLtHandle_t blas, void* workspace,
            size_t workspace_bytes, cudaStream_t stream) const;
 
  private:
-  explicit MatmulPlan(const MatmulShape& shape);
   void DescribeEnding(const MatmulShape& shape);
   void Point(const MatmulOperands& operands) const;
-  bool Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes);
 
   MatmulHandle product_;
   LayoutHandle left_, right_, result_;
@@ -65,7 +73,8 @@ class MatmulPlan {
   float beta_ = 0;
 };
 
-// For people: "8 x 16 times 16 x 32 in bf16 to f32 with a bias".
+// All of a shape, for people and as its name in ProductChoices: "8 x 16 times 16 x 32^T in bf16 to
+// f32, bias, aligned to 16 16 16 16 16".
 std::string TextOf(const MatmulShape& shape);
 
 }  // namespace moat::tensor::cuda
