@@ -4,10 +4,13 @@
 // shows. An error stays, as on a device.
 #include "tests/gpu/emulator/include/cuda_runtime.h"
 
+#include <sys/mman.h>
+
 #include <chrono>
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <set>
 #include <string>
@@ -22,7 +25,7 @@ struct CUstream_st {
 };
 
 struct CUevent_st {
-  cudaStream_t stream = nullptr;  // null: never recorded
+  cudaStream_t stream = nullptr;  // null: never recorded, or of a stream that is gone
   uint64_t point = 0;             // of the stream's work
   std::chrono::steady_clock::time_point time;
 };
@@ -33,6 +36,9 @@ namespace {
 struct Runtime {
   CUstream_st default_stream;
   std::set<cudaStream_t> streams = {&default_stream};
+  std::set<cudaEvent_t> events;
+  std::vector<std::unique_ptr<CUevent_st>> destroyed;  // queued work may still record them
+  std::map<void*, size_t> host_memory;
   std::map<const void*, size_t> shared_bytes;  // kernels that asked for more than 48 KiB
   cudaError_t last = cudaSuccess;              // of a call: asked for once
   std::string failure;                         // of a kernel: for ever
@@ -146,6 +152,22 @@ cudaError_t cudaFree(void* memory) {
   return State();
 }
 
+// Pages of their own: a copy that comes after they were freed is a fault.
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (*memory == MAP_FAILED) return Failed(cudaErrorMemoryAllocation);
+  The().host_memory[*memory] = bytes;
+  return State();
+}
+
+cudaError_t cudaFreeHost(void* memory) {
+  const auto found = The().host_memory.find(memory);
+  if (found == The().host_memory.end()) return Failed(cudaErrorInvalidValue);
+  munmap(memory, found->second);
+  The().host_memory.erase(found);
+  return State();
+}
+
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = moat::emulator::FreeBytes();
   *total = moat::emulator::kDeviceBytes;
@@ -177,6 +199,9 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   Work(stream, stream->given);
   The().streams.erase(stream);
+  for (const cudaEvent_t event : The().events) {
+    if (event->stream == stream) event->stream = nullptr;  // what it waited for is done
+  }
   delete stream;
   return State();
 }
@@ -201,12 +226,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   *event = new CUevent_st;
+  The().events.insert(*event);
   return State();
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  moat::emulator::WorkAll();  // what records it may still be queued
-  delete event;
+  The().events.erase(event);
+  The().destroyed.emplace_back(event);
   return State();
 }
 
