@@ -1,10 +1,11 @@
-// The NCCL communicator: agree on the host, enqueue on the device.
+// The NCCL communicator: what all have agreed on is enqueued on the device.
 #include "comm/nccl.h"
 
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "comm/device_group.h"
 #include "comm/nccl_link.h"
 #include "core/error.h"
 #include "tensor/cuda/stream.h"
@@ -35,17 +36,14 @@ ncclRedOp_t OpOf(ReduceOp op) {
 
 size_t Size(core::Bytes bytes) { return static_cast<size_t>(bytes.value); }
 
-class NcclCommunicator : public Communicator {
+class NcclCommunicator : public DeviceGroup {
  public:
   explicit NcclCommunicator(std::unique_ptr<Communicator> control)
-      : Communicator(control->name(), control->rank(), control->members()),
-        control_(std::move(control)) {
-    SetDeadline(control_->deadline());
-  }
+      : DeviceGroup(std::move(control)) {}
 
  protected:
-  void DoAllReduce(tensor::View buffer, ReduceOp op, Order order, tensor::Stream& stream) override {
-    if (OnHost(stream)) return OnControl([&] { control_->AllReduce(buffer, op, order, stream); });
+  void DeviceAllReduce(tensor::View buffer, ReduceOp op, Order order,
+                       tensor::Stream& stream) override {
     RefuseTree(buffer.dtype, op, order);
     Enqueue(buffer.count, "all-reduce", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclAllReduce(buffer.data, buffer.data, static_cast<size_t>(buffer.count),
@@ -54,10 +52,8 @@ class NcclCommunicator : public Communicator {
     CountReceived(core::Bytes(2 * buffer.bytes().value / size() * (size() - 1)));  // of a ring
   }
 
-  void DoReduceScatter(tensor::ConstView input, tensor::View output, ReduceOp op, Order order,
-                       tensor::Stream& stream) override {
-    if (OnHost(stream))
-      return OnControl([&] { control_->ReduceScatter(input, output, op, order, stream); });
+  void DeviceReduceScatter(tensor::ConstView input, tensor::View output, ReduceOp op, Order order,
+                           tensor::Stream& stream) override {
     RefuseTree(input.dtype, op, order);
     Enqueue(output.count, "reduce-scatter", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclReduceScatter(input.data, output.data, static_cast<size_t>(output.count),
@@ -66,16 +62,15 @@ class NcclCommunicator : public Communicator {
     CountReceived(core::Bytes(output.bytes().value * (size() - 1)));
   }
 
-  void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
-    if (OnHost(stream)) return OnControl([&] { control_->AllGather(input, output, stream); });
+  void DeviceAllGather(tensor::ConstView input, tensor::View output,
+                       tensor::Stream& stream) override {
     Enqueue(input.count, "all-gather", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclAllGather(input.data, output.data, Size(input.bytes()), ncclUint8, comm, queue);
     });
     CountReceived(core::Bytes(input.bytes().value * (size() - 1)));
   }
 
-  void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
-    if (OnHost(stream)) return OnControl([&] { control_->Broadcast(buffer, root, stream); });
+  void DeviceBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
     Enqueue(buffer.count, "broadcast", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclBroadcast(buffer.data, buffer.data, Size(buffer.bytes()), ncclUint8, root, comm,
                            queue);
@@ -83,13 +78,8 @@ class NcclCommunicator : public Communicator {
     if (rank() != root) CountReceived(buffer.bytes());
   }
 
-  void DoBarrier() override {
-    control_->SetDeadline(deadline());
-    control_->Barrier();
-  }
-
   void DoFinish(tensor::Stream& stream) override {
-    if (OnHost(stream) || !link_) return stream.Synchronize();
+    if (stream.device() == core::DeviceKind::kCpu || !link_) return stream.Synchronize();
     Wait([&] {
       link_->CheckAlive();
       return stream.Done();
@@ -98,24 +88,10 @@ class NcclCommunicator : public Communicator {
 
   std::unique_ptr<Communicator> DoGroup(const std::string& name,
                                         const std::vector<int>& ranks) override {
-    control_->SetDeadline(deadline());
-    return MakeNccl(control_->Group(name, ranks));
+    return MakeNccl(control().Group(name, ranks));
   }
 
  private:
-  // The control group's deadline is ours whenever it is used.
-  bool OnHost(const tensor::Stream& stream) {
-    control_->SetDeadline(deadline());
-    return stream.device() == core::DeviceKind::kCpu;
-  }
-
-  template <typename Body>
-  void OnControl(const Body& body) {
-    const uint64_t before = control_->traffic().received_bytes;
-    body();
-    CountReceived(core::Bytes(static_cast<int64_t>(control_->traffic().received_bytes - before)));
-  }
-
   void RefuseTree(core::DType dtype, ReduceOp op, Order order) const {
     const bool is_float = dtype == core::DType::kF32 || dtype == core::DType::kF64;
     if (order == Order::kAny || op != ReduceOp::kSum || !is_float || size() <= 2) return;
@@ -124,33 +100,17 @@ class NcclCommunicator : public Communicator {
         "ranks yet; use --reduction=fast");
   }
 
-  // All ranks are here and ask for the same, or every rank throws.
-  void Agree() {
-    tensor::Stream host;
-    const Call::Words mine = keeper().call().words();
-    std::vector<Call::Words> calls(static_cast<size_t>(size()));
-    try {
-      control_->AllGather(tensor::HostView(mine.data(), std::ssize(mine)),
-                          tensor::HostView(calls.data()->data(), size() * std::ssize(mine)), host);
-    } catch (const core::PeerError& error) {
-      throw core::PeerError(std::string(error.what()) + " (this was to agree on " +
-                            keeper().call().text() + ")");
-    }
-    keeper().CheckSameCall(calls);
-  }
-
   void Connect() {
     tensor::Stream host;
     ncclUniqueId id{};
     if (rank() == 0) id = MakeNcclId();
-    control_->Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
+    control().Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
     link_.emplace(id, rank(), size(), waiter_);
   }
 
   template <typename Operation>
   void Enqueue(int64_t count, const char* what, tensor::Stream& stream,
                const Operation& operation) {
-    Agree();
     if (count == 0) return;
     if (!link_) Connect();
     link_->Settle(operation(link_->get(), tensor::cuda::Of(stream).get()), what, waiter_);
@@ -166,7 +126,6 @@ class NcclCommunicator : public Communicator {
     });
   }
 
-  std::unique_ptr<Communicator> control_;
   const NcclLink::Waiter waiter_ = [this](const std::function<bool()>& ready) { Wait(ready); };
   std::optional<NcclLink> link_;
 };

@@ -47,6 +47,11 @@ struct DeviceTable {
   // OutOfMemoryError with the size asked for. REQUIRES: bytes > 0.
   void* (*allocate)(core::Bytes bytes);
   void (*free)(void* memory);
+  // Host memory that this device copies from and to at its best, aligned to 64 bytes at least, with
+  // anything in it. Throws OutOfMemoryError. REQUIRES: bytes > 0. No copy of it may be under way
+  // when it is freed.
+  void* (*allocate_host)(core::Bytes bytes);
+  void (*free_host)(void* memory);
   // Ordered on the stream. Of a copy, either end may be host memory.
   void (*copy)(const void* from, void* to, core::Bytes bytes, const Stream& stream);
   void (*zero)(void* memory, core::Bytes bytes, const Stream& stream);

@@ -18,6 +18,8 @@ const DeviceTable& CudaDevice() {
       .count = [] { return 0; },
       .allocate = [](core::Bytes) -> void* { Refuse(); },
       .free = [](void*) {},
+      .allocate_host = [](core::Bytes) -> void* { Refuse(); },
+      .free_host = [](void*) {},
       .copy = [](const void*, void*, core::Bytes, const Stream&) { Refuse(); },
       .zero = [](void*, core::Bytes, const Stream&) { Refuse(); },
       .make_stream = [](int) -> std::unique_ptr<DeviceStream> { Refuse(); },
