@@ -12,8 +12,8 @@ namespace moat::tensor {
 
 struct ProductChoices {
   std::string made_for;  // "" on a device that has nothing to choose; one line
-  // By product (its extents, types, layout and ending, in the library's words): the algorithm, a
-  // word without spaces, or kInParts.
+  // By product (its extents, types, layout and ending): the algorithm, a word without spaces, or
+  // kInParts. By attention's extents: whose it is.
   std::map<std::string, std::string> algorithms;
 
   bool operator==(const ProductChoices&) const = default;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <sstream>
 #include <vector>
 
 #include "core/error.h"
@@ -12,6 +13,15 @@ namespace {
 
 constexpr int kProposals = 16;  // of the library, that are measured
 constexpr int kRuns = 8, kRounds = 2;
+constexpr const char* kCudnn = "cudnn";
+constexpr const char* kOwn = "own";
+
+std::string TextOf(const AttentionShape& s) {
+  std::ostringstream text;
+  text << "attention over " << s.rows << " x " << s.seq_len << " slots, " << s.heads << "/"
+       << s.kv_heads << " heads of " << s.head_width;
+  return text.str();
+}
 
 }  // namespace
 
@@ -22,13 +32,15 @@ PlannedProducts::PlannedProducts(CudaStream& stream) : stream_(stream) {
 std::string PlannedProducts::library() {
   cudaDeviceProp device;
   Check(cudaGetDeviceProperties(&device, stream_.index()), "looking at a device");
-  return "cuBLASLt " + std::to_string(cublasLtGetVersion()) + " on " + device.name + " (sm_" +
+  const int64_t cudnn = CudnnForAttention();
+  return "cuBLASLt " + std::to_string(cublasLtGetVersion()) +
+         (cudnn > 0 ? " and cuDNN " + std::to_string(cudnn) : "") + " on " + device.name + " (sm_" +
          std::to_string(device.major) + std::to_string(device.minor) + ", " +
          std::to_string(device.multiProcessorCount) + " multiprocessors)";
 }
 
 ProductChoices PlannedProducts::choices() {
-  ProductChoices choices{library(), {}};
+  ProductChoices choices{library(), attention_choices_};
   for (const auto& [shape, plan] : plans_) {
     choices.algorithms[TextOf(shape)] = plan ? plan->algorithm() : kInParts;
   }
@@ -42,6 +54,7 @@ void PlannedProducts::Use(const ProductChoices& choices) {
   }
   given_ = choices;
   plans_.clear();
+  attention_choices_.clear();
 }
 
 bool PlannedProducts::Enqueue(const MatmulShape& shape, const MatmulOperands& operands,
@@ -96,6 +109,41 @@ std::optional<MatmulPlan> PlannedProducts::Fastest(const MatmulShape& shape,
 
 void PlannedProducts::Run(const MatmulPlan& plan, const MatmulOperands& operands) {
   plan.Run(operands, blas_.get(), stream_.workspace(), kWorkspaceBytes, stream_.get());
+}
+
+bool PlannedProducts::AttendByCudnn(const AttentionShape& shape,
+                                    const AttentionOperands& operands) {
+  if (CudnnForAttention() == 0) return false;
+  if (!attention_) attention_ = MakeCudnnAttention(stream_.get(), stream_.index());
+  return attention_->Run(shape, operands, stream_.workspace(), kWorkspaceBytes);
+}
+
+// Our own kernel unless the library's was measured to be faster.
+bool PlannedProducts::Attend(const AttentionShape& shape, const AttentionOperands& operands,
+                             const std::function<void()>& own) {
+  const std::string name = TextOf(shape);
+  const auto chosen = attention_choices_.find(name);
+  if (chosen != attention_choices_.end()) {
+    return chosen->second == kCudnn && AttendByCudnn(shape, operands);
+  }
+  std::string choice = kOwn;
+  if (measuring_) {
+    const auto library = [&] { AttendByCudnn(shape, operands); };
+    if (AttendByCudnn(shape, operands) && SecondsOf(library) < SecondsOf(own)) choice = kCudnn;
+  } else if (const auto given = given_.algorithms.find(name); given != given_.algorithms.end()) {
+    choice = given->second;
+  }
+  attention_choices_[name] = choice;
+  if (choice != kCudnn) return false;
+  if (AttendByCudnn(shape, operands)) return true;
+  throw core::ConfigError("cuDNN does not take the " + name +
+                          " that it was chosen for; remove the run's choices of products to have "
+                          "them tuned again");
+}
+
+bool AttentionByChoice(const AttentionShape& shape, const AttentionOperands& operands,
+                       OwnAttention own, const Stream& stream) {
+  return ProductsOf(stream).Attend(shape, operands, [&] { own(shape, operands, stream); });
 }
 
 // Of one run, once the work's own choices are made; the fastest round counts, since other work may

@@ -3,8 +3,11 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
+#include <string>
 
+#include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/matmul_plan.h"
 #include "tensor/cuda/stream.h"
 
@@ -23,6 +26,9 @@ class PlannedProducts : public ProductTuner {
   // to be taken in parts; `in_parts` enqueues those, and is null where there are none.
   bool Enqueue(const MatmulShape& shape, const MatmulOperands& operands,
                const std::function<void()>& in_parts);
+  // AttentionByChoice.
+  bool Attend(const AttentionShape& shape, const AttentionOperands& operands,
+              const std::function<void()>& own);
 
  private:
   std::optional<MatmulPlan> Choose(const MatmulShape& shape, const MatmulOperands& operands,
@@ -30,6 +36,7 @@ class PlannedProducts : public ProductTuner {
   std::optional<MatmulPlan> Fastest(const MatmulShape& shape, const MatmulOperands& operands,
                                     const std::function<void()>& in_parts);
   void Run(const MatmulPlan& plan, const MatmulOperands& operands);
+  bool AttendByCudnn(const AttentionShape& shape, const AttentionOperands& operands);
   double SecondsOf(const std::function<void()>& work);
 
   CudaStream& stream_;
@@ -37,6 +44,8 @@ class PlannedProducts : public ProductTuner {
   bool measuring_ = false;
   ProductChoices given_;
   std::map<MatmulShape, std::optional<MatmulPlan>> plans_;
+  std::map<std::string, std::string> attention_choices_;  // by shape
+  std::unique_ptr<AttentionPlans> attention_;             // made when it is first tried
 };
 
 // Of a stream of the CUDA device.

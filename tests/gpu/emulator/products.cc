@@ -1,6 +1,7 @@
 // What the emulated device has in place of cuBLASLt, and what it says of itself.
 #include <cmath>
 
+#include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/element.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
@@ -115,6 +116,11 @@ class EmulatedProducts : public ProductTuner {
 };
 
 }  // namespace
+
+bool AttentionByChoice(const AttentionShape&, const AttentionOperands&, OwnAttention,
+                       const Stream&) {
+  return false;
+}
 
 std::unique_ptr<ProductTuner> MakeProducts(CudaStream&) {
   return std::make_unique<EmulatedProducts>();
