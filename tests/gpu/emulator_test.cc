@@ -225,5 +225,27 @@ TEST_F(EmulatorTest, AWarpMultipliesMatricesAsPtxSays) {
   }
 }
 
+// Ampere has 163 KiB of shared memory a block, Hopper 227.
+TEST_F(EmulatorTest, AttentionThatAnAmpereCannotHoldIsRefusedByNameBeforeItRuns) {
+  const auto check = [&](int64_t head_width, core::DType dtype, bool with_gradient) {
+    CheckAttention({1, 8, 1, 1, head_width, 64}, dtype, with_gradient, stream);
+  };
+  check(256, core::DType::kF32, true);
+  emulator::shared_bytes_offered = 163 << 10;
+  check(128, core::DType::kF32, true);
+  check(256, core::DType::kBF16, true);
+  try {
+    check(136, core::DType::kF32, true);
+    ADD_FAILURE() << "not refused";
+  } catch (const core::ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("f32 with heads of 136"), std::string::npos)
+        << error.what();
+  }
+  emulator::shared_bytes_offered = emulator::kMostSharedBytes;
+  EXPECT_THROW(check(257, core::DType::kBF16, false), core::ConfigError);
+  EXPECT_THROW(CheckAttention({1, 1 << 21, 8, 8, 64, 64}, core::DType::kBF16, true, stream),
+               core::ConfigError);
+}
+
 }  // namespace
 }  // namespace moat::tensor::cuda
