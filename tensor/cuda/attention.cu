@@ -82,13 +82,22 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
   const float scale = a.scale * kLog2OfE;
   RunningSoftmax soft[kTiles];
   Accumulator<kWidth> o[kTiles];
-  for (int from = first / kKeys * kKeys; from < begin + queries; from += kKeys) {
-    __syncthreads();  // the tiles before were read
-    const int keys = min(kKeys, a.seq_len - from);
-    LoadKeysAndValues<kKeys, kWidth>(a, row, from, kv_head, keys, tiles.k, tiles.v);
-    __syncthreads();
+  const auto load = [&](int kv, int from, T* tile) {
+    LoadTileLater<kKeys, kWidth>(a.qkv + a.InQkv(row, from, kv), min(kKeys, a.seq_len - from),
+                                 a.stride(), a.head_width, a.wide, tile);
+  };
+  int from = first / kKeys * kKeys;
+  load(a.KeyHead(kv_head), from, tiles.k);
+  // Values come while scores are computed, the next keys while their softmax and its product are.
+  for (; from < begin + queries; from += kKeys) {
+    WaitForCopies();
+    __syncthreads();  // keys are there, and the values before were read
+    load(a.ValueHead(kv_head), from, tiles.v);
     Accumulator<kKeys> scores[kTiles];
     MultiplyByRows<kWidth>(own_q, tiles.k, scores);
+    WaitForCopies();
+    __syncthreads();  // values are there, and the keys were read
+    if (from + kKeys < begin + queries) load(a.KeyHead(kv_head), from + kKeys, tiles.k);
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
