@@ -40,7 +40,7 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
       index_(IndexParameters(config, table_)),
       axis_({.group = options.tensor}, {}) {
   plan_ = PlanActivations(config, {max_rows_, stream.threads(), dtype_, axis_.size(),
-                                   options.sequence_parallel, recompute_});
+                                   options.sequence_parallel, recompute_, stream.device()});
   layout_ = FlatLayout(table_, axis_.rank(), axis_.size());
   const parallel::Slice tokens = slice(index_.embedding);
   vocabulary_ = {tokens.begin[0], tokens.end[0] - tokens.begin[0]};
@@ -56,6 +56,7 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
   copies_ = CopiesGroup(table_, index_, options.tensor);
   axis_ = TensorAxis({options.tensor, copies_.get(), options.sequence_parallel}, PlannedScratch());
   shape_ = LayerShapeOf(config, axis_.size());
+  tensor::CheckAttention(AttentionOf(max_rows_), dtype_, options.with_gradients, stream);
   BindParameters();
   for (int64_t l = 0; l < config.layers; ++l) layer_buffers_.push_back(PlannedLayer(l));
   common_ = PlannedCommon();
@@ -97,9 +98,8 @@ void Transformer::InitializeWeights(uint64_t seed) {
   RoundWeights();
 }
 
-tensor::AttentionShape Transformer::AttentionOf(const MicroBatch& batch) const {
-  return {batch.rows,      config_.seq_len,   shape_.heads,
-          shape_.kv_heads, shape_.head_width, kAttentionTile};
+tensor::AttentionShape Transformer::AttentionOf(int64_t rows) const {
+  return {rows, config_.seq_len, shape_.heads, shape_.kv_heads, shape_.head_width, kAttentionTile};
 }
 
 tensor::DropoutKey Transformer::DropoutFor(const MicroBatch& batch, int64_t place) const {
@@ -193,7 +193,7 @@ void Transformer::ForwardLayer(const MicroBatch& batch, int64_t l) {
   const LayerContext context = ContextFor(common);
   const View next = l + 1 < config_.layers ? LayerFor(l + 1, batch.rows).input : common.final_input;
   BeforeAttention(context, layer(l), at);
-  tensor::Attention(AttentionOf(batch), common.span_start, at.qkv, at.attention, at.log_sum,
+  tensor::Attention(AttentionOf(batch.rows), common.span_start, at.qkv, at.attention, at.log_sum,
                     common.workspace, stream_);
   AfterAttention(context, layer(l), at, DropoutFor(batch, AttentionPlace(l)),
                  DropoutFor(batch, FfnPlace(l)), common.branch, next);
@@ -212,7 +212,7 @@ void Transformer::RecomputeLayer(const MicroBatch& batch, int64_t l) {
   } else {
     ProjectQkv(context, layer(l), at);
   }
-  tensor::Attention(AttentionOf(batch), common.span_start, at.qkv, at.attention, at.log_sum,
+  tensor::Attention(AttentionOf(batch.rows), common.span_start, at.qkv, at.attention, at.log_sum,
                     common.workspace, stream_);
   if (block) {
     JoinAttention(context, layer(l), at, DropoutFor(batch, AttentionPlace(l)), common.branch);
@@ -264,7 +264,7 @@ void Transformer::BackwardLayers(const MicroBatch& batch, bool accumulate,
                      {p.ffn_norm_bias, 1},
                      {p.ffn_norm, 1}});
     BackwardAttention(context, layer(l), at, common.gradient, DropoutFor(batch, AttentionPlace(l)),
-                      AttentionOf(batch), common.span_start, common.workspace, accumulate);
+                      AttentionOf(batch.rows), common.span_start, common.workspace, accumulate);
     Announce(ready, {{p.bo, 1},
                      {p.wo, 1},
                      {p.bq, 3},
@@ -329,9 +329,9 @@ void Transformer::LossOfChunk(const CommonBuffers& at, ConstView logits, int64_t
 
 void Transformer::ChunkLoss(const CommonBuffers& at, ConstView normed, int64_t begin, int64_t rows,
                             View dlogits) {
-  const int64_t part = vocabulary_.count;
-  for (int64_t done = 0; done < rows; done += kLossRows) {
-    const int64_t count = std::min(kLossRows, rows - done);
+  const int64_t part = vocabulary_.count, most = LossChunksOn(stream_.device()).logits;
+  for (int64_t done = 0; done < rows; done += most) {
+    const int64_t count = std::min(most, rows - done);
     const View logits = at.logits.Range(0, count * part);
     OutputProduct(normed.Range((begin + done) * config_.width, count * config_.width), logits);
     LossOfChunk(at, logits, begin + done, count,
@@ -344,9 +344,10 @@ void Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) 
   const int64_t width = config_.width, part = vocabulary_.count;
   const CommonBuffers at = CommonFor(batch.rows);
   const ConstView normed = axis_.Whole(at.final_norm.y, stream_);
+  const int64_t most = LossChunksOn(stream_.device()).gradients;
   const auto chunks = [&](View dnormed) {
-    for (int64_t begin = 0; begin < tokens; begin += kLossGradientRows) {
-      const int64_t rows = std::min(kLossGradientRows, tokens - begin);
+    for (int64_t begin = 0; begin < tokens; begin += most) {
+      const int64_t rows = std::min(most, tokens - begin);
       const View dlogits = gradient ? at.gradient_logits.Range(0, rows * part) : View{};
       ChunkLoss(at, normed, begin, rows, dlogits);
       if (!gradient) continue;

@@ -173,7 +173,7 @@ class Transformer {
     return {shape_, axis_, common.positions, stream_};
   }
   tensor::DropoutKey DropoutFor(const MicroBatch& batch, int64_t place) const;
-  tensor::AttentionShape AttentionOf(const MicroBatch& batch) const;
+  tensor::AttentionShape AttentionOf(int64_t rows) const;
   void LoadBatch(const MicroBatch& batch);
   void ForwardLayers(const MicroBatch& batch);
   void ForwardLayer(const MicroBatch& batch, int64_t layer);

@@ -80,6 +80,8 @@ struct KernelTable {
                           float* dweight, float* dbias, bool accumulate, const Stream&);
   void (*rotate)(int64_t tokens, int64_t heads, int64_t head_width, int64_t stride,
                  const int32_t* positions, double base, bool inverse, void* x, const Stream&);
+  // May be null, where every shape is taken. Throws ConfigError for one that is not.
+  void (*check_attention)(const AttentionShape&, bool with_gradient, const Stream&);
   void (*attention)(const AttentionShape&, const int32_t* span_start, const void* qkv, void* out,
                     float* log_sum, float* workspace, const Stream&);
   void (*attention_grad)(const AttentionShape&, const int32_t* span_start, const void* qkv,

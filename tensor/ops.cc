@@ -138,6 +138,12 @@ void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv,
                  stream);
 }
 
+void CheckAttention(const AttentionShape& shape, core::DType dtype, bool with_gradient,
+                    Stream& stream) {
+  const KernelTable& kernels = DeviceOf(stream.device()).kernels(dtype);
+  if (kernels.check_attention != nullptr) kernels.check_attention(shape, with_gradient, stream);
+}
+
 void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
                    ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream) {
   ExpectAttention(shape, span_start, qkv, out, log_sum, workspace, stream);

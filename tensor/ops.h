@@ -84,6 +84,10 @@ void Rotate(View x, ConstView positions, int64_t heads, int64_t head_width, int6
 // (Dao et al., "FlashAttention", 2022, backward by recomputation).
 void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,
                View log_sum, View workspace, Stream& stream);
+// Throws ConfigError where the stream's device does not take such a shape in `dtype`: to be asked
+// before anything is computed.
+void CheckAttention(const AttentionShape& shape, core::DType dtype, bool with_gradient,
+                    Stream& stream);
 // dqkv from dout.
 void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
                    ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream);

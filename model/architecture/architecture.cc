@@ -210,9 +210,10 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
            "final_norm");
   plan.Add("weights", tokens);
   plan.Add("losses", tokens);
-  const int64_t loss_rows = std::min(tokens, kLossRows);
+  const LossChunks chunks = LossChunksOn(o.device);
+  const int64_t loss_rows = std::min(tokens, chunks.logits);
   plan.Add("logits", loss_rows * vocabulary);
-  plan.Add("gradient.logits", std::min(tokens, kLossGradientRows) * vocabulary, o.dtype);
+  plan.Add("gradient.logits", std::min(tokens, chunks.gradients) * vocabulary, o.dtype);
   plan.Add("statistics", o.tp > 1 ? loss_rows * kLossStatistics : 0);
   plan.Add("statistics.all", o.tp > 1 ? loss_rows * kLossStatistics * o.tp : 0);
   plan.Add("branch", here * c.width, o.dtype);  // a layer's output before it joins the residual

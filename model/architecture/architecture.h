@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "configs/model_config.h"
+#include "core/device_kind.h"
 #include "core/dtype.h"
 #include "core/units.h"
 #include "parallel/bucket_plan.h"
@@ -104,10 +105,20 @@ struct ActivationPlan {
 };
 
 constexpr int64_t kAttentionTile = 64;  // queries handled at a time
-constexpr int64_t kLossRows = 256;      // slots whose logits (f32) exist at once
-// Slots whose logits' gradient exists at once: each such chunk adds to the gradient of the output
-// matrix, which is read and written whole, so fewer are faster.
-constexpr int64_t kLossGradientRows = 1024;
+
+// The loss goes through a micro-batch in chunks: all logits at once would take more memory than the
+// rest. Bits depend on them.
+struct LossChunks {
+  int64_t logits;  // slots whose logits (f32) exist at once
+  // Slots whose logits' gradient exists at once: each such chunk adds to the gradient of the output
+  // matrix, which is read and written whole, so fewer are faster.
+  int64_t gradients;
+};
+// A CPU's caches like few. A GPU wants a chunk's products to fill all its multiprocessors several
+// times over, and has the memory.
+constexpr LossChunks LossChunksOn(core::DeviceKind device) {
+  return device == core::DeviceKind::kCpu ? LossChunks{256, 1024} : LossChunks{1024, 4096};
+}
 
 constexpr int64_t kLossStatistics = 3;  // numbers a slot: tensor::PartStatistics
 
@@ -118,6 +129,7 @@ struct PlanOptions {
   int tp = 1;                             // tensor ranks: each holds its part of the layers
   bool sequence_parallel = false;         // and of the slots between them
   configs::Recompute recompute = configs::Recompute::kNone;
+  core::DeviceKind device = core::DeviceKind::kCpu;
 };
 
 // The name of a layer's buffer `what` ("qkv"): its own, or "recomputed.qkv" where the backward pass
@@ -127,8 +139,8 @@ struct PlanOptions {
 std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const std::string& what);
 
 // Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
-// workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for kLossRows
-// slots only, their gradient for kLossGradientRows. Statistics, losses and logits are f32 whatever
+// workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for a few
+// slots only (LossChunksOn). Statistics, losses and logits are f32 whatever
 // the dtype. Throws ConfigError as configs::ValidateTensorSplit.
 ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 

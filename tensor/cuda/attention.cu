@@ -5,7 +5,7 @@
 
 #include "tensor/cuda/attention.h"
 #include "tensor/cuda/attention_plans.h"
-#include "tensor/cuda/attention_tile.cuh"
+#include "tensor/cuda/attention_rows.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
 
@@ -74,48 +74,38 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
   const int queries = min(kQueries, a.seq_len - begin);
   LoadTile<kQueries, kWidth>(a.qkv + a.InQkv(row, begin, head), queries, a.stride(), a.head_width,
                              a.wide, tiles.q);
-  for (int i = static_cast<int>(threadIdx.x); i < queries; i += kAttentionThreads) {
-    tiles.spans[i] = a.span_start[row * a.seq_len + begin + i];
-  }
-  __syncthreads();
-  int first = begin;  // the first key that a query of the tile sees
-  for (int i = 0; i < queries; ++i) first = min(first, tiles.spans[i]);
+  const int first = LoadSpans(a, row, begin, queries, tiles.spans);
+  const LaneQueries<kTiles> own(begin, queries, a.seq_len, tiles.spans);
   const int own_rows = WarpId() * kWarpRows<kTiles>;
-  int slot[kTiles][2], span[kTiles][2];  // of this lane's rows; those not there see nothing
-#pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int index = own_rows + m * kTileRows + RowOf(2 * half);
-      slot[m][half] = begin + index;
-      span[m][half] = index < queries ? tiles.spans[index] : a.seq_len;
-    }
-  }
   T* const own_p = tiles.p + own_rows * kPitch<T, kKeys>;
   T* const own_q = tiles.q + own_rows * kPitch<T, kWidth>;
   const float scale = a.scale * kLog2OfE;
   RunningSoftmax soft[kTiles];
   Accumulator<kWidth> o[kTiles];
-  for (int from = first / kKeys * kKeys; from < begin + queries; from += kKeys) {
-    __syncthreads();  // the tiles before were read
-    const int keys = min(kKeys, a.seq_len - from);
-    LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, from, a.KeyHead(kv_head)), keys, a.stride(),
-                            a.head_width, a.wide, tiles.k);
-    LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, from, a.ValueHead(kv_head)), keys, a.stride(),
-                            a.head_width, a.wide, tiles.v);
-    __syncthreads();
+  const auto load = [&](int kv, int from, T* tile) {
+    LoadTileLater<kKeys, kWidth>(a.qkv + a.InQkv(row, from, kv), min(kKeys, a.seq_len - from),
+                                 a.stride(), a.head_width, a.wide, tile);
+  };
+  int from = first / kKeys * kKeys;
+  load(a.KeyHead(kv_head), from, tiles.k);
+  // Values come while scores are computed, the next keys while their softmax and its product are.
+  for (; from < begin + queries; from += kKeys) {
+    WaitForCopies();
+    __syncthreads();  // keys are there, and the values before were read
+    load(a.ValueHead(kv_head), from, tiles.v);
     Accumulator<kKeys> scores[kTiles];
     MultiplyByRows<kWidth>(own_q, tiles.k, scores);
+    WaitForCopies();
+    __syncthreads();  // values are there, and the keys were read
+    if (from + kKeys < begin + queries) load(a.KeyHead(kv_head), from + kKeys, tiles.k);
 #pragma unroll
     for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
       for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const int key = from + ColumnOf(j, i);
-          const bool seen = key <= slot[m][i / 2] && key >= span[m][i / 2];
           float& score = scores[m].value[j][i];
-          score = seen ? score * scale : -INFINITY;
+          score = own.Sees(m, i / 2, from + ColumnOf(j, i)) ? score * scale : -INFINITY;
         }
       }
       UpdateSoftmax(scores[m], soft[m], o[m]);
@@ -129,8 +119,8 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float sum = OverLanes<Sum, 4>(soft[m].sum[half]);
-      if (LaneId() % 4 == 0 && slot[m][half] < begin + queries) {
-        a.log_sum[a.InSums(row, slot[m][half], head)] = soft[m].top[half] * kLogOf2 + logf(sum);
+      if (LaneId() % 4 == 0 && own.slot[m][half] < begin + queries) {
+        a.log_sum[a.InSums(row, own.slot[m][half], head)] = soft[m].top[half] * kLogOf2 + logf(sum);
       }
       const float inverse = sum > 0 ? 1.0f / sum : 0.0f;
 #pragma unroll
@@ -242,6 +232,16 @@ void Fill(KernelTable& table) {
 }
 
 }  // namespace
+
+size_t AttentionSharedBytes(core::DType dtype, int64_t head_width) {
+  size_t bytes = 0;
+  WithTileWidth(head_width, [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    bytes =
+        dtype == core::DType::kF32 ? sizeof(Tiles<float, kWidth>) : sizeof(Tiles<BFloat16, kWidth>);
+  });
+  return bytes;
+}
 
 void FillAttention(core::DType dtype, KernelTable& table) {
   dtype == core::DType::kF32 ? Fill<float>(table) : Fill<BFloat16>(table);

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "tensor/cuda/attention.h"
-#include "tensor/cuda/attention_tile.cuh"
+#include "tensor/cuda/attention_rows.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
 
@@ -39,7 +39,9 @@ __global__ void __launch_bounds__(kAttentionThreads)
   }
 }
 
-// Keys and values together fill the registers: one tile of rows a warp.
+// Gradients of keys and values together fill the registers: one tile of rows a warp. Of heads wider
+// than 128 they do not fit together, and a launch computes one of them.
+enum class KeyGrads { kBoth, kKeys, kValues };
 constexpr int kKeys = kBlockRows<1>;
 
 template <typename T, int kWidth>
@@ -53,7 +55,7 @@ struct KeyTiles {
 
 // What one tile of queries adds to the warp's keys and values. Scores are transposed here: a row is
 // a key, a column a query.
-template <typename T, int kWidth>
+template <KeyGrads kGrads, typename T, int kWidth>
 __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kWidth>& tiles,
                                   int key0, int query0, int queries, Accumulator<kWidth> (&dk)[1],
                                   Accumulator<kWidth> (&dv)[1]) {
@@ -61,7 +63,9 @@ __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kW
   T* const own_p = tiles.p + own_rows * kPitch<T, kOthers>;
   Accumulator<kOthers> p[1], ds[1];
   MultiplyByRows<kWidth>(tiles.k + own_rows * kPitch<T, kWidth>, tiles.q, p);
-  MultiplyByRows<kWidth>(tiles.v + own_rows * kPitch<T, kWidth>, tiles.dout, ds);
+  if constexpr (kGrads != KeyGrads::kValues) {
+    MultiplyByRows<kWidth>(tiles.v + own_rows * kPitch<T, kWidth>, tiles.dout, ds);
+  }
 #pragma unroll
   for (int j = 0; j < kOthers / 8; ++j) {
 #pragma unroll
@@ -75,17 +79,21 @@ __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kW
           seen ? p[0].value[j][i] * (ds[0].value[j][i] - tiles.delta[query]) * a.scale : 0.0f;
     }
   }
-  PutRows(p, own_p);
-  __syncwarp();
-  MultiplyByColumns<kOthers>(own_p, tiles.dout, dv);
-  __syncwarp();  // read before it is written again
-  PutRows(ds, own_p);
-  __syncwarp();
-  MultiplyByColumns<kOthers>(own_p, tiles.q, dk);
+  if constexpr (kGrads != KeyGrads::kKeys) {
+    PutRows(p, own_p);
+    __syncwarp();
+    MultiplyByColumns<kOthers>(own_p, tiles.dout, dv);
+    if constexpr (kGrads == KeyGrads::kBoth) __syncwarp();  // read before it is written again
+  }
+  if constexpr (kGrads != KeyGrads::kValues) {
+    PutRows(ds, own_p);
+    __syncwarp();
+    MultiplyByColumns<kOthers>(own_p, tiles.q, dk);
+  }
 }
 
 // Block (tile of keys, key/value head, row).
-template <typename T, int kWidth>
+template <typename T, int kWidth, KeyGrads kGrads>
 __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
     KeyGradKernel(const AttentionArguments<T> a) {
   KeyTiles<T, kWidth>& tiles = *static_cast<KeyTiles<T, kWidth>*>(DynamicShared());
@@ -93,10 +101,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
   const int kv_head = static_cast<int>(blockIdx.y), group = a.heads / a.kv_heads;
   const int64_t row = blockIdx.z;
   const int keys = min(kKeys, a.seq_len - begin);
-  LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, begin, a.KeyHead(kv_head)), keys, a.stride(),
-                          a.head_width, a.wide, tiles.k);
-  LoadTile<kKeys, kWidth>(a.qkv + a.InQkv(row, begin, a.ValueHead(kv_head)), keys, a.stride(),
-                          a.head_width, a.wide, tiles.v);
+  LoadKeysAndValues<kKeys, kWidth>(a, row, begin, kv_head, keys, tiles.k, tiles.v);
   Accumulator<kWidth> dk[1], dv[1];
   for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     for (int from = begin; from < a.seq_len; from += kOthers) {
@@ -117,21 +122,21 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
         tiles.delta[LaneId()] = there ? a.delta[at] : 0.0f;
       }
       __syncthreads();
-      AddQueries(a, tiles, begin, from, queries, dk, dv);
+      AddQueries<kGrads>(a, tiles, begin, from, queries, dk, dv);
     }
   }
   const int own_rows = WarpId() * kTileRows;
   T* const own_k = tiles.k + own_rows * kPitch<T, kWidth>;
   T* const own_v = tiles.v + own_rows * kPitch<T, kWidth>;
   __syncthreads();  // the tiles were loaded, and read: their place is free
-  PutRows(dk, own_k);
-  PutRows(dv, own_v);
-  __syncwarp();
-  const int slot = begin + own_rows;
-  StoreRows<kTileRows, kWidth>(own_k, keys - own_rows, a.stride(), a.head_width, a.wide,
-                               a.dqkv + a.InQkv(row, slot, a.KeyHead(kv_head)));
-  StoreRows<kTileRows, kWidth>(own_v, keys - own_rows, a.stride(), a.head_width, a.wide,
-                               a.dqkv + a.InQkv(row, slot, a.ValueHead(kv_head)));
+  const auto store = [&](const Accumulator<kWidth>(&grad)[1], T* place, int head) {
+    PutRows(grad, place);
+    __syncwarp();
+    StoreRows<kTileRows, kWidth>(place, keys - own_rows, a.stride(), a.head_width, a.wide,
+                                 a.dqkv + a.InQkv(row, begin + own_rows, head));
+  };
+  if constexpr (kGrads != KeyGrads::kValues) store(dk, own_k, a.KeyHead(kv_head));
+  if constexpr (kGrads != KeyGrads::kKeys) store(dv, own_v, a.ValueHead(kv_head));
 }
 
 template <typename T, int kWidth>
@@ -157,24 +162,16 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
                              a.wide, tiles.q);
   LoadTile<kQueries, kWidth>(a.dout + a.InOut(row, begin, head), queries, a.out_stride(),
                              a.head_width, a.wide, tiles.dout);
-  for (int i = static_cast<int>(threadIdx.x); i < queries; i += kAttentionThreads) {
-    tiles.spans[i] = a.span_start[row * a.seq_len + begin + i];
-  }
-  __syncthreads();
-  int first = begin;  // the first key that a query of the tile sees
-  for (int i = 0; i < queries; ++i) first = min(first, tiles.spans[i]);
+  const int first = LoadSpans(a, row, begin, queries, tiles.spans);
+  const LaneQueries<kTiles> own(begin, queries, a.seq_len, tiles.spans);
   const int own_rows = WarpId() * kWarpRows<kTiles>;
-  int slot[kTiles][2], span[kTiles][2];  // of this lane's rows; those not there see nothing
   float log_sum[kTiles][2], delta[kTiles][2];
 #pragma unroll
   for (int m = 0; m < kTiles; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int index = own_rows + m * kTileRows + RowOf(2 * half);
-      const bool there = index < queries;
-      const int64_t at = a.InSums(row, begin + index, head);
-      slot[m][half] = begin + index;
-      span[m][half] = there ? tiles.spans[index] : a.seq_len;
+      const bool there = own.slot[m][half] < begin + queries;
+      const int64_t at = a.InSums(row, own.slot[m][half], head);
       log_sum[m][half] = there ? a.log_sum[at] * kLog2OfE : 0.0f;
       delta[m][half] = there ? a.delta[at] : 0.0f;
     }
@@ -185,10 +182,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
   for (int from = first / kOthers * kOthers; from < begin + queries; from += kOthers) {
     __syncthreads();  // the tiles before were read
     const int keys = min(kOthers, a.seq_len - from);
-    LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, a.KeyHead(kv_head)), keys, a.stride(),
-                              a.head_width, a.wide, tiles.k);
-    LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, a.ValueHead(kv_head)), keys, a.stride(),
-                              a.head_width, a.wide, tiles.v);
+    LoadKeysAndValues<kOthers, kWidth>(a, row, from, kv_head, keys, tiles.k, tiles.v);
     __syncthreads();
     Accumulator<kOthers> p[kTiles], ds[kTiles];
     MultiplyByRows<kWidth>(own_q, tiles.k, p);
@@ -199,8 +193,8 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
       for (int j = 0; j < kOthers / 8; ++j) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const int key = from + ColumnOf(j, i), half = i / 2;
-          const bool seen = key <= slot[m][half] && key >= span[m][half];
+          const int half = i / 2;
+          const bool seen = own.Sees(m, half, from + ColumnOf(j, i));
           const float weight = exp2f(p[m].value[j][i] * (a.scale * kLog2OfE) - log_sum[m][half]);
           float& of = ds[m].value[j][i];
           of = seen ? weight * (of - delta[m][half]) * a.scale : 0.0f;
@@ -233,9 +227,17 @@ void GradOfRows(const AttentionShape& s, AttentionArguments<T> a, const T* out, 
          out + slots * s.heads * s.head_width, rows * s.seq_len);
   WithTileWidth(s.head_width, [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    Launch("gradient of attention's keys", stream, KeyGradKernel<T, kWidth>,
-           dim3(Blocks(s.seq_len, kKeys), static_cast<unsigned>(s.kv_heads), depth),
-           kAttentionThreads, sizeof(KeyTiles<T, kWidth>), a);
+    const auto of_keys = [&](auto kernel) {
+      Launch("gradient of attention's keys", stream, kernel,
+             dim3(Blocks(s.seq_len, kKeys), static_cast<unsigned>(s.kv_heads), depth),
+             kAttentionThreads, sizeof(KeyTiles<T, kWidth>), a);
+    };
+    if constexpr (kWidth <= 128) {
+      of_keys(KeyGradKernel<T, kWidth, KeyGrads::kBoth>);
+    } else {
+      of_keys(KeyGradKernel<T, kWidth, KeyGrads::kKeys>);
+      of_keys(KeyGradKernel<T, kWidth, KeyGrads::kValues>);
+    }
     Launch("gradient of attention's queries", stream, QueryGradKernel<T, kWidth>,
            dim3(Blocks(s.seq_len, QueryTiles<T, kWidth>::kQueries), static_cast<unsigned>(s.heads),
                 depth),
@@ -252,12 +254,7 @@ void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const voi
   a.dout = static_cast<const T*>(dout);
   a.dqkv = static_cast<T*>(dqkv);
   a.delta = static_cast<float*>(Of(stream).workspace());
-  const int64_t fit = static_cast<int64_t>(kWorkspaceBytes / sizeof(float)) / (s.heads * s.seq_len);
-  if (fit == 0) {
-    throw core::ConfigError("attention on cuda takes at most " +
-                            std::to_string(kWorkspaceBytes / sizeof(float)) +
-                            " heads x slots a sequence; use a smaller --seq_len");
-  }
+  const int64_t fit = SequencesAtOnce(s);
   for (int64_t first = 0; first < s.rows; first += fit) {
     GradOfRows(s, a, static_cast<const T*>(out), first, std::min(fit, s.rows - first), stream);
   }
@@ -269,6 +266,18 @@ void Fill(KernelTable& table) {
 }
 
 }  // namespace
+
+size_t AttentionGradSharedBytes(core::DType dtype, int64_t head_width) {
+  size_t bytes = 0;
+  WithTileWidth(head_width, [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    bytes =
+        dtype == core::DType::kF32
+            ? std::max(sizeof(KeyTiles<float, kWidth>), sizeof(QueryTiles<float, kWidth>))
+            : std::max(sizeof(KeyTiles<BFloat16, kWidth>), sizeof(QueryTiles<BFloat16, kWidth>));
+  });
+  return bytes;
+}
 
 void FillAttentionGrad(core::DType dtype, KernelTable& table) {
   dtype == core::DType::kF32 ? Fill<float>(table) : Fill<BFloat16>(table);

@@ -65,6 +65,21 @@ __device__ inline void LoadTile(const T* from, int rows, int64_t stride, int wid
   }
 }
 
+// The same, begun: complete after WaitForCopies() and a barrier, before which nobody may use the
+// tile. Rows that cannot be read in pieces are there at once.
+template <int kRows, int kWidth, typename T>
+__device__ inline void LoadTileLater(const T* from, int rows, int64_t stride, int width, bool wide,
+                                     T* tile) {
+  if (!wide) return LoadTile<kRows, kWidth>(from, rows, stride, width, wide, tile);
+  constexpr int kPieces = kWidth / kVector<T>;
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * kPieces; i += kAttentionThreads) {
+    const int row = i / kPieces, column = i % kPieces * kVector<T>;
+    const bool there = row < rows && column < width;
+    CopyLater(tile + row * kPitch<T, kWidth> + column, there ? from + row * stride + column : from,
+              there);
+  }
+}
+
 // kRows rows of a tile to a matrix, as LoadTile reads it. By a warp.
 template <int kRows, int kWidth, typename T>
 __device__ inline void StoreRows(const T* tile, int rows, int64_t stride, int width, bool wide,

@@ -14,6 +14,18 @@ __device__ inline void* DynamicShared() {
   return dynamic_shared;
 }
 
+// Begins to copy 16 bytes from device memory to shared memory, both at multiples of 16, or, unless
+// `there`, to fill them with zeros; nothing may read or write them until the thread's
+// WaitForCopies() and a barrier. PTX: cp.async.
+__device__ inline void CopyLater(void* to, const void* from, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+               "l"(__cvta_generic_to_global(from)), "r"(there ? 16 : 0)
+               : "memory");
+}
+// Returns when the calling thread's copies are done.
+__device__ inline void WaitForCopies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // Of four (two) 8 x 8 matrices of bf16 in shared memory, the 16-byte row that lane 8 i + r names is
 // row r of matrix i (of two: lanes 0 to 15). Lane l gets of each the elements (l / 4, 2 (l % 4))
 // and the one after it, in one word; `Transposed`: (2 (l % 4), l / 4) and the one below. PTX:

@@ -16,6 +16,7 @@ KernelTable Make(core::DType dtype) {
   FillNorm(dtype, table);
   FillAttention(dtype, table);
   FillAttentionGrad(dtype, table);
+  FillAttentionLimits(dtype, table);
   FillActivation(dtype, table);
   FillLoss(dtype, table);
   FillOptimizer(table);

@@ -11,6 +11,7 @@
 #include "tensor/cuda/launch.h"
 #include "tensor/cuda/reduce.cuh"
 #include "tensor/ops.h"
+#include "tests/model/tiny_model.h"
 #include "tests/support/values.h"
 
 namespace moat::tensor::cuda {
@@ -83,6 +84,37 @@ TEST_F(EmulatorTest, AMissingBarrierOfAWarpShows) {
   // In a kernel of its own, shared memory holds nothing yet.
   Run(PassOnInWarp<false>, 1, 0);
   EXPECT_FALSE(right());
+}
+
+// The second half of what a thread wrote before comes back through shared memory.
+template <bool kWait, bool kBarrier>
+void PassOnLater(float* values) {
+  __shared__ __align__(16) float shared[4 * kThreads];
+  CopyLater(shared + 4 * threadIdx.x, values + 4 * threadIdx.x, threadIdx.x != 7);
+  if (kWait) WaitForCopies();
+  if (kBarrier) __syncthreads();
+  const float4 next =
+      *reinterpret_cast<const float4*>(shared + 4 * ((threadIdx.x + 32) % kThreads));
+  __syncthreads();
+  WaitForCopies();
+  *reinterpret_cast<float4*>(values + 4 * threadIdx.x) = next;
+}
+
+TEST_F(EmulatorTest, ACopyThatNobodyWaitedForShows) {
+  std::vector<float> start(4 * kThreads), want(4 * kThreads);
+  std::iota(start.begin(), start.end(), 1.0f);
+  for (size_t i = 0; i < want.size(); ++i) {
+    const size_t from = (i / 4 + 32) % kThreads;
+    want[i] = from == 7 ? 0.0f : start[4 * from + i % 4];
+  }
+  const auto run = [&](auto kernel) {
+    Copy(HostView(std::as_const(start).data(), std::ssize(start)), memory.view(), stream);
+    Run(kernel, 1, 0);
+    return Values();
+  };
+  EXPECT_EQ(run(PassOnLater<true, true>), want);
+  EXPECT_NE(run(PassOnLater<false, true>), want);
+  EXPECT_NE(run(PassOnLater<true, false>), want);
 }
 
 void SumTwice(float* values) {
@@ -223,6 +255,33 @@ TEST_F(EmulatorTest, AWarpMultipliesMatricesAsPtxSays) {
       EXPECT_EQ(got[static_cast<size_t>(i * 8 + j)], static_cast<float>(want)) << i << " " << j;
     }
   }
+}
+
+// Ampere has 163 KiB of shared memory a block, Hopper 227.
+TEST_F(EmulatorTest, AttentionThatAnAmpereCannotHoldIsRefusedByNameBeforeItRuns) {
+  const auto check = [&](int64_t head_width, core::DType dtype, bool with_gradient) {
+    CheckAttention({1, 8, 1, 1, head_width, 64}, dtype, with_gradient, stream);
+  };
+  check(256, core::DType::kF32, true);
+  emulator::shared_bytes_offered = 163 << 10;
+  check(128, core::DType::kF32, true);
+  check(256, core::DType::kBF16, true);
+  try {
+    check(136, core::DType::kF32, true);
+    ADD_FAILURE() << "not refused";
+  } catch (const core::ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("f32 with heads of 136"), std::string::npos)
+        << error.what();
+  }
+  emulator::shared_bytes_offered = emulator::kMostSharedBytes;
+  emulator::shared_bytes_offered = 163 << 10;
+  configs::ModelConfig wide = testing::TinyConfig();
+  wide.width = wide.heads * 136;
+  EXPECT_THROW(model::Transformer(wide, {}, stream), core::ConfigError);
+  emulator::shared_bytes_offered = emulator::kMostSharedBytes;
+  EXPECT_THROW(check(257, core::DType::kBF16, false), core::ConfigError);
+  EXPECT_THROW(CheckAttention({1, 1 << 21, 8, 8, 64, 64}, core::DType::kBF16, true, stream),
+               core::ConfigError);
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ TEST(ActivationPlan, TensorRanksShareTheLayersAndWithSequenceParallelismWhatIsBe
     EXPECT_EQ(split.at(name).elements, whole.at(name).elements / 2) << name;
     EXPECT_EQ(cut.at(name).elements, whole.at(name).elements / 2) << name;
   }
-  EXPECT_EQ(split.at("logits").elements, kLossRows * 25001);
+  EXPECT_EQ(split.at("logits").elements, LossChunksOn(core::DeviceKind::kCpu).logits * 25001);
   for (const char* name : {"layers.1.input", "layers.1.middle", "layers.1.ffn_norm",
                            "layers.1.ffn_norm.inverse", "final.input", "branch", "gradient"}) {
     EXPECT_EQ(split.at(name).elements, whole.at(name).elements) << name;
@@ -160,10 +160,13 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
             4 * 2 * (kAttentionTile + c.head_width()) * (c.seq_len + 1));
   EXPECT_EQ(plan.at("attention.workspace").elements,
             tensor::AttentionWorkspace(c.seq_len, kAttentionTile, c.head_width(), 4));
-  EXPECT_EQ(plan.at("logits").elements, kLossRows * c.vocab_size);
+  EXPECT_EQ(plan.at("logits").elements, 256 * c.vocab_size);
   const ActivationPlan more = PlanActivations(c, {8, 4});
-  EXPECT_EQ(more.at("logits").elements, kLossRows * c.vocab_size);
-  EXPECT_EQ(more.at("gradient.logits").elements, kLossGradientRows * c.vocab_size);
+  EXPECT_EQ(more.at("logits").elements, 256 * c.vocab_size);
+  EXPECT_EQ(more.at("gradient.logits").elements, 1024 * c.vocab_size);
+  const ActivationPlan cuda = PlanActivations(c, {.rows = 8, .device = core::DeviceKind::kCuda});
+  EXPECT_EQ(cuda.at("logits").elements, 1024 * c.vocab_size);
+  EXPECT_EQ(cuda.at("gradient.logits").elements, 4096 * c.vocab_size);
 }
 
 }  // namespace

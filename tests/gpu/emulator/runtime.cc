@@ -157,6 +157,11 @@ cudaError_t cudaSetDevice(int device) {
   return device == 0 ? State() : cudaErrorInvalidDevice;
 }
 
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = static_cast<int>(moat::emulator::shared_bytes_offered);
+  return State();
+}
+
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   const Turn turn(turns);
   *memory = moat::emulator::Allocate(bytes);
@@ -299,7 +304,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
   const Turn turn(turns);
-  if (value < 0 || static_cast<size_t>(value) > moat::emulator::kMostSharedBytes) {
+  if (value < 0 || static_cast<size_t>(value) > moat::emulator::shared_bytes_offered) {
     return Failed(cudaErrorInvalidValue);
   }
   The().shared_bytes[kernel] = static_cast<size_t>(value);

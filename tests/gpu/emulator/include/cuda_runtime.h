@@ -12,6 +12,7 @@
 #include <functional>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include "tests/gpu/emulator/block.h"
 
@@ -105,6 +106,7 @@ enum cudaError_t {
   cudaErrorNotReady,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDefault };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 constexpr unsigned cudaStreamNonBlocking = 1;
 using cudaStream_t = struct CUstream_st*;
@@ -114,6 +116,7 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, size_t bytes);
@@ -146,6 +149,20 @@ namespace moat::emulator {
 // Enqueues a grid, every thread of which calls `body`. `kernel` tells kernels apart.
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, const void* kernel,
                     std::function<void()> body);
+
+// Copies to shared memory that a thread has begun (instruction.cuh, CopyLater). They are as late as
+// they may be, and as early: what they go to is garbage at once, and right when the thread has
+// waited.
+struct Copy {
+  void* to;
+  const void* from;
+  bool there;
+};
+constexpr size_t kCopyBytes = 16, kMostThreads = 1024;
+inline std::vector<Copy>& CopiesOfThread() {
+  static std::vector<Copy> copies[kMostThreads];
+  return copies[threadIdx.x];
+}
 }  // namespace moat::emulator
 
 // Arguments are copied now, as CUDA does it.
@@ -153,8 +170,10 @@ template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
-  return moat::emulator::Enqueue(*config, reinterpret_cast<const void*>(kernel),
-                                 [kernel, values] { std::apply(kernel, values); });
+  return moat::emulator::Enqueue(*config, reinterpret_cast<const void*>(kernel), [kernel, values] {
+    moat::emulator::CopiesOfThread().clear();
+    std::apply(kernel, values);
+  });
 }
 
 // NOLINTEND(bugprone-reserved-identifier)

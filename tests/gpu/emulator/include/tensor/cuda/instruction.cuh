@@ -37,6 +37,24 @@ void Load(const void* row, uint32_t (&to)[4], int line) {
 
 }  // namespace emulated
 
+inline void CopyLater(void* to, const void* from, bool there) {
+  emulator::Expect(reinterpret_cast<uintptr_t>(to) % emulator::kCopyBytes == 0 &&
+                       reinterpret_cast<uintptr_t>(from) % emulator::kCopyBytes == 0,
+                   "a copy to shared memory lies askew");
+  std::memset(to, 0xff, emulator::kCopyBytes);  // NaN, in any type
+  emulator::CopiesOfThread().push_back({to, from, there});
+}
+inline void WaitForCopies() {
+  for (const emulator::Copy& copy : emulator::CopiesOfThread()) {
+    if (copy.there) {
+      std::memcpy(copy.to, copy.from, emulator::kCopyBytes);
+    } else {
+      std::memset(copy.to, 0, emulator::kCopyBytes);
+    }
+  }
+  emulator::CopiesOfThread().clear();
+}
+
 inline void LoadMatrices(const void* row, uint32_t (&to)[4], int line = __builtin_LINE()) {
   emulated::Load<false>(row, to, line);
 }
