@@ -16,12 +16,14 @@
 
 namespace moat::checkpoint {
 
-// A box of a global tensor in this rank's memory, row-major.
+// A box of a global tensor in this rank's memory, row-major. Where that is a device's it is read or
+// written on `stream`, after what was given to it before; it is used by one thread at a time.
 struct SliceToSave {
   std::string tensor;
   core::Shape global;
   parallel::Slice slice;
   tensor::ConstView data;
+  tensor::Stream* stream = nullptr;     // not needed for host memory
   std::optional<uint32_t> crc32c = {};  // of what must be written, where that is known beforehand
 };
 struct SliceToLoad {
@@ -29,6 +31,7 @@ struct SliceToLoad {
   core::Shape global;
   parallel::Slice slice;
   tensor::View data;  // of the dtype that was saved
+  tensor::Stream* stream = nullptr;
 };
 
 struct SaveOptions {

@@ -11,6 +11,7 @@
 #include "checkpoint/box_reader.h"
 #include "checkpoint/file_check.h"
 #include "checkpoint/rank_outcome.h"
+#include "checkpoint/slice_memory.h"
 #include "comm/grid.h"
 #include "comm/self.h"
 
@@ -43,9 +44,7 @@ void CheckWanted(const SliceToLoad& wanted, const Manifest& manifest) {
   MOAT_CHECK(wanted.slice.begin.size() == whole.begin.size() &&
                  parallel::Intersect(wanted.slice, whole) == wanted.slice,
              "a wanted slice must lie inside its tensor");
-  MOAT_CHECK(
-      wanted.slice.elements() == wanted.data.count && wanted.data.device == core::DeviceKind::kCpu,
-      "memory for a wanted slice must have its size, on the host");
+  CheckMemory(wanted);
 }
 
 // A piece, in the order in which all ranks count them: by tensor, then as the manifest lists them.
@@ -99,14 +98,10 @@ class Wishes {
   void Fill(const Stretch& stretch, const char* bytes) const {
     const auto found = by_tensor_.find(*stretch.item->tensor);
     if (found == by_tensor_.end()) return;
-    for (const SliceToLoad* one : found->second) {
-      const Slice common = parallel::Intersect(stretch.box, one->slice);
-      parallel::CopySlice(common, stretch.box, bytes, one->slice, one->data.data,
-                          stretch.item->element_size);
-    }
+    for (const SliceToLoad* one : found->second) Put(stretch.box, bytes, *one);
   }
 
-  // Where the stretch belongs, if that is one run of one slice; else nullptr.
+  // Where the stretch belongs, if that is one run of one slice in host memory; else nullptr.
   char* RunFor(const Stretch& stretch) const {
     const auto found = by_tensor_.find(*stretch.item->tensor);
     if (found == by_tensor_.end()) return nullptr;
@@ -116,6 +111,7 @@ class Wishes {
       if (only != nullptr) return nullptr;
       only = one;
     }
+    if (only != nullptr && only->data.device != core::DeviceKind::kCpu) return nullptr;
     const auto offset = only ? parallel::RunOffset(stretch.box, only->slice) : std::nullopt;
     return offset ? static_cast<char*>(only->data.data) + *offset * stretch.item->element_size
                   : nullptr;

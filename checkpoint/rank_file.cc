@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "checkpoint/slice_memory.h"
 #include "core/crc32c.h"
 #include "core/durable_file.h"
 #include "core/fault.h"
@@ -17,15 +18,12 @@ namespace {
 uint32_t WriteWithCrc(core::FileWriter& writer, const SliceToSave& slice,
                       const std::stop_token& give_up) {
   constexpr int64_t kStretch = 1 << 20;
-  const auto* const from = static_cast<const char*>(slice.data.data);
-  const int64_t bytes = slice.data.bytes().value;
   uint32_t crc = 0;
-  for (int64_t at = 0; at < bytes; at += kStretch) {
+  ForEachStretchOfBytes(slice, kStretch, [&](const char* bytes, int64_t count) {
     if (give_up.stop_requested()) throw core::StorageError("the save was given up");
-    const auto n = static_cast<size_t>(std::min(kStretch, bytes - at));
-    crc = core::Crc32c(from + at, n, crc);
-    writer.Write(from + at, n);
-  }
+    crc = core::Crc32c(bytes, static_cast<size_t>(count), crc);
+    writer.Write(bytes, static_cast<size_t>(count));
+  });
   if (slice.crc32c && *slice.crc32c != crc) {
     throw core::StorageError("the bytes of tensor '" + slice.tensor + "', slice " +
                              slice.slice.text() +
@@ -98,9 +96,7 @@ std::vector<FileLayout::Entry> FromText(const std::string& text, int writer) {
 }
 
 void CheckSlice(const SliceToSave& slice, const FileLayout::Entry& entry) {
-  MOAT_CHECK(
-      slice.data.count == slice.slice.elements() && slice.data.device == core::DeviceKind::kCpu,
-      "a slice to save must have its elements in host memory: " + slice.tensor);
+  CheckMemory(slice);
   MOAT_CHECK(entry.tensor.name == slice.tensor + "@" + slice.slice.text() &&
                  entry.tensor.dtype == slice.data.dtype,
              "slices must be as they were when the file was laid out: " + slice.tensor);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "checkpoint/slice_memory.h"
 #include "core/crc32c.h"
 
 namespace moat::checkpoint {
@@ -21,7 +22,7 @@ int64_t Room(const SliceToSave& slice) {
 // A part of one slice, for one thread.
 struct Share {
   size_t slice;
-  const char* from;
+  const char* from;  // null: it is here
   char* to;
   int64_t bytes;
   uint32_t crc32c = 0;
@@ -29,7 +30,8 @@ struct Share {
   void Copy() {
     for (int64_t at = 0; at < bytes; at += kStretch) {
       const auto n = static_cast<size_t>(std::min(kStretch, bytes - at));
-      crc32c = core::CopyWithCrc32c(to + at, from + at, n, crc32c);
+      crc32c = from == nullptr ? core::Crc32c(to + at, n, crc32c)
+                               : core::CopyWithCrc32c(to + at, from + at, n, crc32c);
     }
   }
 };
@@ -37,13 +39,29 @@ struct Share {
 std::vector<Share> SharesOf(const std::vector<SliceToSave>& slices, char* memory) {
   std::vector<Share> shares;
   for (size_t i = 0; i < slices.size(); memory += Room(slices[i]), ++i) {
+    const bool here = slices[i].data.device == core::DeviceKind::kCpu;
     const auto* const from = static_cast<const char*>(slices[i].data.data);
     const int64_t bytes = slices[i].data.bytes().value;
     for (int64_t at = 0; at < bytes; at += kShare) {
-      shares.push_back({i, from + at, memory + at, std::min(kShare, bytes - at)});
+      shares.push_back({i, here ? from + at : nullptr, memory + at, std::min(kShare, bytes - at)});
     }
   }
   return shares;
+}
+
+// What lies on a device, to its places in `memory`.
+void CopyFromDevice(const std::vector<SliceToSave>& slices, char* memory) {
+  tensor::Stream* last = nullptr;
+  for (const SliceToSave& slice : slices) {
+    CheckMemory(slice);
+    if (slice.data.device != core::DeviceKind::kCpu && !slice.data.empty()) {
+      if (last != nullptr && last != slice.stream) last->Synchronize();
+      last = slice.stream;
+      tensor::Copy(slice.data, {memory, slice.data.count, slice.data.dtype}, *last);
+    }
+    memory += Room(slice);
+  }
+  if (last != nullptr) last->Synchronize();
 }
 
 }  // namespace
@@ -57,6 +75,7 @@ void Snapshot::Reserve(const std::vector<SliceToSave>& slices) {
 void Snapshot::Take(const std::vector<SliceToSave>& slices, int threads) {
   Reserve(slices);
   char* memory = static_cast<char*>(memory_.view().data);
+  CopyFromDevice(slices, memory);
   std::vector<Share> shares = SharesOf(slices, memory);
   std::atomic<size_t> next = 0;
   const auto work = [&] {
@@ -69,7 +88,8 @@ void Snapshot::Take(const std::vector<SliceToSave>& slices, int threads) {
   }
   slices_ = slices;
   for (SliceToSave& copy : slices_) {
-    copy.data.data = memory;
+    copy.data = {memory, copy.data.count, copy.data.dtype};
+    copy.stream = nullptr;
     copy.crc32c = 0;
     memory += Room(copy);
   }

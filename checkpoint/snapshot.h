@@ -14,8 +14,8 @@ class Snapshot {
   // Makes room for slices of these sizes now, so that the first copy is as quick as any. Throws
   // OutOfMemoryError.
   void Reserve(const std::vector<SliceToSave>& slices);
-  // Copies the slices, which are in host memory, and takes their CRCs on the way, with this many
-  // threads.
+  // Copies the slices and takes their CRCs, with this many threads: of host memory on the way, of a
+  // device's once all of it is here, for which it waits.
   void Take(const std::vector<SliceToSave>& slices, int threads);
 
   // The copies, with the CRCs of what was copied.

@@ -23,6 +23,30 @@ int64_t OffsetInside(const Slice& box, const std::vector<int64_t>& at) {
   return offset;
 }
 
+template <typename Use>
+void Runs(const Slice& part, const Slice& source, const Slice& target, const Use& use) {
+  if (part.elements() == 0) return;
+  int outer = static_cast<int>(part.begin.size());  // dims before those of a run
+  int64_t run = 1;
+  bool whole = true;
+  while (outer > 0 && whole) {
+    --outer;
+    run *= Extent(part, outer);
+    whole = Extent(part, outer) == Extent(source, outer) &&
+            Extent(part, outer) == Extent(target, outer);
+  }
+  std::vector<int64_t> at = part.begin;
+  while (true) {
+    use(OffsetInside(source, at), OffsetInside(target, at), run);
+    int d = outer - 1;  // the next run, as an odometer
+    for (; d >= 0; --d) {
+      if (++at[d] < part.end[d]) break;
+      at[d] = part.begin[d];
+    }
+    if (d < 0) return;
+  }
+}
+
 }  // namespace
 
 core::Shape Slice::shape() const {
@@ -72,28 +96,16 @@ Slice Intersect(const Slice& a, const Slice& b) {
 
 void CopySlice(const Slice& part, const Slice& source, const void* from, const Slice& target,
                void* to, int64_t element_size) {
-  if (part.elements() == 0) return;
-  int outer = static_cast<int>(part.begin.size());  // dims before those of a run
-  int64_t run = 1;
-  bool whole = true;
-  while (outer > 0 && whole) {
-    --outer;
-    run *= Extent(part, outer);
-    whole = Extent(part, outer) == Extent(source, outer) &&
-            Extent(part, outer) == Extent(target, outer);
-  }
-  std::vector<int64_t> at = part.begin;
-  while (true) {
-    std::memcpy(static_cast<char*>(to) + OffsetInside(target, at) * element_size,
-                static_cast<const char*>(from) + OffsetInside(source, at) * element_size,
-                static_cast<size_t>(run * element_size));
-    int d = outer - 1;  // the next run, as an odometer
-    for (; d >= 0; --d) {
-      if (++at[d] < part.end[d]) break;
-      at[d] = part.begin[d];
-    }
-    if (d < 0) return;
-  }
+  Runs(part, source, target, [&](int64_t at_from, int64_t at_to, int64_t elements) {
+    std::memcpy(static_cast<char*>(to) + at_to * element_size,
+                static_cast<const char*>(from) + at_from * element_size,
+                static_cast<size_t>(elements * element_size));
+  });
+}
+
+void ForEachRun(const Slice& part, const Slice& source, const Slice& target,
+                const std::function<void(int64_t from, int64_t to, int64_t elements)>& run) {
+  Runs(part, source, target, run);
 }
 
 std::optional<int64_t> RunOffset(const Slice& part, const Slice& whole) {

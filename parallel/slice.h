@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,11 @@ Slice Intersect(const Slice& a, const Slice& b);
 // `target`. REQUIRES: part lies inside both. `element_size` in bytes.
 void CopySlice(const Slice& part, const Slice& source, const void* from, const Slice& target,
                void* to, int64_t element_size);
+
+// The runs of the box `part` that lie in one piece both in a buffer of `source` and in one of
+// `target`: calls run(from, to, elements) with their offsets in elements. REQUIRES: as above.
+void ForEachRun(const Slice& part, const Slice& source, const Slice& target,
+                const std::function<void(int64_t from, int64_t to, int64_t elements)>& run);
 
 // Elements between the beginnings of `whole` and `part`, where `part` lies in it, in one run of its
 // memory; else nullopt.

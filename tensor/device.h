@@ -16,6 +16,7 @@
 namespace moat::tensor {
 
 struct KernelTable;
+class ProductTuner;
 class Stream;
 
 // A device's side of a Stream (tensor/stream.h). The CPU, which runs everything inline, has none.
@@ -24,6 +25,8 @@ class DeviceStream {
   virtual ~DeviceStream() = default;
   virtual bool Done() = 0;         // all work given to it is done
   virtual void Synchronize() = 0;  // returns when it is
+  // Lent (tensor/product_tuner.h); null where there is nothing to choose.
+  virtual ProductTuner* product_tuner() { return nullptr; }
 };
 
 // A device's side of an Event (tensor/event.h).

@@ -6,7 +6,7 @@
 namespace moat::tensor {
 
 Stream::Stream(core::DeviceKind device, int index)
-    : device_(device), queue_(DeviceOf(device).make_stream(index)) {}
+    : device_(device), index_(index), queue_(DeviceOf(device).make_stream(index)) {}
 
 Event::Event(core::DeviceKind device) : device_(device), event_(DeviceOf(device).make_event()) {}
 

@@ -25,10 +25,13 @@ class Stream {
   // A stream of device `index` of `device`, numbered from 0 as the process sees them; the CPU has
   // number 0 only. Throws ConfigError when there is no such device.
   Stream(core::DeviceKind device, int index);
+  // Another stream of the same device, for the calling thread; the CPU's has one OpenMP thread.
+  Stream Beside() const { return queue_ ? Stream(device_, index_) : Stream(1); }
   Stream(Stream&&) noexcept = default;
   Stream& operator=(Stream&&) noexcept = default;
 
   core::DeviceKind device() const { return device_; }
+  int index() const { return index_; }
   int threads() const { return threads_; }
   // All work given to the stream is done. What went wrong on the device is thrown here or by
   // Synchronize().
@@ -42,6 +45,7 @@ class Stream {
  private:
   int threads_ = 1;
   core::DeviceKind device_ = core::DeviceKind::kCpu;
+  int index_ = 0;
   std::unique_ptr<DeviceStream> queue_;
 };
 

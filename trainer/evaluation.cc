@@ -42,7 +42,7 @@ Evaluator::Evaluator(const data::SampleStream& validation, const data::Tokenizer
 }
 
 Evaluation Evaluator::Run(model::Transformer& model, comm::Communicator& data,
-                          tensor::Stream& stream, const std::function<bool()>& interrupted) const {
+                          const std::function<bool()>& interrupted) const {
   const int64_t per_rank = (micro_batches_ + data.size() - 1) / data.size();
   std::vector<Sums> mine(static_cast<size_t>(per_rank));
   std::vector<float> losses;
@@ -75,7 +75,8 @@ Evaluation Evaluator::Run(model::Transformer& model, comm::Communicator& data,
     return tensor::HostView(reinterpret_cast<double*>(sums.data()),
                             static_cast<int64_t>(sums.size() * sizeof(Sums) / sizeof(double)));
   };
-  data.AllGather(doubles(mine), doubles(all), stream);
+  tensor::Stream host;
+  data.AllGather(doubles(mine), doubles(all), host);
   Sums total;
   for (int64_t index = 0; index < micro_batches_; ++index) {
     const Sums& from =

@@ -38,7 +38,7 @@ class Evaluator {
   // i mod dp; sums are gathered and added in order of i, so the result's bits do not depend on dp.
   // `interrupted`, where given, is asked before each micro-batch, on all ranks alike, and must give
   // all the same answer: yes ends the evaluation.
-  Evaluation Run(model::Transformer& model, comm::Communicator& data, tensor::Stream& stream,
+  Evaluation Run(model::Transformer& model, comm::Communicator& data,
                  const std::function<bool()>& interrupted = {}) const;
 
  private:

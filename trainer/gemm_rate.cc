@@ -13,8 +13,8 @@ namespace moat::trainer {
 double MeasureGemmRate(core::DType dtype, comm::Communicator& world, tensor::Stream& stream) {
   constexpr int64_t kExtent = 768;
   constexpr double kSeconds = 0.1;
-  tensor::Tensor a(kExtent * kExtent, dtype), b(kExtent * kExtent, dtype),
-      c(kExtent * kExtent, dtype);
+  const auto matrix = [&] { return tensor::Tensor(kExtent * kExtent, dtype, stream.device()); };
+  tensor::Tensor a = matrix(), b = matrix(), c = matrix();
   world.Barrier();
   const double start = core::MonotonicSeconds();
   double best = 0;
@@ -26,9 +26,10 @@ double MeasureGemmRate(core::DType dtype, comm::Communicator& world, tensor::Str
     best = std::max(best, 2.0 * kExtent * kExtent * kExtent / (end - now));
     now = end;
   }
+  tensor::Stream host;
   std::vector<double> rates(static_cast<size_t>(world.size()));
   world.AllGather(tensor::HostView(&std::as_const(best), 1),
-                  tensor::HostView(rates.data(), world.size()), stream);
+                  tensor::HostView(rates.data(), world.size()), host);
   double total = 0;
   for (const double rate : rates) total += rate;
   return total;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/digest.h"
+#include "tensor/host_stretches.h"
 
 namespace moat::trainer {
 namespace {
@@ -33,6 +34,17 @@ void CheckSamePlan(const std::string& mine, comm::Communicator& data) {
   }
 }
 
+// All elements become `value`; waits for it.
+void Fill(tensor::View view, float value, tensor::Stream& stream) {
+  constexpr int64_t kMost = 1 << 18;
+  const std::vector<float> values(static_cast<size_t>(std::min(kMost, view.count)), value);
+  for (int64_t at = 0; at < view.count; at += kMost) {
+    const int64_t n = std::min(kMost, view.count - at);
+    tensor::Copy(tensor::HostView(values.data(), n), view.Range(at, n), stream);
+  }
+  stream.Synchronize();
+}
+
 }  // namespace
 
 configs::OverlapMode ResolveOverlap(configs::OverlapMode asked, bool core_to_spare,
@@ -59,7 +71,8 @@ GradientSync::GradientSync(tensor::View gradients, const std::vector<parallel::F
       announced_(layout.size()),
       buckets_(layout.size()),
       parameters_in_(static_cast<size_t>(plan.count())),
-      next_(plan.count() - 1) {
+      next_(plan.count() - 1),
+      reduced_(gradients.device) {
   MOAT_CHECK(ways.dp == data.size() && plan.dp() == data.size(), "ways of another grid");
   MOAT_CHECK(gradients.count == plan.padded(), "gradients with room for the plan");
   for (int i = 0; i < plan.count(); ++i) {
@@ -72,11 +85,11 @@ GradientSync::GradientSync(tensor::View gradients, const std::vector<parallel::F
   }
   to_come_ = parameters_in_;
   for (int i = 0; i < ways.partial_sums(); ++i) {
-    waiting_.emplace_back(gradients.count, core::DType::kF32);
+    waiting_.emplace_back(gradients.count, core::DType::kF32, gradients.device);
   }
   CheckSamePlan(PlanText(plan, ways, layout, options), data);
   if (options.overlap == Overlap::kBackward && data.size() > 1) {
-    stream_ = std::make_unique<tensor::Stream>(1);
+    for (int i = 0; i < plan.count(); ++i) complete_.emplace_back(gradients.device);
     queue_ = std::make_unique<core::JobQueue>();
   }
 }
@@ -86,13 +99,12 @@ GradientSync::~GradientSync() {
 }
 
 void GradientSync::Prove(tensor::Stream& stream) {
-  float* const values = gradients_.as<float>();
-  std::fill_n(values, gradients_.count, -1.0f);
+  Fill(gradients_, -1.0f, stream);
   for (int64_t i = 1; i <= ways_.micro_batches_per_rank(); ++i) {
     const bool way_ends = i % ways_.micro_batches_per_way() == 0;
     for (size_t p = layout_.size(); p-- > 0;) {
-      if (way_ends) std::fill_n(values + layout_[p].begin, layout_[p].count, 1.0f);
-      OnGradReady(static_cast<int>(p));
+      if (way_ends) Fill(gradients_.Range(layout_[p].begin, layout_[p].count), 1.0f, stream);
+      OnGradReady(static_cast<int>(p), stream);
     }
     FinishMicroBatch(stream);
   }
@@ -101,33 +113,51 @@ void GradientSync::Prove(tensor::Stream& stream) {
   for (int bucket = 0; bucket < plan_.count(); ++bucket) {
     const parallel::FlatRange mine =
         options_.sharded ? plan_.part(bucket, data_.rank()) : plan_.bucket(bucket);
-    for (int64_t e = mine.begin; e < std::min(mine.end(), plan_.elements()); ++e) {
-      MOAT_CHECK(values[e] == expected, "a gradient of ones in " + std::to_string(ways_.ways) +
-                                            " ways adds up to " + std::to_string(values[e]) +
-                                            " in bucket " + std::to_string(bucket) + ", element " +
-                                            std::to_string(e));
-    }
+    int64_t e = mine.begin;
+    const tensor::View sums =
+        gradients_.Range(e, std::max(e, std::min(mine.end(), plan_.elements())) - e);
+    const auto check = [&](const char* bytes, int64_t count) {
+      const auto* const values = reinterpret_cast<const float*>(bytes);
+      for (int64_t i = 0; i < count / int64_t{sizeof(float)}; ++i, ++e) {
+        MOAT_CHECK(values[i] == expected, "a gradient of ones in " + std::to_string(ways_.ways) +
+                                              " ways adds up to " + std::to_string(values[i]) +
+                                              " in bucket " + std::to_string(bucket) +
+                                              ", element " + std::to_string(e));
+      }
+    };
+    tensor::ForEachHostStretch(sums, tensor::kHostStretchBytes, &stream, check);
   }
 }
 
-void GradientSync::OnGradReady(int parameter) {
+void GradientSync::OnGradReady(int parameter, tensor::Stream& stream) {
   const auto p = static_cast<size_t>(parameter);
   MOAT_CHECK(parameter >= 0 && p < announced_.size(), "no such parameter");
   MOAT_CHECK(!announced_[p], "a parameter's gradient was announced twice");
   announced_[p] = true;
   if (!queue_ || !InLastMicroBatch()) return;
   for (const int bucket : buckets_[p]) --to_come_[static_cast<size_t>(bucket)];
-  SendCompleteBuckets();
+  SendCompleteBuckets(stream);
 }
 
 // In one order on all ranks, whatever order they are completed in.
-void GradientSync::SendCompleteBuckets() {
+void GradientSync::SendCompleteBuckets(tensor::Stream& stream) {
+  if (!stream_) StartThread(stream);
   for (; next_ >= 0 && to_come_[static_cast<size_t>(next_)] == 0; --next_) {
-    queue_->Add([this, bucket = next_] {
+    tensor::Event& complete = complete_[static_cast<size_t>(next_)];
+    complete.Record(stream);
+    queue_->Add([this, &complete, bucket = next_] {
+      complete.Wait(*stream_);
       Merge(ways_.ways_per_rank() - 1, plan_.bucket(bucket), *stream_);
       Reduce(bucket, *stream_);
+      if (bucket == 0) reduced_.Record(*stream_);
     });
   }
+}
+
+// A device's stream is made by the thread that uses it.
+void GradientSync::StartThread(const tensor::Stream& stream) {
+  queue_->Add([&] { stream_ = std::make_unique<tensor::Stream>(stream.Beside()); });
+  queue_->Wait();
 }
 
 // Combines what lies in the buffer, this rank's way `way` just finished, with the subtree sums that
@@ -172,6 +202,7 @@ void GradientSync::Finish(tensor::Stream& stream) {
   MOAT_CHECK(micro_batch_ == ways_.micro_batches_per_rank(), "micro-batches are missing");
   if (queue_) {
     queue_->Wait();
+    reduced_.Wait(stream);
   } else {
     for (int i = plan_.count() - 1; i >= 0; --i) Reduce(i, stream);
   }

@@ -11,6 +11,10 @@
 // goes its way in a thread of its own as soon as the last micro-batch has completed it, while the
 // backward pass goes on. Collectives, and bits, are the same.
 //
+// Everything lies on the gradients' device, and nothing waits for it: the thread works on a stream
+// of its own, which waits for the event of a bucket's completion, as the pass's stream waits for
+// the last sum.
+//
 // Memory: the subtree sums, each as large as the gradients. Received bytes: (dp-1)/dp gradients a
 // step where every rank wants its own parts (ZeRO), twice that where all want all, as in a ring.
 #pragma once
@@ -24,6 +28,7 @@
 #include "core/job_queue.h"
 #include "parallel/bucket_plan.h"
 #include "parallel/canonical_ways.h"
+#include "tensor/event.h"
 #include "tensor/ops.h"
 
 namespace moat::trainer {
@@ -60,8 +65,9 @@ class GradientSync {
   // Whether the micro-batch about to run adds to what is in the buffer (or replaces it).
   bool accumulates() const { return micro_batch_ % ways_.micro_batches_per_way() != 0; }
 
-  // The backward pass of the current micro-batch has completed this parameter's gradient.
-  void OnGradReady(int parameter);
+  // The backward pass of the current micro-batch has completed this parameter's gradient, on
+  // `stream`, which is the same one in all that follows.
+  void OnGradReady(int parameter, tensor::Stream& stream);
   // The current micro-batch is done. REQUIRES: each parameter was announced once.
   void FinishMicroBatch(tensor::Stream& stream);
   // Collective: the buffer becomes the sum over all ranks (sharded: of this rank's parts; the rest
@@ -70,7 +76,8 @@ class GradientSync {
 
  private:
   bool InLastMicroBatch() const { return micro_batch_ + 1 == ways_.micro_batches_per_rank(); }
-  void SendCompleteBuckets();
+  void SendCompleteBuckets(tensor::Stream& stream);
+  void StartThread(const tensor::Stream& stream);
   void Merge(int way, parallel::FlatRange range, tensor::Stream& stream);
   void Reduce(int bucket, tensor::Stream& stream);
 
@@ -88,6 +95,8 @@ class GradientSync {
   std::vector<int> parameters_in_, to_come_;  // by bucket: how many, and how many are incomplete
   int next_ = -1;                             // the bucket to be sent next
   std::unique_ptr<tensor::Stream> stream_;    // the thread's, with Overlap::kBackward
+  std::vector<tensor::Event> complete_;       // by bucket, on the backward pass's stream
+  tensor::Event reduced_;                     // the last bucket sent, on the thread's
   std::unique_ptr<core::JobQueue> queue_;     // last: its jobs use all of the above
 };
 

@@ -50,7 +50,8 @@ Optimizer::Optimizer(const configs::TrainConfig& config, model::Transformer& mod
       stream_(stream),
       plan_(model.layout().back().end(), data.size()),
       sharded_(Sharded(config, data.size())),
-      squares_(model.parameters().size()) {
+      squares_(model.parameters().size()),
+      updated_(stream.device()) {
   MOAT_CHECK(model.pass_weights().count == plan_.padded(), "flat buffers with room for the plan");
   int64_t blocks = 0;
   for (const parallel::FlatRange& range : model.layout()) {
@@ -59,23 +60,28 @@ Optimizer::Optimizer(const configs::TrainConfig& config, model::Transformer& mod
     blocks += (range.end() - 1) / plan_.block() - range.begin / plan_.block() + 1;
   }
   block_squares_.resize(static_cast<size_t>(blocks));
+  const core::DeviceKind device = stream.device();
+  device_squares_ = tensor::Tensor(blocks, core::DType::kF64, device);
 
   const auto ranges =
       OptimizerRange(LocalSlices(model), sharded_ ? plan_ : WholePlan(plan_.elements()),
                      sharded_ ? data.rank() : 0);
   int64_t elements = 0;
   for (const parallel::OptimizerPart& range : ranges) elements += range.end - range.begin;
-  if (model.weights().empty()) master_ = tensor::Tensor(elements, core::DType::kF32);
-  moment1_ = tensor::Tensor(elements, core::DType::kF32);
-  moment2_ = tensor::Tensor(elements, core::DType::kF32);
+  if (model.weights().empty()) master_ = tensor::Tensor(elements, core::DType::kF32, device);
+  moment1_ = tensor::Tensor(elements, core::DType::kF32, device);
+  moment2_ = tensor::Tensor(elements, core::DType::kF32, device);
   int64_t at = 0;
   for (const parallel::OptimizerPart& range : ranges) {
     held_.push_back(PartAt(range, at));
     at += range.end - range.begin;
   }
   if (sharded_ && config.overlap == configs::OverlapMode::kOn) {
-    gather_stream_ = std::make_unique<tensor::Stream>(1);
+    for (int i = 0; i < plan_.count(); ++i) gathered_.emplace_back(device);
     queue_ = std::make_unique<core::JobQueue>();
+    // A device's stream is made by the thread that uses it.
+    queue_->Add([this] { gather_stream_ = std::make_unique<tensor::Stream>(stream_.Beside()); });
+    queue_->Wait();
     model_.SetOnWeightsNeeded([this](int64_t end) { WaitForWeightsBefore(end); });
   }
 }
@@ -133,24 +139,22 @@ void Optimizer::PublishWeights() {
 }
 
 double Optimizer::GradientNorm() {
-  std::fill(block_squares_.begin(), block_squares_.end(), 0.0);
-  const auto sums = [&](int64_t first, int64_t count) {
-    return tensor::HostView(block_squares_.data() + first, count);
-  };
   for (const OptimizedPart& part : held_) {
     const auto p = static_cast<size_t>(part.range.parameter);
     const int64_t begin = part.range.flat, end = begin + part.weight.count;
     const int64_t block = begin / plan_.block();
     const int64_t first = first_block_[p] + block - model_.layout()[p].begin / plan_.block();
-    tensor::SumsOfSquares(model_.gradients().Range(begin, end - begin), plan_.block(),
-                          begin % plan_.block(), sums(first, (end - 1) / plan_.block() - block + 1),
-                          stream_);
+    tensor::SumsOfSquares(
+        model_.gradients().Range(begin, end - begin), plan_.block(), begin % plan_.block(),
+        device_squares_.view().Range(first, (end - 1) / plan_.block() - block + 1), stream_);
   }
-  // Every block is of one rank: adding zeros keeps its bits.
   const auto blocks = static_cast<int64_t>(block_squares_.size());
-  if (sharded_) {
-    data_.AllReduce(sums(0, blocks), comm::ReduceOp::kSum, comm::Order::kTree, stream_);
-  }
+  const tensor::View all = tensor::HostView(block_squares_.data(), blocks);
+  tensor::Copy(device_squares_.view(), all, stream_);
+  data_.Finish(stream_);
+  // Every block is of one rank, and stays zero on the others: adding zeros keeps its bits.
+  tensor::Stream host;
+  if (sharded_) data_.AllReduce(all, comm::ReduceOp::kSum, comm::Order::kTree, host);
   for (size_t p = 0; p < squares_.size(); ++p) {
     // What several tensor ranks hold counts once.
     const bool counts = model_.FirstOfCopies(static_cast<int>(p));
@@ -161,7 +165,7 @@ double Optimizer::GradientNorm() {
     }
   }
   model_.axis().SumInPlace(tensor::HostView(squares_.data(), static_cast<int64_t>(squares_.size())),
-                           stream_);
+                           host);
   double sum = 0;
   for (const double square : squares_) sum += square;
   return std::sqrt(sum);
@@ -199,9 +203,14 @@ void Optimizer::GatherBucket(int bucket, tensor::Stream& stream) {
 void Optimizer::GatherWeights() {
   if (!sharded_) return;
   WaitForWeights();
+  updated_.Record(stream_);
   for (int i = 0; i < plan_.count(); ++i) {  // as the forward pass reads them
     if (queue_) {
-      gathers_given_ = queue_->Add([this, i] { GatherBucket(i, *gather_stream_); });
+      gathers_given_ = queue_->Add([this, i] {
+        if (i == 0) updated_.Wait(*gather_stream_);
+        GatherBucket(i, *gather_stream_);
+        gathered_[static_cast<size_t>(i)].Record(*gather_stream_);
+      });
     } else {
       GatherBucket(i, stream_);
     }
@@ -216,6 +225,7 @@ void Optimizer::WaitForWeightsBefore(int64_t end) {
   int buckets = 0;
   while (buckets < plan_.count() && plan_.bucket(buckets).begin < end) ++buckets;
   queue_->WaitFor(gathers_given_ - plan_.count() + buckets);
+  if (buckets > 0) gathered_[static_cast<size_t>(buckets) - 1].Wait(stream_);
   waited_ += core::MonotonicSeconds() - start;
 }
 

@@ -4,6 +4,8 @@
 // --zero=0: every data rank holds all moments and updates all weights. --zero=1: each holds and
 // updates its parts of the buckets (parallel/optimizer_range.h), and the ranks send one another the
 // new weights, in the dtype of the passes. Weights have the same bits either way.
+//
+// All of it lies on the stream's device. Of what follows only GradientNorm() waits for the device.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include "model/transformer.h"
 #include "parallel/bucket_plan.h"
 #include "parallel/optimizer_range.h"
+#include "tensor/event.h"
 
 namespace moat::trainer {
 
@@ -38,6 +41,7 @@ class Optimizer {
   ~Optimizer();
 
   const parallel::BucketPlan& plan() const { return plan_; }
+  tensor::Stream& stream() const { return stream_; }  // on which what is held changes
   bool sharded() const { return sharded_; }
   // What this rank holds and updates: everything, or its parts.
   const std::vector<OptimizedPart>& held() const { return held_; }
@@ -61,9 +65,9 @@ class Optimizer {
   // One update of the held parts with every gradient multiplied by `gradient_scale` first.
   void Update(double learning_rate, double gradient_scale);
   // Sharded: everybody's updated weights to everybody. Collective over data. To follow Update().
-  // With config.overlap kOn they travel in a thread of their own while the next forward pass
-  // begins, which waits for those it is about to read; whoever else reads them, or uses the data
-  // group, calls WaitForWeights() first.
+  // With config.overlap kOn they travel in a thread and on a stream of their own while the next
+  // forward pass begins, which waits for those it is about to read; whoever else reads them, or
+  // uses the data group, calls WaitForWeights() first.
   void GatherWeights();
   void WaitForWeights();
   // How long a thread that had something to compute waited for weights so far.
@@ -83,11 +87,14 @@ class Optimizer {
   tensor::Tensor master_, moment1_, moment2_;  // of the held parts, one after the other
   std::vector<OptimizedPart> held_;
   std::vector<int64_t> first_block_;             // by parameter: of its sums in block_squares_
+  tensor::Tensor device_squares_;                // by block, where the gradients are
   std::vector<double> block_squares_, squares_;  // by block and by parameter: planned once
   int64_t updates_ = 0;
   double waited_ = 0;
   int64_t gathers_given_ = 0;                      // to the thread, so far
   std::unique_ptr<tensor::Stream> gather_stream_;  // the thread's
+  tensor::Event updated_;                          // all weights are, on stream_
+  std::vector<tensor::Event> gathered_;            // by bucket, on gather_stream_
   std::unique_ptr<core::JobQueue> queue_;          // last: its jobs use all of the above
 };
 

@@ -9,12 +9,17 @@
 
 #include "core/crc32c.h"
 #include "core/error.h"
+#include "tensor/host_stretches.h"
 
 namespace moat::trainer {
 namespace {
 
-uint32_t Crc(tensor::ConstView view, uint32_t crc) {
-  return core::Crc32c(view.data, static_cast<size_t>(view.bytes().value), crc);
+uint32_t Crc(tensor::ConstView view, uint32_t crc, tensor::Stream& stream) {
+  tensor::ForEachHostStretch(view, tensor::kHostStretchBytes, &stream,
+                             [&](const char* bytes, int64_t count) {
+                               crc = core::Crc32c(bytes, static_cast<size_t>(count), crc);
+                             });
+  return crc;
 }
 
 // Of a group that should agree: those outside the largest set that does.
@@ -35,11 +40,12 @@ void AddOdd(const std::vector<int>& group, const HashOf& hash_of, std::vector<in
 
 ReplicaHashes HashesOf(model::Transformer& model, Optimizer& optimizer) {
   ReplicaHashes hashes;
-  hashes.all = Crc(model.pass_weights(), 0);
+  tensor::Stream& stream = optimizer.stream();
+  hashes.all = Crc(model.pass_weights(), 0, stream);
   for (const OptimizedPart& part : optimizer.held()) {
     if (optimizer.sharded()) break;  // its state has no replica
     for (const tensor::View view : {part.weight, part.moment1, part.moment2}) {
-      hashes.all = Crc(view, hashes.all);
+      hashes.all = Crc(view, hashes.all, stream);
     }
   }
   for (size_t p = 0; p < model.parameters().size(); ++p) {
@@ -48,7 +54,7 @@ ReplicaHashes HashesOf(model::Transformer& model, Optimizer& optimizer) {
     if (copies == 1) continue;
     uint32_t& hash = copies == tp ? hashes.replicated : hashes.shared;
     const model::FlatRange& range = model.layout()[p];
-    hash = Crc(model.pass_weights().Range(range.begin, range.count), hash);
+    hash = Crc(model.pass_weights().Range(range.begin, range.count), hash, stream);
   }
   return hashes;
 }

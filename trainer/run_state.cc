@@ -14,21 +14,23 @@ using nlohmann::json;
 // Slices of one part, named and typed for saving or loading.
 template <typename Slices>
 void AddPart(const std::string& prefix, const model::Transformer& model,
-             const parallel::OptimizerPart& range, tensor::View data, Slices* slices) {
+             const parallel::OptimizerPart& range, tensor::View data, tensor::Stream& stream,
+             Slices* slices) {
   const model::Parameter& parameter = model.parameters()[static_cast<size_t>(range.parameter)];
   int64_t at = 0;
   for (const parallel::Slice& slice : range.slices) {
-    slices->push_back(
-        {prefix + parameter.name, parameter.split.global, slice, data.Range(at, slice.elements())});
+    slices->push_back({prefix + parameter.name, parameter.split.global, slice,
+                       data.Range(at, slice.elements()), &stream});
     at += slice.elements();
   }
 }
 
 template <typename Slices>
-void AddState(const model::Transformer& model, const OptimizedPart& part, Slices* slices) {
-  AddPart("model.", model, part.range, part.weight, slices);
-  AddPart("adam_m.", model, part.range, part.moment1, slices);
-  AddPart("adam_v.", model, part.range, part.moment2, slices);
+void AddState(const model::Transformer& model, const OptimizedPart& part, tensor::Stream& stream,
+              Slices* slices) {
+  AddPart("model.", model, part.range, part.weight, stream, slices);
+  AddPart("adam_m.", model, part.range, part.moment1, stream, slices);
+  AddPart("adam_v.", model, part.range, part.moment2, stream, slices);
 }
 
 void CheckIdentity(const std::filesystem::path& directory, const json& saved, const Identity& now) {
@@ -60,7 +62,7 @@ std::vector<checkpoint::SliceToSave> SlicesToSave(const model::Transformer& mode
   std::vector<checkpoint::SliceToSave> slices;
   for (const OptimizedPart& part : optimizer.Owned()) {
     if (!model.FirstOfCopies(part.range.parameter)) continue;  // written once
-    AddState(model, part, &slices);
+    AddState(model, part, optimizer.stream(), &slices);
   }
   return slices;
 }
@@ -104,7 +106,8 @@ RunProgress LoadState(const checkpoint::Candidate& from, const Identity& identit
   RunProgress progress = ReadProgress(from.manifest);
   if (!from.local) progress.lineage.push_back(from.directory.filename().string());
   std::vector<checkpoint::SliceToLoad> slices;
-  for (const OptimizedPart& part : optimizer.held()) AddState(model, part, &slices);
+  for (const OptimizedPart& part : optimizer.held())
+    AddState(model, part, optimizer.stream(), &slices);
   checkpoint::Deliver(from.manifest, from.places, slices, world);
   optimizer.PublishWeights();
   optimizer.set_updates(
@@ -116,18 +119,19 @@ void LoadWeights(const checkpoint::Candidate& from, const model::Transformer& mo
                  Optimizer& optimizer, comm::Communicator& world) {
   std::vector<checkpoint::SliceToLoad> slices;
   for (const OptimizedPart& part : optimizer.held()) {
-    AddPart("model.", model, part.range, part.weight, &slices);
+    AddPart("model.", model, part.range, part.weight, optimizer.stream(), &slices);
   }
   checkpoint::Deliver(from.manifest, from.places, slices, world);
   optimizer.PublishWeights();
 }
 
-void LoadWeights(const std::filesystem::path& directory, model::Transformer& model) {
+void LoadWeights(const std::filesystem::path& directory, model::Transformer& model,
+                 tensor::Stream& stream) {
   std::vector<checkpoint::SliceToLoad> slices;
   for (int p = 0; p < static_cast<int>(model.parameters().size()); ++p) {
     const model::Parameter& parameter = model.parameters()[static_cast<size_t>(p)];
-    slices.push_back(
-        {"model." + parameter.name, parameter.split.global, model.slice(p), model.weight(p)});
+    slices.push_back({"model." + parameter.name, parameter.split.global, model.slice(p),
+                      model.weight(p), &stream});
   }
   checkpoint::Load(directory, checkpoint::ReadManifest(directory), slices);
   model.RoundWeights();

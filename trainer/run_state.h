@@ -49,10 +49,11 @@ RunProgress LoadState(const checkpoint::Candidate& from, const Identity& identit
                       comm::Communicator& world);
 
 // The weights only: to go on training with, collective over the world; or for evaluation and
-// generation, where nothing is collective.
+// generation, where nothing is collective; `stream` is the model's then.
 void LoadWeights(const checkpoint::Candidate& from, const model::Transformer& model,
                  Optimizer& optimizer, comm::Communicator& world);
-void LoadWeights(const std::filesystem::path& directory, model::Transformer& model);
+void LoadWeights(const std::filesystem::path& directory, model::Transformer& model,
+                 tensor::Stream& stream);
 
 // What a checkpoint says of itself, without its tensors.
 RunProgress ReadProgress(const checkpoint::Manifest& manifest);

@@ -8,7 +8,6 @@
 
 #include "checkpoint/checkpoint.h"
 #include "comm/communicator.h"
-#include "tensor/stream.h"
 
 namespace moat::trainer {
 
@@ -16,7 +15,6 @@ namespace moat::trainer {
 // index, bits): it does not depend on how the elements are cut or in which order they are added.
 // `mine` are this rank's slices; together the ranks' slices name every element once. Collective;
 // the same on all ranks.
-uint64_t StateHash(const std::vector<checkpoint::SliceToSave>& mine, comm::Communicator& world,
-                   tensor::Stream& stream);
+uint64_t StateHash(const std::vector<checkpoint::SliceToSave>& mine, comm::Communicator& world);
 
 }  // namespace moat::trainer

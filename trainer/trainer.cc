@@ -249,7 +249,7 @@ bool Trainer::Evaluate() {
   // Whoever is asked to stop says so in the next step; after the last one all is done anyway.
   const auto interrupted = [this] { return groups_.world.AnyOf(Asked(false) != 0); };
   for (const Evaluator& evaluator : evaluators_) {
-    parts.push_back(evaluator.Run(model_, groups_.data, stream_, interrupted));
+    parts.push_back(evaluator.Run(model_, groups_.data, interrupted));
     if (!parts.back().complete) {
       if (leader()) core::Log() << "asked to stop: the evaluation is left";
       return false;

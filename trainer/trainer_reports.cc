@@ -138,11 +138,12 @@ void Trainer::ReportSave(rundir::SaveLine line) {
 
 // Collective: what people compare runs by, and what the plan is compared with.
 void Trainer::ReportEnd(core::Bytes planned) {
-  const uint64_t hash = StateHash(SlicesToSave(model_, optimizer_), groups_.world, stream_);
+  const uint64_t hash = StateHash(SlicesToSave(model_, optimizer_), groups_.world);
   const int64_t mine[] = {planned.value, core::PeakMemory().value};
   std::vector<int64_t> all(2 * static_cast<size_t>(groups_.world.size()));
+  tensor::Stream host;
   groups_.world.AllGather(tensor::HostView(mine, 2),
-                          tensor::HostView(all.data(), static_cast<int64_t>(all.size())), stream_);
+                          tensor::HostView(all.data(), static_cast<int64_t>(all.size())), host);
   if (!leader()) return;
   size_t highest = 0;
   for (size_t rank = 0; rank < all.size() / 2; ++rank) {

@@ -36,6 +36,8 @@ TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::C
       stream_(stream),
       sync_(model.gradients(), model.layout(), optimizer.plan(), ways,
             SyncOptionsOf(config, optimizer), groups.data),
+      sums_begin_(stream.device()),
+      sums_end_(stream.device()),
       mine_(static_cast<size_t>(ways.micro_batches_per_rank()) * kPerMicroBatch + kPerRank),
       all_(mine_.size() * static_cast<size_t>(groups.world.size())) {}
 
@@ -47,20 +49,23 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
     const data::Batch batch = next();
     const model::LossSums sums =
         model_.ForwardBackward(ViewOf(batch), config_.seed, step, sync_.accumulates(),
-                               [&](int parameter) { sync_.OnGradReady(parameter); });
+                               [&](int parameter) { sync_.OnGradReady(parameter, stream_); });
     sync_.FinishMicroBatch(stream_);
     mine_[static_cast<size_t>(i) * kPerMicroBatch] = sums.weighted_loss;
     mine_[static_cast<size_t>(i) * kPerMicroBatch + 1] = sums.weight;
     result.fed += batch.content_hash;
   }
   result.communication_seconds = optimizer_.waited_seconds() - waited;
-  const double start = core::MonotonicSeconds();
+  sums_begin_.Record(stream_);
   GatherScalars(result, say());
   sync_.Finish(stream_);
-  result.communication_seconds += core::MonotonicSeconds() - start;
+  sums_end_.Record(stream_);
+  // The one wait for the device since the losses.
+  const double norm = result.weight > 0 ? optimizer_.GradientNorm() : 0;
+  result.communication_seconds += sums_end_.SecondsSince(sums_begin_);
   if (result.weight == 0) return result;
 
-  result.grad_norm = optimizer_.GradientNorm() / result.weight;
+  result.grad_norm = norm / result.weight;
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
     throw core::NumericsError(
         "step " + std::to_string(step) + ": the loss is " + std::to_string(result.loss) +
@@ -86,9 +91,10 @@ void TrainingStep::GatherScalars(StepResult& result, const ControlWords& mine) {
   said[0] = std::bit_cast<double>(result.fed);
   said[1] = mine.stop_code;
   said[2] = static_cast<double>(mine.save);
+  tensor::Stream host;
   groups_.world.AllGather(
       tensor::HostView(std::as_const(mine_).data(), static_cast<int64_t>(mine_.size())),
-      tensor::HostView(all_.data(), static_cast<int64_t>(all_.size())), stream_);
+      tensor::HostView(all_.data(), static_cast<int64_t>(all_.size())), host);
   result.fed = 0;
   result.least_saved = checkpoint::SaveProgress::kFailed;
   double weighted_loss = 0;

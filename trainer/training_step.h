@@ -11,6 +11,7 @@
 #include "data/batch.h"
 #include "model/transformer.h"
 #include "parallel/canonical_ways.h"
+#include "tensor/event.h"
 #include "trainer/gradient_sync.h"
 #include "trainer/optimizer.h"
 #include "trainer/rank_groups.h"
@@ -31,7 +32,7 @@ struct StepResult {
   uint64_t fed = 0;   // hash of what was fed to the embedding, over all ranks (data/batch.h)
   int stop_code = 0;  // the highest stop code any rank has heard: 75, 78, or 0
   checkpoint::SaveProgress least_saved{}, most_saved{};  // of what the ranks said of the save
-  double communication_seconds = 0;
+  double communication_seconds = 0;  // that the device or this thread had nothing else to do
 };
 
 class TrainingStep {
@@ -60,6 +61,7 @@ class TrainingStep {
   RankGroups groups_;
   tensor::Stream& stream_;
   GradientSync sync_;
+  tensor::Event sums_begin_, sums_end_;  // of the gradients over ranks
   std::vector<double> mine_,
       all_;  // scalars of each micro-batch, then what the rank says: planned once
 };

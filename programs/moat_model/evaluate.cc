@@ -97,12 +97,12 @@ int Evaluate(const configs::EvalConfig& config) {
       model_config,
       {.max_rows = run.train.micro_batch, .with_gradients = false, .dtype = run.train.dtype},
       stream);
-  trainer::LoadWeights(run.checkpoint, model);
+  trainer::LoadWeights(run.checkpoint, model, stream);
   const auto self = comm::MakeSelf();
   std::vector<trainer::Evaluation> parts;
   for (size_t i = 0; i < data.size(); ++i) {
     const trainer::Evaluator evaluator(validation[i], tokenizers[i], run.train.micro_batch, 0);
-    parts.push_back(evaluator.Run(model, *self, stream));
+    parts.push_back(evaluator.Run(model, *self));
     if (parts.back().tokens > 0) continue;
     throw core::DataError("the validation split of " + data[i] +
                           " has no token that carries loss (--loss_roles of the run)");

@@ -106,7 +106,7 @@ int Generate(const configs::GenerateConfig& config) {
   tensor::Stream stream(core::ThreadsOf(config.threads));
   model::Transformer model(
       model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
-  trainer::LoadWeights(run.checkpoint, model);
+  trainer::LoadWeights(run.checkpoint, model, stream);
   core::Log() << "checkpoint " << run.checkpoint.string();
 
   std::vector<int32_t> prompt = config.chat.empty() ? TextPrompt(tokenizer, config.prompt)

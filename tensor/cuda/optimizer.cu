@@ -1,6 +1,4 @@
 // AdamW over a flat range, and the sums of squares for the global norm.
-#include <algorithm>
-
 #include "tensor/cuda/elementwise.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/reduce.cuh"
@@ -45,12 +43,11 @@ void AdamW(int64_t count, const AdamWStep& step, const float* gradient, float* m
 
 constexpr int kThreads = 256;
 
-// sums[i]: of the elements of block first + i that x holds; x begins `phase` elements into block 0.
-// An element's thread depends on its place among the block's elements here, never on its address.
+// sums[i]: of the elements of block i that x holds; x begins `phase` elements into block 0. An
+// element's thread depends on its place among the block's elements here, never on its address.
 __global__ void __launch_bounds__(kThreads)
-    SquaresKernel(int64_t count, const float* x, int64_t block, int64_t phase, int64_t first,
-                  double* sums) {
-  const int64_t index = first + blockIdx.x;
+    SquaresKernel(int64_t count, const float* x, int64_t block, int64_t phase, double* sums) {
+  const int64_t index = blockIdx.x;
   const int64_t begin = max(static_cast<int64_t>(0), index * block - phase);
   const int64_t end = min(count, (index + 1) * block - phase);
   double sum = 0;
@@ -59,23 +56,13 @@ __global__ void __launch_bounds__(kThreads)
     sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   }
   sum = OverBlock<Sum, kThreads>(sum);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+  if (threadIdx.x == 0) sums[index] = sum;
 }
 
 void SumsOfSquares(int64_t count, const float* x, int64_t block, int64_t phase, double* sums,
                    const Stream& stream) {
-  constexpr int64_t kFit = kWorkspaceBytes / sizeof(double);
-  auto* const there = static_cast<double*>(Of(stream).workspace());
-  const int64_t blocks = count == 0 ? 0 : (phase + count + block - 1) / block;
-  for (int64_t done = 0; done < blocks; done += kFit) {
-    const int64_t now = std::min(kFit, blocks - done);
-    Launch("sums of squares", stream, SquaresKernel, static_cast<unsigned>(now), kThreads, 0, count,
-           x, block, phase, done, there);
-    Check(cudaMemcpyAsync(sums + done, there, static_cast<size_t>(now) * sizeof(double),
-                          cudaMemcpyDefault, Of(stream).get()),
-          "sums of squares");
-  }
-  stream.Synchronize();
+  Launch("sums of squares", stream, SquaresKernel, Blocks(phase + count, block), kThreads, 0, count,
+         x, block, phase, sums);
 }
 
 }  // namespace

@@ -134,9 +134,12 @@ TEST_P(ElementwiseTest, AdamWMovesWeightsAndRoundsItsCopy) {
 std::vector<double> Sums(const tensor::Tensor& x, int64_t begin, int64_t end, int64_t block,
                          tensor::Stream& stream) {
   const int64_t phase = begin % block;
-  std::vector<double> sums(static_cast<size_t>((phase + end - begin + block - 1) / block));
-  tensor::SumsOfSquares(x.view().Range(begin, end - begin), block, phase,
-                        tensor::HostView(sums.data(), std::ssize(sums)), stream);
+  const int64_t blocks = (phase + end - begin + block - 1) / block;
+  tensor::Tensor there(blocks, DType::kF64, x.device());
+  tensor::SumsOfSquares(x.view().Range(begin, end - begin), block, phase, there.view(), stream);
+  std::vector<double> sums(static_cast<size_t>(blocks));
+  tensor::Copy(there.view(), tensor::HostView(sums.data(), blocks), stream);
+  stream.Synchronize();
   return sums;
 }
 

@@ -98,7 +98,7 @@ class TrainerTest : public ::testing::Test {
       Trainer trainer(options, {world, *groups.data, *groups.tensor}, stream);
       const core::ExitCode code = trainer.Run();
       const auto mine = SlicesToSave(trainer.model(), trainer.optimizer());
-      const uint64_t hash = StateHash(mine, world, stream);
+      const uint64_t hash = StateHash(mine, world);
       const std::lock_guard lock(mutex);
       for (const checkpoint::SliceToSave& slice : mine) {
         std::vector<float>& whole = state[slice.tensor];

@@ -40,7 +40,7 @@ std::vector<float> Reduce(int dp, int64_t micro_batches, int ways, SyncOptions h
       float* g = gradients.view().as<float>();
       const bool add = sync.accumulates();
       for (size_t e = 0; e < values.size(); ++e) g[e] = add ? g[e] + values[e] : values[e];
-      for (const int parameter : {2, 0, 1}) sync.OnGradReady(parameter);
+      for (const int parameter : {2, 0, 1}) sync.OnGradReady(parameter, stream);
       sync.FinishMicroBatch(stream);
     }
     sync.Finish(stream);
@@ -108,8 +108,8 @@ TEST(GradientSync, AParameterForgottenOrAnnouncedTwiceIsABug) {
     tensor::Stream stream;
     GradientSync sync(gradients.view(), {{0, 10}, {10, kCount - 10}}, {kCount, 1, 1},
                       parallel::MakeCanonicalWays(1, 1, 1, 0), {}, data);
-    sync.OnGradReady(0);
-    EXPECT_THROW(sync.OnGradReady(0), core::BugError);
+    sync.OnGradReady(0, stream);
+    EXPECT_THROW(sync.OnGradReady(0, stream), core::BugError);
     EXPECT_THROW(sync.FinishMicroBatch(stream), core::BugError);
   });
 }
@@ -135,11 +135,12 @@ TEST(GradientSync, AnErrorInTheMiddleOfAStepGivesTheGroupUp) {
                    [&](comm::Communicator& data) {
                      const parallel::BucketPlan plan(kCount, 2, kBlock, 1000);
                      tensor::Tensor gradients(plan.padded(), core::DType::kF32);
+                     tensor::Stream stream;
                      GradientSync sync(gradients.view(), {{0, 3000}, {3000, kCount - 3000}}, plan,
                                        parallel::MakeCanonicalWays(2, 1, 2, 0),
                                        {comm::Order::kTree, true, Overlap::kBackward}, data);
                      if (data.rank() == 1) {
-                       sync.OnGradReady(1);
+                       sync.OnGradReady(1, stream);
                        throw core::NumericsError("planted");
                      }
                      // Rank 0 is slow to begin: rank 1's thread waits for it meanwhile.
@@ -225,7 +226,7 @@ double Exposed(Overlap overlap, int buckets, double delay, double compute) {
     GradientSync sync(gradients.view(), layout, plan, parallel::MakeCanonicalWays(2, 1, 2, 0),
                       {comm::Order::kTree, true, overlap}, data);
     for (int i = buckets - 1; i >= 0; --i) {
-      sync.OnGradReady(i);
+      sync.OnGradReady(i, stream);
       std::this_thread::sleep_for(std::chrono::duration<double>(compute / buckets));
     }
     sync.FinishMicroBatch(stream);

@@ -45,8 +45,7 @@ uint64_t Hash(const State& state, int ranks) {
                         tensor::HostView(std::as_const(memory.back()).data(), box.elements())});
       }
     }
-    tensor::Stream stream;
-    const uint64_t mine_hash = StateHash(mine, world, stream);
+    const uint64_t mine_hash = StateHash(mine, world);
     if (world.rank() == 0) hash = mine_hash;
   });
   return hash;

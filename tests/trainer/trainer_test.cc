@@ -210,7 +210,7 @@ TEST_F(TrainerTest, BitsPerByteCountEveryScoredTokenOnceWhateverItsWeight) {
   tensor::Stream stream;
   model::Transformer model(model_config, {.max_rows = 1, .with_gradients = false}, stream);
   const Evaluation evaluation =
-      Evaluator(validation, tokenizer, 1, 0).Run(model, *comm::MakeSelf(), stream);
+      Evaluator(validation, tokenizer, 1, 0).Run(model, *comm::MakeSelf());
   const data::Baselines baselines = data::MeasureBaselines(dataset);
   EXPECT_EQ(evaluation.tokens, baselines.scored_tokens);
   EXPECT_EQ(evaluation.bytes, baselines.scored_bytes);

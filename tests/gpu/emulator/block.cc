@@ -38,7 +38,7 @@ struct Warp {
   alignas(16) char slots[2][32 * kSlotBytes];
 };
 
-// All there is of the block that runs. One at a time: the emulator is for one host thread.
+// All there is of the block that runs: one at a time, whichever host thread lets the device work.
 struct {
   std::vector<Fiber> fibers = std::vector<Fiber>(kMostThreads);
   std::vector<Warp> warps = std::vector<Warp>(kMostThreads / 32);

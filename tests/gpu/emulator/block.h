@@ -1,4 +1,4 @@
-// The threads of a CUDA block as fibers of one host thread, in an order that nobody should rely on.
+// The threads of a CUDA block as fibers of a host thread, in an order that nobody should rely on.
 //
 // A warp runs as far as it can get before the next one starts, lanes between two meetings of the
 // warp and warps between two barriers in random order, so that a missing barrier shows as a wrong

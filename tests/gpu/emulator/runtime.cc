@@ -1,7 +1,8 @@
 // The emulated CUDA runtime: streams are queues whose work is done as late as it may be.
 //
 // Nothing runs before somebody waits for it, so that host memory that is freed or changed too early
-// shows. An error stays, as on a device.
+// shows. An error stays, as on a device. Host threads take turns: the device does one thing at a
+// time.
 #include "tests/gpu/emulator/include/cuda_runtime.h"
 
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <set>
 #include <string>
@@ -48,6 +50,10 @@ Runtime& The() {
   static Runtime runtime;
   return runtime;
 }
+
+// Held by whoever calls the runtime, which calls itself when work waits for other work.
+using Turn = std::lock_guard<std::recursive_mutex>;
+std::recursive_mutex turns;
 
 cudaError_t Failed(cudaError_t error) { return The().last = error; }
 
@@ -96,6 +102,7 @@ void RunGrid(const dim3& grid, const dim3& block, size_t shared,
 
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, const void* kernel,
                     std::function<void()> body) {
+  const Turn turn(turns);
   const dim3 grid = config.gridDim, block = config.blockDim;
   const size_t shared = config.dynamicSmemBytes;
   const auto asked = The().shared_bytes.find(kernel);
@@ -116,9 +123,12 @@ using moat::emulator::Give;
 using moat::emulator::Of;
 using moat::emulator::State;
 using moat::emulator::The;
+using moat::emulator::Turn;
+using moat::emulator::turns;
 using moat::emulator::Work;
 
 const char* cudaGetErrorString(cudaError_t error) {
+  const Turn turn(turns);
   switch (error) {
     case cudaErrorLaunchFailure:
       return The().failure.c_str();
@@ -131,21 +141,30 @@ const char* cudaGetErrorString(cudaError_t error) {
   }
 }
 
-cudaError_t cudaGetLastError() { return std::exchange(The().last, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+  const Turn turn(turns);
+  return std::exchange(The().last, cudaSuccess);
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  const Turn turn(turns);
   *count = 1;
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) { return device == 0 ? State() : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int device) {
+  const Turn turn(turns);
+  return device == 0 ? State() : cudaErrorInvalidDevice;
+}
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  const Turn turn(turns);
   *memory = moat::emulator::Allocate(bytes);
   return *memory ? State() : Failed(cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaFree(void* memory) {
+  const Turn turn(turns);
   if (memory == nullptr) return cudaSuccess;
   moat::emulator::WorkAll();
   moat::emulator::Free(memory);
@@ -154,6 +173,7 @@ cudaError_t cudaFree(void* memory) {
 
 // Pages of their own: a copy that comes after they were freed is a fault.
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  const Turn turn(turns);
   *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (*memory == MAP_FAILED) return Failed(cudaErrorMemoryAllocation);
   The().host_memory[*memory] = bytes;
@@ -161,6 +181,7 @@ cudaError_t cudaMallocHost(void** memory, size_t bytes) {
 }
 
 cudaError_t cudaFreeHost(void* memory) {
+  const Turn turn(turns);
   const auto found = The().host_memory.find(memory);
   if (found == The().host_memory.end()) return Failed(cudaErrorInvalidValue);
   munmap(memory, found->second);
@@ -169,27 +190,32 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const Turn turn(turns);
   *free = moat::emulator::FreeBytes();
   *total = moat::emulator::kDeviceBytes;
   return cudaSuccess;
 }
 
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
+  const Turn turn(turns);
   return cudaMemsetAsync(memory, value, bytes, nullptr);
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  const Turn turn(turns);
   Give(stream, [=] { std::memset(memory, value, bytes); });
   return State();
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
+  const Turn turn(turns);
   Give(stream, [=] { std::memmove(to, from, bytes); });
   return State();
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  const Turn turn(turns);
   if (flags != cudaStreamNonBlocking) return Failed(cudaErrorInvalidValue);
   *stream = new CUstream_st;
   The().streams.insert(*stream);
@@ -197,6 +223,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Turn turn(turns);
   Work(stream, stream->given);
   The().streams.erase(stream);
   for (const cudaEvent_t event : The().events) {
@@ -207,36 +234,42 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Turn turn(turns);
   Work(Of(stream), Of(stream)->given);
   return State();
 }
 
 // Not done at first; then it is.
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  const Turn turn(turns);
   if (stream->done == stream->given) return State();
   Work(stream, stream->given);
   return cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const Turn turn(turns);
   if (event->stream == nullptr) return State();
   Give(stream, [other = event->stream, point = event->point] { Work(other, point); });
   return State();
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  const Turn turn(turns);
   *event = new CUevent_st;
   The().events.insert(*event);
   return State();
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const Turn turn(turns);
   The().events.erase(event);
   The().destroyed.emplace_back(event);
   return State();
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Turn turn(turns);
   Give(stream, [event] { event->time = std::chrono::steady_clock::now(); });
   event->stream = Of(stream);
   event->point = Of(stream)->given;
@@ -244,17 +277,20 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const Turn turn(turns);
   if (event->stream == nullptr || event->stream->done >= event->point) return State();
   Work(event->stream, event->point);
   return cudaErrorNotReady;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Turn turn(turns);
   if (event->stream != nullptr) Work(event->stream, event->point);
   return State();
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  const Turn turn(turns);
   cudaEventSynchronize(begin);
   cudaEventSynchronize(end);
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
@@ -262,6 +298,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
+  const Turn turn(turns);
   if (value < 0 || static_cast<size_t>(value) > moat::emulator::kMostSharedBytes) {
     return Failed(cudaErrorInvalidValue);
   }
