@@ -7,8 +7,10 @@
 
 #include "comm/device_group.h"
 #include "comm/nccl_link.h"
+#include "comm/tree_exchange.h"
 #include "core/error.h"
 #include "tensor/cuda/stream.h"
+#include "tensor/event.h"
 #include "tensor/ops.h"
 
 namespace moat::comm {
@@ -34,7 +36,54 @@ ncclRedOp_t OpOf(ReduceOp op) {
   return op == ReduceOp::kSum ? ncclSum : op == ReduceOp::kMax ? ncclMax : ncclMin;
 }
 
+constexpr core::Bytes kTreeScratch{32 << 20};
+
 size_t Size(core::Bytes bytes) { return static_cast<size_t>(bytes.value); }
+
+// Carries a TreeExchange: every Exchange() is one group of NCCL's sends and receives.
+class Messages {
+ public:
+  Messages(NcclLink& link, const NcclLink::Waiter& waiter, tensor::Stream& stream)
+      : link_(link), waiter_(waiter), stream_(stream) {}
+
+  void Send(tensor::ConstView view, int to) { sends_.push_back({view, to}); }
+  void Receive(tensor::View view, int from) { receives_.push_back({view, from}); }
+  void Exchange() {
+    const cudaStream_t queue = tensor::cuda::Of(stream_).get();
+    ncclResult_t result = ncclGroupStart();
+    const auto add = [&](ncclResult_t added) {
+      if (result == ncclSuccess && added != ncclInProgress) result = added;
+    };
+    for (const auto& [view, to] : sends_) {
+      add(ncclSend(view.data, Size(view.bytes()), ncclUint8, to, link_.get(), queue));
+    }
+    for (const auto& [view, from] : receives_) {
+      add(ncclRecv(view.data, Size(view.bytes()), ncclUint8, from, link_.get(), queue));
+    }
+    const ncclResult_t ended = ncclGroupEnd();
+    link_.Settle(result == ncclSuccess ? ended : result, "messages of a sum in order", waiter_);
+    sends_.clear();
+    receives_.clear();
+  }
+  void Add(tensor::ConstView x, tensor::View y) { tensor::Add(x, y, stream_); }
+  void Copy(tensor::ConstView x, tensor::View y) { tensor::Copy(x, y, stream_); }
+
+ private:
+  NcclLink& link_;
+  const NcclLink::Waiter& waiter_;
+  tensor::Stream& stream_;
+  std::vector<std::pair<tensor::ConstView, int>> sends_;
+  std::vector<std::pair<tensor::View, int>> receives_;
+};
+
+// What sums in tree order keep.
+struct TreeMemory {
+  explicit TreeMemory(core::DeviceKind device)
+      : scratch(kTreeScratch.value / core::SizeOf(core::DType::kF32), core::DType::kF32, device),
+        done(device) {}
+  tensor::Tensor scratch;
+  tensor::Event done;  // the last use of it
+};
 
 class NcclCommunicator : public DeviceGroup {
  public:
@@ -44,21 +93,27 @@ class NcclCommunicator : public DeviceGroup {
  protected:
   void DeviceAllReduce(tensor::View buffer, ReduceOp op, Order order,
                        tensor::Stream& stream) override {
-    RefuseTree(buffer.dtype, op, order);
-    Enqueue(buffer.count, "all-reduce", stream, [&](ncclComm_t comm, cudaStream_t queue) {
-      return ncclAllReduce(buffer.data, buffer.data, static_cast<size_t>(buffer.count),
-                           TypeOf(buffer.dtype), OpOf(op), comm, queue);
-    });
+    if (NeedsTree(buffer.dtype, op, order)) {
+      OverTree(buffer.count, stream, [&](auto& tree) { tree.AllReduce(buffer); });
+    } else {
+      Enqueue(buffer.count, "all-reduce", stream, [&](ncclComm_t comm, cudaStream_t queue) {
+        return ncclAllReduce(buffer.data, buffer.data, static_cast<size_t>(buffer.count),
+                             TypeOf(buffer.dtype), OpOf(op), comm, queue);
+      });
+    }
     CountReceived(core::Bytes(2 * buffer.bytes().value / size() * (size() - 1)));  // of a ring
   }
 
   void DeviceReduceScatter(tensor::ConstView input, tensor::View output, ReduceOp op, Order order,
                            tensor::Stream& stream) override {
-    RefuseTree(input.dtype, op, order);
-    Enqueue(output.count, "reduce-scatter", stream, [&](ncclComm_t comm, cudaStream_t queue) {
-      return ncclReduceScatter(input.data, output.data, static_cast<size_t>(output.count),
-                               TypeOf(input.dtype), OpOf(op), comm, queue);
-    });
+    if (NeedsTree(input.dtype, op, order)) {
+      OverTree(output.count, stream, [&](auto& tree) { tree.ReduceScatter(input, output); });
+    } else {
+      Enqueue(output.count, "reduce-scatter", stream, [&](ncclComm_t comm, cudaStream_t queue) {
+        return ncclReduceScatter(input.data, output.data, static_cast<size_t>(output.count),
+                                 TypeOf(input.dtype), OpOf(op), comm, queue);
+      });
+    }
     CountReceived(core::Bytes(output.bytes().value * (size() - 1)));
   }
 
@@ -81,7 +136,7 @@ class NcclCommunicator : public DeviceGroup {
   void DoFinish(tensor::Stream& stream) override {
     if (stream.device() == core::DeviceKind::kCpu || !link_) return stream.Synchronize();
     Wait([&] {
-      link_->CheckAlive();
+      Link().CheckAlive();
       return stream.Done();
     });
   }
@@ -92,41 +147,66 @@ class NcclCommunicator : public DeviceGroup {
   }
 
  private:
-  void RefuseTree(core::DType dtype, ReduceOp op, Order order) const {
+  // Does NCCL's own order not do? The sum of two has only one order.
+  bool NeedsTree(core::DType dtype, ReduceOp op, Order order) const {
     const bool is_float = dtype == core::DType::kF32 || dtype == core::DType::kF64;
-    if (order == Order::kAny || op != ReduceOp::kSum || !is_float || size() <= 2) return;
+    if (order == Order::kAny || op != ReduceOp::kSum || !is_float || size() <= 2) return false;
+    if (dtype == core::DType::kF32) return true;
     throw core::ConfigError(
-        "sums in canonical order are not offered over NCCL for more than two "
-        "ranks yet; use --reduction=fast");
+        "sums of f64 in canonical order are not offered over NCCL for more than two ranks: sum "
+        "them on the host");
   }
 
-  void Connect() {
-    tensor::Stream host;
-    ncclUniqueId id{};
-    if (rank() == 0) id = MakeNcclId();
-    control().Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
-    link_.emplace(id, rank(), size(), waiter_);
+  // body(exchange) on `stream`, whose scratch the collective before may use on another one.
+  template <typename Body>
+  void OverTree(int64_t count, tensor::Stream& stream, const Body& body) {
+    if (count == 0) return;
+    NcclLink& link = Link();
+    if (!tree_) tree_.emplace(stream.device());
+    tree_->done.Wait(stream);
+    Messages messages(link, waiter_, stream);
+    TreeExchange<Messages> exchange(rank(), size(), tree_->scratch.view(), messages);
+    body(exchange);
+    tree_->done.Record(stream);
+  }
+
+  // Connected when it is first asked for.
+  NcclLink& Link() {
+    if (!link_) {
+      tensor::Stream host;
+      ncclUniqueId id{};
+      if (rank() == 0) id = MakeNcclId();
+      control().Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
+      link_.emplace(id, rank(), size(), waiter_);
+    }
+    if (link_->get() == nullptr) {
+      throw core::PeerError("group '" + name() +
+                            "' cannot be used any more: its NCCL communicator was aborted");
+    }
+    return *link_;
   }
 
   template <typename Operation>
   void Enqueue(int64_t count, const char* what, tensor::Stream& stream,
                const Operation& operation) {
     if (count == 0) return;
-    if (!link_) Connect();
-    link_->Settle(operation(link_->get(), tensor::cuda::Of(stream).get()), what, waiter_);
+    NcclLink& link = Link();
+    link.Settle(operation(link.get(), tensor::cuda::Of(stream).get()), what, waiter_);
   }
 
   void Wait(const std::function<bool()>& ready) {
     keeper().Wait(ready, [&]() -> std::vector<int> {
-      if (link_) link_->Abort();
-      throw core::PeerError("lost peer: " + keeper().call().text() + " in group '" + name() +
-                            "' did not end within " + std::to_string(deadline()) +
-                            " s, though all ranks had started it; look at the other ranks' logs "
-                            "for the first failure");
+      const std::string what = "lost peer: " + keeper().call().text() + " in group '" + name() +
+                               "' did not end within " + std::to_string(deadline()) +
+                               " s, though all ranks had started it; look at the other ranks' logs "
+                               "for the first failure";
+      if (link_) link_->Abort(what);
+      throw core::PeerError(what);
     });
   }
 
   const NcclLink::Waiter waiter_ = [this](const std::function<bool()>& ready) { Wait(ready); };
+  std::optional<TreeMemory> tree_;
   std::optional<NcclLink> link_;
 };
 

@@ -15,11 +15,7 @@ using testing::Backend;
 
 // What NCCL's and the staged group promise besides, on device memory.
 class DeviceGroupTest : public testing::OnBackend {};
-#ifdef MOAT_CUDA_IS
-MOAT_ON_DEVICE_BACKENDS(DeviceGroupTest, ::testing::Values(Backend::kStaged));
-#else
 MOAT_ON_DEVICE_BACKENDS(DeviceGroupTest, ::testing::Values(Backend::kNccl, Backend::kStaged));
-#endif
 
 TEST_P(DeviceGroupTest, AMixUpIsToldToAllBeforeAnythingIsEnqueued) {
   if (size() == 1) return;

@@ -47,8 +47,8 @@ TEST_P(NcclTest, APeerThatStopsInsideNcclEndsAtTheDeadline) {
   }
 }
 
-TEST_P(NcclTest, SumsInCanonicalOrderAreRefusedWhereNcclKeepsNone) {
-  Tensor buffer(64, DType::kF32, device());
+TEST_P(NcclTest, SumsOfF64InTreeOrderAreRefusedWhereThereIsMoreThanOneOrder) {
+  Tensor buffer(64, DType::kF64, device());
   const auto sum = [&] {
     group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kTree, *stream_);
   };
