@@ -85,8 +85,14 @@ MOAT_FLAG(
 MOAT_FLAG(int32, threads, train.threads,
           kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures | kCheckpointVerify,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
-MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
+MOAT_FLAG(
+    string, device, train.device, kRun | kEval | kGenerate,
+    "cuda: on CUDA devices, one a rank where there are as many; cpu; auto: cuda where every rank "
+    "sees a device, else cpu");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
+MOAT_FLAG(bool, tune_products, train.tune_products, kRun,
+          "on a GPU: measure once which algorithm is the fastest for each matrix product, and keep "
+          "the choice with the run; false: take what the library proposes first");
 MOAT_FLAG(bool, dtype_fallback, train.dtype_fallback, kRun,
           "train in f32 when a rank's processor lacks the instructions for --dtype, instead of "
           "refusing");

@@ -33,7 +33,7 @@ bool Usable(const std::string& saved, const std::string& library, ProductChoices
   try {
     *choices = tensor::ParseProductChoices(saved, "the run's choices");
   } catch (const core::DataError& error) {
-    *note = error.what();
+    *note = std::string(error.what()) + "; they are chosen again, and the bit chain ends here";
     return false;
   }
   if (choices->made_for == library) return true;

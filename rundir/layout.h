@@ -18,6 +18,8 @@ struct RunLayout {
   std::filesystem::path outcome_room() const { return launch() / "room-for-outcome"; }
   std::filesystem::path lease() const { return root / "lease.json"; }
   std::filesystem::path metrics() const { return root / "metrics.jsonl"; }
+  // Which algorithms a device computes the run's matrix products with (tensor/product_choices.h).
+  std::filesystem::path products() const { return root / "products.txt"; }
   std::filesystem::path launch() const { return root / "launch"; }
   // The hosts of a hostfile that are left after some were lost.
   std::filesystem::path hosts() const { return launch() / "hosts"; }

@@ -14,6 +14,7 @@
 #include "core/rng.h"
 #include "core/units.h"
 #include "model/architecture/memory_plan.h"
+#include "model/product_agreement.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/replica_check.h"
 #include "trainer/run_data.h"
@@ -128,6 +129,11 @@ void Trainer::Resume() {
     checkpoint::GoOnFrom(root, start.directory.filename(), progress_.lineage);
   }
   core::Log() << "resumed from step " << progress_.step << " (" << start.directory.string() << ")";
+  const std::string before = DeviceOf(start.manifest), now = core::Name(stream_.device());
+  if (before != now) {
+    core::Log() << "the chain of equal bits ends here: the run was on " << before << ", it is on "
+                << now << " now";
+  }
   if (expected.at("data content") != options_.identity.at("data content")) {
     core::Log() << "version " << options_.identity.at("data version")
                 << " of the data has forgotten interactions since then: blanks take their places";
@@ -145,6 +151,20 @@ void Trainer::Begin() {
     if (leader()) core::Log() << "begins with the weights of " << from.string();
   }
   progress_.run_id = groups_.world.BroadcastText(leader() ? core::RandomHex(8) : "", 0);
+}
+
+// What the run keeps of its choices is rank 0's to read and to write.
+void Trainer::AgreeOnProducts() {
+  const std::filesystem::path kept = options_.layout.products();
+  const std::string saved =
+      leader() && std::filesystem::exists(kept) ? core::ReadWholeFile(kept) : "";
+  const model::ProductAgreement products = model::AgreeOnProducts(
+      model_, stream_, groups_.world, saved, options_.config.tune_products);
+  if (!products.applies || !leader()) return;
+  if (products.changed) core::WriteFileAtomically(kept, products.text);
+  if (!saved.empty() && !products.note.empty()) core::Log() << products.note;
+  core::Log() << "algorithms of products: " << products.digest.substr(0, 16) << " ("
+              << kept.string() << ")";
 }
 
 std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
@@ -180,8 +200,10 @@ core::ExitCode Trainer::Run() {
   }
   checkpoints_ = std::make_unique<RunCheckpoints>(
       options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
-      progress_, start_.checkpoint() ? &*start_.checkpoint() : nullptr, stream_.threads(),
+      progress_, start_.checkpoint() ? &*start_.checkpoint() : nullptr,
+      std::max(stream_.threads(), options_.config.threads),
       [this](const rundir::SaveLine& line) { ReportSave(line); });
+  AgreeOnProducts();
   gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
   training_step.ProveSync();

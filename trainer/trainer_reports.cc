@@ -18,7 +18,7 @@ void Trainer::Describe() const {
   core::Log() << "model: "
               << core::FormatCount(static_cast<double>(model::ParameterCount(model_.config())))
               << " parameters, vocabulary " << model_.config().vocab_size << ", seq_len "
-              << c.model.seq_len << "; " << core::Name(c.dtype) << " on cpu";
+              << c.model.seq_len << "; " << core::Name(c.dtype) << " on " << options_.device;
   DescribeData();
   core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size()
               << (model_.axis().sequence_parallel() ? " with sequence parallelism" : "")
@@ -36,7 +36,8 @@ core::Bytes Trainer::DescribeMemory() const {
   const model::MemoryPlan plan = model::PlanMemory(
       model_.config(),
       {{options_.config.micro_batch, stream_.threads(), options_.config.dtype,
-        groups_.tensor.size(), options_.config.sequence_parallel, options_.config.recompute},
+        groups_.tensor.size(), options_.config.sequence_parallel, options_.config.recompute,
+        stream_.device()},
        groups_.tensor.rank(),
        groups_.data.size(),
        optimizer_.sharded(),
