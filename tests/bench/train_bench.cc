@@ -150,7 +150,7 @@ Measured MeasureSteps(const configs::TrainConfig& config, comm::Communicator& wo
     world.Barrier();
     const double start = core::MonotonicSeconds();
     const trainer::StepResult result = step.Run(
-        i + 1, [&] { return batch; }, [] { return trainer::ControlWords{}; });
+        i + 1, [&] { return data::Batch(batch); }, [] { return trainer::ControlWords{}; });
     data.Finish(stream);
     world.Barrier();
     if (i < unmeasured) continue;
