@@ -151,8 +151,10 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   options.config.threads = ThreadsPerRank(options.config, session);
   // Beside a device a rank's own thread computes little.
   const int busy = session.local_size() * ((on_cpu ? options.config.threads : 1) + 1);
-  options.config.overlap =
-      trainer::ResolveOverlap(options.config.overlap, core::Cores() >= busy, *groups.data);
+  // NCCL's groups may hold one another up where two of them are at work on a device.
+  const bool one_group = on_cpu || groups.tensor->size() == 1;
+  options.config.overlap = trainer::ResolveOverlap(
+      options.config.overlap, one_group && core::Cores() >= busy, *groups.data);
   tensor::Stream stream = trainer::MakeStream(device, options.config.threads);
 
   trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
