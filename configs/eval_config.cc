@@ -2,6 +2,7 @@
 #include "configs/eval_config.h"
 
 #include "configs/bounds.h"
+#include "configs/train_config.h"
 
 namespace moat::configs {
 
@@ -9,6 +10,7 @@ void Validate(const EvalConfig& config) {
   if (config.run.empty())
     throw core::ConfigError("--run=NAME is missing: name the run to evaluate");
   AtLeast("threads", config.threads, 0);
+  ValidateDevice(config.device);
 }
 
 }  // namespace moat::configs

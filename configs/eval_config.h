@@ -12,6 +12,7 @@ struct EvalConfig {
   std::string checkpoint;  // "": best if there is one, else newest; "newest", "best" or a directory
   std::vector<std::string> data;  // empty: the run's own
   int threads = 0;
+  std::string device = "auto";  // auto: a CUDA device where there is one; cpu; cuda
   bool json = false;
 };
 

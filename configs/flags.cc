@@ -85,7 +85,10 @@ MOAT_FLAG(
 MOAT_FLAG(int32, threads, train.threads,
           kRun | kEval | kGenerate | kDataImport | kDataSynth | kMeasures | kCheckpointVerify,
           "threads per rank; 0: the cores of the node divided by the ranks on it");
-MOAT_FLAG(string, device, train.device, kRun, "auto, cpu or cuda");
+MOAT_FLAG(
+    string, device, train.device, kRun | kEval | kGenerate,
+    "cuda: on CUDA devices, one a rank where there are as many; cpu; auto: cuda where every rank "
+    "sees a device, else cpu");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
 MOAT_FLAG(bool, dtype_fallback, train.dtype_fallback, kRun,
           "train in f32 when a rank's processor lacks the instructions for --dtype, instead of "

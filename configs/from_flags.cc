@@ -349,6 +349,7 @@ EvalConfig EvalConfigFromFlags(const CommandLine& line) {
     eval.data = line.values("data");
     if (eval.data == std::vector<std::string>{""}) eval.data.clear();
     eval.threads = static_cast<int>(line.Int("threads"));
+    eval.device = line.value("device");
     eval.json = line.Bool("json");
     return eval;
   });
@@ -368,6 +369,7 @@ GenerateConfig GenerateConfigFromFlags(const CommandLine& line) {
     generate.top_p = line.Double("top_p");
     generate.seed = Seed(line);
     generate.threads = static_cast<int>(line.Int("threads"));
+    generate.device = line.value("device");
     generate.json = line.Bool("json");
     if (generate.prompt.empty() == generate.chat.empty()) {
       throw core::ConfigError("give one of --prompt=TEXT and --chat=FILE");

@@ -2,6 +2,7 @@
 #include "configs/generate_config.h"
 
 #include "configs/bounds.h"
+#include "configs/train_config.h"
 
 namespace moat::configs {
 
@@ -18,6 +19,7 @@ void Validate(const GenerateConfig& config) {
   Number("top_p", config.top_p, config.top_p > 0 && config.top_p <= 1,
          "a number above 0 and at most 1");
   AtLeast("threads", config.threads, 0);
+  ValidateDevice(config.device);
 }
 
 }  // namespace moat::configs

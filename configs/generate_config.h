@@ -19,6 +19,7 @@ struct GenerateConfig {
   double top_p = 1.0;
   uint64_t seed = 1;
   int threads = 0;
+  std::string device = "auto";  // auto: a CUDA device where there is one; cpu; cuda
   bool json = false;
 };
 

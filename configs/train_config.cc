@@ -10,7 +10,6 @@
 
 #include "configs/bounds.h"
 #include "configs/loss_roles.h"
-#include "configs/not_offered.h"
 
 namespace moat::configs {
 namespace {
@@ -32,9 +31,7 @@ void ValidateGrid(const TrainConfig& config) {
   if (config.zero != 0 && config.zero != 1) Expected("zero", N(config.zero), "0 or 1");
   AtLeast("threads", config.threads, 0);
   AtLeast("canonical_ways", config.canonical_ways, 0);
-  if (config.device != "auto" && config.device != "cpu" && config.device != "cuda") {
-    Expected("device", config.device, "auto, cpu or cuda");
-  }
+  ValidateDevice(config.device);
   if (config.dtype != core::DType::kF32 && config.dtype != core::DType::kBF16) {
     Expected("dtype", core::Name(config.dtype), "f32 or bf16");
   }
@@ -153,10 +150,14 @@ const char* Name(CheckpointFiles files) {
   return "unknown";
 }
 
+void ValidateDevice(const std::string& device) {
+  if (device == "auto" || device == "cpu" || device == "cuda") return;
+  Expected("device", device, "auto, cpu or cuda");
+}
+
 void Validate(const TrainConfig& config) {
   Validate(config.model);
   ValidateGrid(config);
-  RefuseNotOffered(config);
   ValidateData(config);
   ValidateBatches(config);
   ValidateOptimizer(config);

@@ -76,10 +76,12 @@ struct TrainConfig {
   double collective_timeout = 300;     // seconds a rank may be late at a collective
 };
 
-// Throws ConfigError naming the flag, what was expected and what was found; also for a choice that
-// this version does not offer yet (configs/not_offered.h). It does not ask for `run` and `data`, so
-// that a preset can be checked; TrainConfigFromFlags does.
+// Throws ConfigError naming the flag, what was expected and what was found. It does not ask for
+// `run` and `data`, so that a preset can be checked; TrainConfigFromFlags does.
 void Validate(const TrainConfig& config);
+
+// --device=auto|cpu|cuda. Throws ConfigError for anything else.
+void ValidateDevice(const std::string& device);
 
 // Does a run save from copies of its state, so that it needs memory for one?
 bool CopiesForCheckpoints(const TrainConfig& config);

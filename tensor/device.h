@@ -37,9 +37,18 @@ class DeviceEvent {
   virtual double SecondsSince(const DeviceEvent& earlier) = 0;
 };
 
+// What a device says of itself.
+struct DeviceDescription {
+  std::string name;
+  std::string id;            // the same one in every process that sees this device
+  int major = 0, minor = 0;  // compute capability
+};
+
 struct DeviceTable {
   // Devices there are; 0 where there is none.
   int (*count)();
+  // REQUIRES: 0 <= index < count(). Takes no memory of the device.
+  DeviceDescription (*describe)(int index);
   // Zeroed memory of the calling thread's device, aligned to 64 bytes at least. Throws
   // OutOfMemoryError with the size asked for. REQUIRES: bytes > 0.
   void* (*allocate)(core::Bytes bytes);

@@ -16,6 +16,7 @@ namespace {
 const DeviceTable& CudaDevice() {
   static const DeviceTable table = {
       .count = [] { return 0; },
+      .describe = [](int) -> DeviceDescription { Refuse(); },
       .allocate = [](core::Bytes) -> void* { Refuse(); },
       .free = [](void*) {},
       .copy = [](const void*, void*, core::Bytes, const Stream&) { Refuse(); },

@@ -74,6 +74,7 @@ checkpoint::RunPosition PositionOf(const RunProgress& progress, const Identity& 
   position.step = progress.step;
   position.lineage = progress.lineage;
   position.values["grid"] = grid;
+  position.values["device"] = json(core::Name(optimizer.stream().device())).dump();
   position.values["identity"] = json(identity).dump();
   position.values["progress"] = json{
       {"updates", optimizer.updates()},
@@ -97,6 +98,12 @@ RunProgress ReadProgress(const checkpoint::Manifest& manifest) {
 
 Identity ReadIdentity(const checkpoint::Manifest& manifest) {
   return json::parse(ValueOf(manifest, "identity")).get<Identity>();
+}
+
+std::string DeviceOf(const checkpoint::Manifest& manifest) {
+  const auto found = manifest.position.values.find("device");
+  if (found == manifest.position.values.end()) return "cpu";  // older ones know no other
+  return json::parse(found->second).get<std::string>();
 }
 
 RunProgress LoadState(const checkpoint::Candidate& from, const Identity& identity,

@@ -58,5 +58,7 @@ void LoadWeights(const std::filesystem::path& directory, model::Transformer& mod
 // What a checkpoint says of itself, without its tensors.
 RunProgress ReadProgress(const checkpoint::Manifest& manifest);
 Identity ReadIdentity(const checkpoint::Manifest& manifest);
+// The kind of device that wrote it: "cpu" or "cuda".
+std::string DeviceOf(const checkpoint::Manifest& manifest);
 
 }  // namespace moat::trainer

@@ -128,6 +128,11 @@ void Trainer::Resume() {
     checkpoint::GoOnFrom(root, start.directory.filename(), progress_.lineage);
   }
   core::Log() << "resumed from step " << progress_.step << " (" << start.directory.string() << ")";
+  const std::string before = DeviceOf(start.manifest), now = core::Name(stream_.device());
+  if (before != now) {
+    core::Log() << "the chain of equal bits ends here: the run was on " << before << ", it is on "
+                << now << " now";
+  }
   if (expected.at("data content") != options_.identity.at("data content")) {
     core::Log() << "version " << options_.identity.at("data version")
                 << " of the data has forgotten interactions since then: blanks take their places";
@@ -180,7 +185,8 @@ core::ExitCode Trainer::Run() {
   }
   checkpoints_ = std::make_unique<RunCheckpoints>(
       options_.config, options_.layout, options_.identity, model_, optimizer_, groups_.world,
-      progress_, start_.checkpoint() ? &*start_.checkpoint() : nullptr, stream_.threads(),
+      progress_, start_.checkpoint() ? &*start_.checkpoint() : nullptr,
+      std::max(stream_.threads(), options_.config.threads),
       [this](const rundir::SaveLine& line) { ReportSave(line); });
   gemm_rate_ = MeasureGemmRate(model_.dtype(), groups_.world, stream_);
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);

@@ -35,7 +35,8 @@ struct TrainerOptions {
   configs::TrainConfig config;  // complete: vocab_size and dp are resolved
   rundir::RunLayout layout;
   int attempt = 0;
-  Identity identity;  // what may not change between attempts, besides the data's digests
+  Identity identity;           // what may not change between attempts, besides the data's digests
+  std::string device = "cpu";  // that the stream works on, for people
   std::function<int()> stop_code;        // 0, or 75 / 78 once this rank was asked to stop
   rundir::BoardWriter* board = nullptr;  // where this rank says what it is doing; may be null
 };

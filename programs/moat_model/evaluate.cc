@@ -13,6 +13,7 @@
 #include "data/dataset.h"
 #include "model/transformer.h"
 #include "programs/moat_model/trained_run.h"
+#include "trainer/device_choice.h"
 #include "trainer/evaluation.h"
 #include "trainer/run_data.h"
 #include "trainer/run_state.h"
@@ -92,13 +93,15 @@ int Evaluate(const configs::EvalConfig& config) {
     validation.emplace_back(dataset, "validation", trainer::StreamOptionsOf(run.train));
     model_config.vocab_size = dataset.vocab_size();
   }
-  tensor::Stream stream(core::ThreadsOf(config.threads));
+  const auto self = comm::MakeSelf();
+  const trainer::DeviceChoice device =
+      trainer::ChooseDevice(config.device, trainer::DevicesHere(core::DeviceKind::kCuda), 0, *self);
+  tensor::Stream stream = trainer::MakeStream(device, core::ThreadsOf(config.threads));
   model::Transformer model(
       model_config,
       {.max_rows = run.train.micro_batch, .with_gradients = false, .dtype = run.train.dtype},
       stream);
   trainer::LoadWeights(run.checkpoint, model, stream);
-  const auto self = comm::MakeSelf();
   std::vector<trainer::Evaluation> parts;
   for (size_t i = 0; i < data.size(); ++i) {
     const trainer::Evaluator evaluator(validation[i], tokenizers[i], run.train.micro_batch, 0);

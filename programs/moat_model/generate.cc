@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "comm/self.h"
 #include "configs/command_line.h"
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -15,6 +16,7 @@
 #include "data/tokenizer.h"
 #include "model/generator.h"
 #include "programs/moat_model/trained_run.h"
+#include "trainer/device_choice.h"
 #include "trainer/run_state.h"
 
 namespace moat::programs {
@@ -103,11 +105,13 @@ int Generate(const configs::GenerateConfig& config) {
   const data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
   configs::ModelConfig model_config = run.train.model;
   model_config.vocab_size = dataset.vocab_size();
-  tensor::Stream stream(core::ThreadsOf(config.threads));
+  const trainer::DeviceChoice device = trainer::ChooseDevice(
+      config.device, trainer::DevicesHere(core::DeviceKind::kCuda), 0, *comm::MakeSelf());
+  tensor::Stream stream = trainer::MakeStream(device, core::ThreadsOf(config.threads));
   model::Transformer model(
       model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
   trainer::LoadWeights(run.checkpoint, model, stream);
-  core::Log() << "checkpoint " << run.checkpoint.string();
+  core::Log() << "checkpoint " << run.checkpoint.string() << " on " << device.text();
 
   std::vector<int32_t> prompt = config.chat.empty() ? TextPrompt(tokenizer, config.prompt)
                                                     : ChatPrompt(tokenizer, config.chat);

@@ -30,6 +30,7 @@
 #include "rundir/lease.h"
 #include "tensor/cpu_features.h"
 #include "tensor/libraries.h"
+#include "trainer/device_choice.h"
 #include "trainer/gradient_sync.h"
 #include "trainer/trainer.h"
 #include "trainer/usable_dtype.h"
@@ -135,16 +136,24 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   world->ShowOn(&board);
   CheckSameFlags(line, *world);
   const parallel::ProcessGrid grid(session.size(), options.config.dp, options.config.tp);
+  const trainer::DeviceChoice device =
+      trainer::ChooseDevice(options.config.device, trainer::DevicesHere(core::DeviceKind::kCuda),
+                            session.local_rank(), *world);
+  const bool on_cpu = device.kind == core::DeviceKind::kCpu;
   options.config.dtype =
       trainer::UsableDType(options.config.dtype, options.config.dtype_fallback,
-                           tensor::MissingInstructions(options.config.dtype), *world);
+                           on_cpu ? tensor::MissingInstructions(options.config.dtype) : "", *world);
   options.identity["dtype"] = core::Name(options.config.dtype);
-  const comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
+  comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   WarnOfWideTensorGroup(*groups.tensor);
-  const int threads = ThreadsPerRank(options.config, session);
-  options.config.overlap = trainer::ResolveOverlap(
-      options.config.overlap, core::Cores() >= session.local_size() * (threads + 1), *groups.data);
-  tensor::Stream stream(threads);
+  const std::string exchange = trainer::MoveToDevice(device, &groups);
+  options.device = device.text() + (exchange.empty() ? "" : ", " + exchange);
+  options.config.threads = ThreadsPerRank(options.config, session);
+  // Beside a device a rank's own thread computes little.
+  const int busy = session.local_size() * ((on_cpu ? options.config.threads : 1) + 1);
+  options.config.overlap =
+      trainer::ResolveOverlap(options.config.overlap, core::Cores() >= busy, *groups.data);
+  tensor::Stream stream = trainer::MakeStream(device, options.config.threads);
 
   trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);
   if (self.rank == 0) CompleteCapsule(self, trainer);

@@ -58,6 +58,10 @@ class CpuEvent : public DeviceEvent {
 const DeviceTable& CpuDevice() {
   static const DeviceTable table = {
       .count = [] { return 1; },
+      .describe =
+          [](int) {
+            return DeviceDescription{"CPU", "cpu"};
+          },
       .allocate = Allocate,
       .free = [](void* memory) { std::free(memory); },
       .copy = Copy,

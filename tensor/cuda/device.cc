@@ -16,6 +16,18 @@ int Count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+DeviceDescription Describe(int index) {
+  cudaDeviceProp properties;
+  Check(cudaGetDeviceProperties(&properties, index), "looking at a device");
+  std::string id;  // in hex
+  for (const char byte : properties.uuid.bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    const auto value = static_cast<unsigned char>(byte);
+    id += {kDigits[value / 16], kDigits[value % 16]};
+  }
+  return {properties.name, id, properties.major, properties.minor};
+}
+
 void* Allocate(core::Bytes bytes) {
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes.value));
@@ -54,6 +66,7 @@ void Zero(void* memory, core::Bytes bytes, const Stream& stream) {
 const DeviceTable& CudaDevice() {
   static const DeviceTable table = {
       .count = cuda::Count,
+      .describe = cuda::Describe,
       .allocate = cuda::Allocate,
       .free = [](void* memory) { cudaFree(memory); },
       .copy = cuda::Copy,

@@ -137,7 +137,6 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.pack = "dense"; }, "--pack=dense: expected separate or concat"},
       {[](C& c) { c.resume = "latest"; }, "--resume=latest: expected auto, never or the number"},
       {[](C& c) { c.device = "tpu"; }, "--device=tpu: expected auto, cpu or cuda"},
-      {[](C& c) { c.device = "cuda"; }, "this version trains on CPUs"},
       {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
       {[](C& c) { c.tp = 3; }, "heads / tp = 4 / 3 is not whole"},
       {[](C& c) {

@@ -6,6 +6,7 @@
 #include "tests/gpu/emulator/include/cuda_runtime.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -140,10 +141,17 @@ cudaError_t cudaGetLastError() {
   return std::exchange(The().last, cudaSuccess);
 }
 
+// One device, or none where MOAT_EMULATED_DEVICES is 0.
 cudaError_t cudaGetDeviceCount(int* count) {
   const Turn turn(turns);
-  *count = 1;
-  return cudaSuccess;
+  const char* const devices = std::getenv("MOAT_EMULATED_DEVICES");
+  *count = devices == nullptr || std::strcmp(devices, "0") != 0 ? 1 : 0;
+  return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  *properties = {"emulated", {"emulated"}, 9, 0};
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
 cudaError_t cudaSetDevice(int device) {
