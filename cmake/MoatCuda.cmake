@@ -1,4 +1,4 @@
-# CUDA and NCCL, where they are. Sets MOAT_HAVE_CUDA and MOAT_HAVE_NCCL, which only the CMakeLists that choose
+# CUDA, NCCL and cuDNN's headers, where they are. Sets MOAT_HAVE_CUDA, MOAT_HAVE_NCCL and MOAT_HAVE_CUDNN, which only the CMakeLists that choose
 # between a backend and its no_*.cc twin read.
 #
 #   MOAT_CUDA=AUTO  built when nvcc, the runtime and cuBLASLt are found; OFF under sanitizers, which the CUDA
@@ -10,6 +10,7 @@ set(MOAT_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO, ON or OFF")
 set_property(CACHE MOAT_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(MOAT_HAVE_CUDA OFF)
 set(MOAT_HAVE_NCCL OFF)
+set(MOAT_HAVE_CUDNN OFF)
 set(moat_wants_cuda ${MOAT_CUDA})
 if(MOAT_CUDA STREQUAL "AUTO" AND MOAT_SANITIZE)
   set(moat_wants_cuda OFF)
@@ -59,6 +60,13 @@ if(MOAT_HAVE_CUDA)
   target_include_directories(moat_dep_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(moat_dep_cuda INTERFACE CUDA::cudart_static CUDA::cublasLt)
 
+  # Headers only: the library is found when a program runs.
+  find_path(MOAT_CUDNN_INCLUDE cudnn_graph_v9.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(MOAT_CUDNN_INCLUDE)
+    set(MOAT_HAVE_CUDNN ON)
+    target_include_directories(moat_dep_cuda SYSTEM INTERFACE ${MOAT_CUDNN_INCLUDE})
+  endif()
+
   find_path(MOAT_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   find_library(MOAT_NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
   if(MOAT_NCCL_INCLUDE AND MOAT_NCCL_LIBRARY)
@@ -68,7 +76,7 @@ if(MOAT_HAVE_CUDA)
     target_include_directories(moat_dep_nccl SYSTEM INTERFACE ${MOAT_NCCL_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS})
     target_link_libraries(moat_dep_nccl INTERFACE ${MOAT_NCCL_LIBRARY} CUDA::cudart_static)
   endif()
-  message(STATUS "CUDA backend: ${CUDAToolkit_VERSION} for sm_${CMAKE_CUDA_ARCHITECTURES}, NCCL: ${MOAT_HAVE_NCCL}")
+  message(STATUS "CUDA backend: ${CUDAToolkit_VERSION} for sm_${CMAKE_CUDA_ARCHITECTURES}, NCCL: ${MOAT_HAVE_NCCL}, cuDNN: ${MOAT_HAVE_CUDNN}")
 else()
   message(STATUS "CUDA backend: not built (MOAT_CUDA=${MOAT_CUDA})")
 endif()

@@ -39,7 +39,7 @@ endfunction()
 #   tests/run runs every binary there; one with RANKS is also listed in build/tests/core_test.ranks and is run
 #   under mpirun with each of those numbers of ranks. PATHS lists the sources that need MOAT_SOURCE_DIR or
 #   MOAT_BINARY_DIR: the others compile alike in every checkout, so that one ccache serves them all. Tests are not
-#   optimised, which takes half of the time to compile them; one that computes much itself says OPTIMISED.
+#   optimised, which takes half of the time to compile them; one that computes much itself says OPTIMISED, which sanitizers ignore.
 function(moat_test name)
   cmake_parse_arguments(ARG "OPTIMISED" "" "SOURCES;USES;OUTSIDE;RANKS;PATHS" ${ARGN})
   add_executable(${name}_test ${ARG_SOURCES})
@@ -47,7 +47,7 @@ function(moat_test name)
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
   set_source_files_properties(${ARG_PATHS} PROPERTIES COMPILE_DEFINITIONS
     "MOAT_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\";MOAT_BINARY_DIR=\"${PROJECT_BINARY_DIR}\"")
-  if(NOT ARG_OPTIMISED)
+  if(NOT ARG_OPTIMISED OR MOAT_SANITIZE)
     target_compile_options(${name}_test PRIVATE -O0)
   endif()
   foreach(used ${ARG_USES})

@@ -13,7 +13,8 @@
 // may be used by another thread meanwhile, where concurrent() says so.
 //
 // Backends: self (size 1), threads (ranks are threads of one process; the readable reference), mpi
-// (host memory), nccl (memory of CUDA devices; host memory goes through the group it is made from).
+// (host memory), nccl and staged (memory of devices; host memory goes through the group they are
+// made from).
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,7 @@ class Communicator {
 
   // Gives the group up: a collective of this rank that waits throws PeerError soon, in whatever
   // thread it is. From any thread.
-  void Abandon() { keeper_.Abandon(); }
+  virtual void Abandon() { keeper_.Abandon(); }
 
   // How long a rank waits for its peers in one step of a collective; 300 s unless set. Groups made
   // afterwards inherit it.

@@ -1,13 +1,16 @@
-// The NCCL communicator: agree on the host, enqueue on the device.
+// The NCCL communicator: what all have agreed on is enqueued on the device.
 #include "comm/nccl.h"
 
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "comm/device_group.h"
 #include "comm/nccl_link.h"
+#include "comm/tree_exchange.h"
 #include "core/error.h"
 #include "tensor/cuda/stream.h"
+#include "tensor/event.h"
 #include "tensor/ops.h"
 
 namespace moat::comm {
@@ -33,49 +36,96 @@ ncclRedOp_t OpOf(ReduceOp op) {
   return op == ReduceOp::kSum ? ncclSum : op == ReduceOp::kMax ? ncclMax : ncclMin;
 }
 
+constexpr core::Bytes kTreeScratch{32 << 20};
+
 size_t Size(core::Bytes bytes) { return static_cast<size_t>(bytes.value); }
 
-class NcclCommunicator : public Communicator {
+// Carries a TreeExchange: every Exchange() is one group of NCCL's sends and receives.
+class Messages {
+ public:
+  Messages(NcclLink& link, const NcclLink::Waiter& waiter, tensor::Stream& stream)
+      : link_(link), waiter_(waiter), stream_(stream) {}
+
+  void Send(tensor::ConstView view, int to) { sends_.push_back({view, to}); }
+  void Receive(tensor::View view, int from) { receives_.push_back({view, from}); }
+  void Exchange() {
+    const cudaStream_t queue = tensor::cuda::Of(stream_).get();
+    ncclResult_t result = ncclGroupStart();
+    const auto add = [&](ncclResult_t added) {
+      if (result == ncclSuccess && added != ncclInProgress) result = added;
+    };
+    for (const auto& [view, to] : sends_) {
+      add(ncclSend(view.data, Size(view.bytes()), ncclUint8, to, link_.get(), queue));
+    }
+    for (const auto& [view, from] : receives_) {
+      add(ncclRecv(view.data, Size(view.bytes()), ncclUint8, from, link_.get(), queue));
+    }
+    const ncclResult_t ended = ncclGroupEnd();
+    link_.Settle(result == ncclSuccess ? ended : result, "messages of a sum in order", waiter_);
+    sends_.clear();
+    receives_.clear();
+  }
+  void Add(tensor::ConstView x, tensor::View y) { tensor::Add(x, y, stream_); }
+  void Copy(tensor::ConstView x, tensor::View y) { tensor::Copy(x, y, stream_); }
+
+ private:
+  NcclLink& link_;
+  const NcclLink::Waiter& waiter_;
+  tensor::Stream& stream_;
+  std::vector<std::pair<tensor::ConstView, int>> sends_;
+  std::vector<std::pair<tensor::View, int>> receives_;
+};
+
+// What sums in tree order keep.
+struct TreeMemory {
+  explicit TreeMemory(core::DeviceKind device)
+      : scratch(kTreeScratch.value / core::SizeOf(core::DType::kF32), core::DType::kF32, device),
+        done(device) {}
+  tensor::Tensor scratch;
+  tensor::Event done;  // the last use of it
+};
+
+class NcclCommunicator : public DeviceGroup {
  public:
   explicit NcclCommunicator(std::unique_ptr<Communicator> control)
-      : Communicator(control->name(), control->rank(), control->members()),
-        control_(std::move(control)) {
-    SetDeadline(control_->deadline());
-  }
+      : DeviceGroup(std::move(control)) {}
 
  protected:
-  void DoAllReduce(tensor::View buffer, ReduceOp op, Order order, tensor::Stream& stream) override {
-    if (OnHost(stream)) return OnControl([&] { control_->AllReduce(buffer, op, order, stream); });
-    RefuseTree(buffer.dtype, op, order);
-    Enqueue(buffer.count, "all-reduce", stream, [&](ncclComm_t comm, cudaStream_t queue) {
-      return ncclAllReduce(buffer.data, buffer.data, static_cast<size_t>(buffer.count),
-                           TypeOf(buffer.dtype), OpOf(op), comm, queue);
-    });
+  void DeviceAllReduce(tensor::View buffer, ReduceOp op, Order order,
+                       tensor::Stream& stream) override {
+    if (NeedsTree(buffer.dtype, op, order)) {
+      OverTree(buffer.count, stream, [&](auto& tree) { tree.AllReduce(buffer); });
+    } else {
+      Enqueue(buffer.count, "all-reduce", stream, [&](ncclComm_t comm, cudaStream_t queue) {
+        return ncclAllReduce(buffer.data, buffer.data, static_cast<size_t>(buffer.count),
+                             TypeOf(buffer.dtype), OpOf(op), comm, queue);
+      });
+    }
     CountReceived(core::Bytes(2 * buffer.bytes().value / size() * (size() - 1)));  // of a ring
   }
 
-  void DoReduceScatter(tensor::ConstView input, tensor::View output, ReduceOp op, Order order,
-                       tensor::Stream& stream) override {
-    if (OnHost(stream))
-      return OnControl([&] { control_->ReduceScatter(input, output, op, order, stream); });
-    RefuseTree(input.dtype, op, order);
-    Enqueue(output.count, "reduce-scatter", stream, [&](ncclComm_t comm, cudaStream_t queue) {
-      return ncclReduceScatter(input.data, output.data, static_cast<size_t>(output.count),
-                               TypeOf(input.dtype), OpOf(op), comm, queue);
-    });
+  void DeviceReduceScatter(tensor::ConstView input, tensor::View output, ReduceOp op, Order order,
+                           tensor::Stream& stream) override {
+    if (NeedsTree(input.dtype, op, order)) {
+      OverTree(output.count, stream, [&](auto& tree) { tree.ReduceScatter(input, output); });
+    } else {
+      Enqueue(output.count, "reduce-scatter", stream, [&](ncclComm_t comm, cudaStream_t queue) {
+        return ncclReduceScatter(input.data, output.data, static_cast<size_t>(output.count),
+                                 TypeOf(input.dtype), OpOf(op), comm, queue);
+      });
+    }
     CountReceived(core::Bytes(output.bytes().value * (size() - 1)));
   }
 
-  void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) override {
-    if (OnHost(stream)) return OnControl([&] { control_->AllGather(input, output, stream); });
+  void DeviceAllGather(tensor::ConstView input, tensor::View output,
+                       tensor::Stream& stream) override {
     Enqueue(input.count, "all-gather", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclAllGather(input.data, output.data, Size(input.bytes()), ncclUint8, comm, queue);
     });
     CountReceived(core::Bytes(input.bytes().value * (size() - 1)));
   }
 
-  void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
-    if (OnHost(stream)) return OnControl([&] { control_->Broadcast(buffer, root, stream); });
+  void DeviceBroadcast(tensor::View buffer, int root, tensor::Stream& stream) override {
     Enqueue(buffer.count, "broadcast", stream, [&](ncclComm_t comm, cudaStream_t queue) {
       return ncclBroadcast(buffer.data, buffer.data, Size(buffer.bytes()), ncclUint8, root, comm,
                            queue);
@@ -83,91 +133,80 @@ class NcclCommunicator : public Communicator {
     if (rank() != root) CountReceived(buffer.bytes());
   }
 
-  void DoBarrier() override {
-    control_->SetDeadline(deadline());
-    control_->Barrier();
-  }
-
   void DoFinish(tensor::Stream& stream) override {
-    if (OnHost(stream) || !link_) return stream.Synchronize();
+    if (stream.device() == core::DeviceKind::kCpu || !link_) return stream.Synchronize();
     Wait([&] {
-      link_->CheckAlive();
+      Link().CheckAlive();
       return stream.Done();
     });
   }
 
   std::unique_ptr<Communicator> DoGroup(const std::string& name,
                                         const std::vector<int>& ranks) override {
-    control_->SetDeadline(deadline());
-    return MakeNccl(control_->Group(name, ranks));
+    return MakeNccl(control().Group(name, ranks));
   }
 
  private:
-  // The control group's deadline is ours whenever it is used.
-  bool OnHost(const tensor::Stream& stream) {
-    control_->SetDeadline(deadline());
-    return stream.device() == core::DeviceKind::kCpu;
-  }
-
-  template <typename Body>
-  void OnControl(const Body& body) {
-    const uint64_t before = control_->traffic().received_bytes;
-    body();
-    CountReceived(core::Bytes(static_cast<int64_t>(control_->traffic().received_bytes - before)));
-  }
-
-  void RefuseTree(core::DType dtype, ReduceOp op, Order order) const {
+  // Does NCCL's own order not do? The sum of two has only one order.
+  bool NeedsTree(core::DType dtype, ReduceOp op, Order order) const {
     const bool is_float = dtype == core::DType::kF32 || dtype == core::DType::kF64;
-    if (order == Order::kAny || op != ReduceOp::kSum || !is_float || size() <= 2) return;
+    if (order == Order::kAny || op != ReduceOp::kSum || !is_float || size() <= 2) return false;
+    if (dtype == core::DType::kF32) return true;
     throw core::ConfigError(
-        "sums in canonical order are not offered over NCCL for more than two "
-        "ranks yet; use --reduction=fast");
+        "sums of f64 in canonical order are not offered over NCCL for more than two ranks: sum "
+        "them on the host");
   }
 
-  // All ranks are here and ask for the same, or every rank throws.
-  void Agree() {
-    tensor::Stream host;
-    const Call::Words mine = keeper().call().words();
-    std::vector<Call::Words> calls(static_cast<size_t>(size()));
-    try {
-      control_->AllGather(tensor::HostView(mine.data(), std::ssize(mine)),
-                          tensor::HostView(calls.data()->data(), size() * std::ssize(mine)), host);
-    } catch (const core::PeerError& error) {
-      throw core::PeerError(std::string(error.what()) + " (this was to agree on " +
-                            keeper().call().text() + ")");
+  // body(exchange) on `stream`, whose scratch the collective before may use on another one.
+  template <typename Body>
+  void OverTree(int64_t count, tensor::Stream& stream, const Body& body) {
+    if (count == 0) return;
+    NcclLink& link = Link();
+    if (!tree_) tree_.emplace(stream.device());
+    tree_->done.Wait(stream);
+    Messages messages(link, waiter_, stream);
+    TreeExchange<Messages> exchange(rank(), size(), tree_->scratch.view(), messages);
+    body(exchange);
+    tree_->done.Record(stream);
+  }
+
+  // Connected when it is first asked for.
+  NcclLink& Link() {
+    if (!link_) {
+      tensor::Stream host;
+      ncclUniqueId id{};
+      if (rank() == 0) id = MakeNcclId();
+      control().Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
+      link_.emplace(id, rank(), size(), waiter_);
     }
-    keeper().CheckSameCall(calls);
-  }
-
-  void Connect() {
-    tensor::Stream host;
-    ncclUniqueId id{};
-    if (rank() == 0) id = MakeNcclId();
-    control_->Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
-    link_.emplace(id, rank(), size(), waiter_);
+    if (link_->get() == nullptr) {
+      throw core::PeerError("group '" + name() +
+                            "' cannot be used any more: its NCCL communicator was aborted");
+    }
+    return *link_;
   }
 
   template <typename Operation>
   void Enqueue(int64_t count, const char* what, tensor::Stream& stream,
                const Operation& operation) {
-    Agree();
     if (count == 0) return;
-    if (!link_) Connect();
-    link_->Settle(operation(link_->get(), tensor::cuda::Of(stream).get()), what, waiter_);
+    NcclLink& link = Link();
+    link.Settle(operation(link.get(), tensor::cuda::Of(stream).get()), what, waiter_);
   }
 
   void Wait(const std::function<bool()>& ready) {
     keeper().Wait(ready, [&]() -> std::vector<int> {
-      if (link_) link_->Abort();
-      throw core::PeerError("lost peer: " + keeper().call().text() + " in group '" + name() +
-                            "' did not end within " + std::to_string(deadline()) +
-                            " s, though all ranks had started it; look at the other ranks' logs "
-                            "for the first failure");
+      const std::string what = "lost peer: " + keeper().call().text() + " in group '" + name() +
+                               "' did not end within " + std::to_string(deadline()) +
+                               " s, though all ranks had started it; look at the other ranks' logs "
+                               "for the first failure";
+      if (link_) link_->Abort(what);
+      throw core::PeerError(what);
     });
   }
 
-  std::unique_ptr<Communicator> control_;
   const NcclLink::Waiter waiter_ = [this](const std::function<bool()>& ready) { Wait(ready); };
+  std::optional<TreeMemory> tree_;
   std::optional<NcclLink> link_;
 };
 

@@ -4,7 +4,8 @@
 // they were made from, so that a mix-up or a missing rank is found where it can be named. What is
 // enqueued can then fail only through a device, the network or a peer's death, which
 // Communicator::Finish() notices: it polls the stream and NCCL, and at the deadline aborts NCCL's
-// communicator and throws PeerError.
+// communicator and throws PeerError. An abort that hangs, as NCCL's can, ends the process after 5 s
+// with exit code 76 and the reason in its log.
 //
 // In a build without NCCL (comm/no_nccl.cc) everything but NcclVersion throws ConfigError.
 #pragma once
@@ -19,8 +20,9 @@ namespace moat::comm {
 // memory and barriers go through `control`. NCCL itself connects at the first collective on device
 // memory, on that stream's device.
 //
-// Order::kTree: sums of floats over more than two ranks are refused with ConfigError, since NCCL
-// adds in an order of its own; everything else has no order to keep.
+// Order::kTree: NCCL adds in an order of its own, so sums of f32 over more than two ranks are made
+// of its sends and receives and the device's additions (comm/tree_exchange.h), with 32 MiB of the
+// device's memory. Such sums of f64 are refused with ConfigError. All else has no order to keep.
 std::unique_ptr<Communicator> MakeNccl(std::unique_ptr<Communicator> control);
 
 // 22809: NCCL 2.28.9; 0: this build has none.

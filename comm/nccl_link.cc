@@ -1,7 +1,15 @@
 // NCCL's errors and its way of being in progress.
 #include "comm/nccl_link.h"
 
+#include <unistd.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+#include <utility>
+
 #include "core/error.h"
+#include "core/logging.h"
 
 namespace moat::comm {
 namespace {
@@ -40,13 +48,21 @@ ncclUniqueId MakeNcclId() {
 NcclLink::NcclLink(const ncclUniqueId& id, int rank, int size, const Waiter& wait) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // so that a peer that does not come leaves us our thread
-  Settle(ncclCommInitRankConfig(comm_.out(), size, id, rank, &config), "connecting", wait);
+  try {
+    Settle(ncclCommInitRankConfig(&comm_, size, id, rank, &config), "connecting", wait);
+  } catch (const core::Error& error) {
+    Abort(error.what());
+    throw;
+  }
 }
+
+// ncclCommAbort is local, ncclCommDestroy may wait for peers: no collective in a destructor.
+NcclLink::~NcclLink() { Abort("the end of a group of NCCL"); }
 
 void NcclLink::Settle(ncclResult_t result, const char* what, const Waiter& wait) {
   if (result == ncclInProgress) {
     wait([&] {
-      if (ncclCommGetAsyncError(comm_.get(), &result) != ncclSuccess) result = ncclInternalError;
+      if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess) result = ncclInternalError;
       return result != ncclInProgress;
     });
   }
@@ -55,16 +71,31 @@ void NcclLink::Settle(ncclResult_t result, const char* what, const Waiter& wait)
 
 void NcclLink::CheckAlive() {
   ncclResult_t state = ncclSuccess;
-  const ncclResult_t asked = ncclCommGetAsyncError(comm_.get(), &state);
+  const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) Fail(asked, "asking for errors");
   if (state != ncclSuccess && state != ncclInProgress) Fail(state, "work that was given earlier");
 }
 
-void NcclLink::Abort() { *comm_.out() = nullptr; }
+void NcclLink::Abort(const std::string& why) {
+  const ncclComm_t comm = std::exchange(comm_, nullptr);
+  if (comm == nullptr) return;
+  std::promise<void> aborted;
+  std::future<void> done = aborted.get_future();
+  std::thread thread([&aborted, comm] {
+    ncclCommAbort(comm);
+    aborted.set_value();
+  });
+  if (done.wait_for(std::chrono::seconds(kAbortSeconds)) == std::future_status::timeout) {
+    core::Log(core::Log::kWarning) << why << "; NCCL's abort did not return within "
+                                   << kAbortSeconds << " s, so this process ends at once";
+    _exit(static_cast<int>(core::ExitCode::kPeer));
+  }
+  thread.join();
+}
 
 void NcclLink::Fail(ncclResult_t result, const char* what) {
-  const std::string text = TextOf(result, what, comm_.get());
-  Abort();
+  const std::string text = TextOf(result, what, comm_);
+  Abort(text);
   Throw(result, text);
 }
 

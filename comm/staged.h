@@ -1,8 +1,8 @@
-// Collectives between the memory of devices, through the host: the way for ranks that share a
-// device, and for machines without NCCL.
+// Collectives between the memory of devices, through host memory and the group they are made from.
 //
-// A device's buffer is copied to the host, goes through the group that this one is made from, and
-// is copied back; every call waits for the device. Order and bits are that group's.
+// For ranks that NCCL does not connect, as when several of them share one GPU. The host takes part:
+// a collective waits for what its stream holds, exchanges piece by piece while the device copies
+// the pieces before and after, and returns when the last copy to the device is enqueued.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,14 @@
 
 namespace moat::comm {
 
-// Takes over `control`, a group for host memory, which also has the barriers. Not collective.
-std::unique_ptr<Communicator> MakeStaged(std::unique_ptr<Communicator> control);
+// Memory of one of the two staging buffers of a group.
+inline constexpr core::Bytes kStagingBytes{4 << 20};
+
+// Takes the ranks of `control` over. Host memory and barriers go through `control`, as does every
+// piece, so Order::kTree has the bits of `control`. Two buffers of `staging` bytes, which the
+// device copies fast, are made at the first collective of device memory; bits never depend on their
+// size. REQUIRES: 8 x size() <= staging.
+std::unique_ptr<Communicator> MakeStaged(std::unique_ptr<Communicator> control,
+                                         core::Bytes staging = kStagingBytes);
 
 }  // namespace moat::comm

@@ -79,9 +79,18 @@ std::string ProblemInChild(const std::function<void()>& check) {
   const int status = WaitFor(child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
   if (WIFEXITED(status) && WEXITSTATUS(status) == kFound) return text;
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM
-             ? "HDF5 did not come to an end on it"
-             : "HDF5 crashed on it: its structure is damaged";
+  if (!WIFSIGNALED(status)) {
+    return "the check ended with code " + std::to_string(WEXITSTATUS(status)) + " and said nothing";
+  }
+  const int signal = WTERMSIG(status);
+  if (signal == SIGKILL) {  // nothing in the bytes sends that one
+    throw core::OutOfMemoryError(
+        "the process that checks a shard was killed: most likely the machine or its cgroup ran out "
+        "of memory; the shard was not judged");
+  }
+  return signal == SIGALRM ? "HDF5 did not come to an end on it"
+                           : "HDF5 crashed on it (signal " + std::to_string(signal) +
+                                 "): its structure is damaged";
 }
 
 }  // namespace moat::data

@@ -9,7 +9,8 @@ namespace moat::data {
 
 // Runs `check` in a child process, which calls nothing but it. "" when it returned; else what the
 // DataError it threw says, or how the child died. It gets ten minutes. Takes Hdf5Lock() while it
-// forks, so that the child may call HDF5. Throws StorageError when there can be no child.
+// forks, so that the child may call HDF5. Throws StorageError when there can be no child, and
+// OutOfMemoryError when somebody kills it.
 std::string ProblemInChild(const std::function<void()>& check);
 
 }  // namespace moat::data

@@ -1,4 +1,6 @@
-// Verification. HDF5 opens a shard only after its bytes match their CRCs where CRCs cover them.
+// Verification. HDF5 opens a shard only after its bytes match their CRCs where CRCs cover them, and
+// in a child process, which is forked while no other thread runs: one that held an allocator's lock
+// would not be there to give it back.
 #include "data/verify.h"
 
 #include <mutex>
@@ -52,7 +54,7 @@ void CheckTemplate(const std::string& file, const StoredInteractions& run,
 
 // HDF5's view of the file, which no CRC covers. Numbers and digests first: they say best what is
 // wrong.
-void VerifyContainer(const Dataset& dataset, const ShardReader& reader) {
+void CheckContainer(const Dataset& dataset, const ShardReader& reader) {
   const ShardEntry& entry = reader.entry();
   const Hdf5Shard file(dataset.directory() / entry.file);
   file.CheckText("format", shard::kFormat);
@@ -72,8 +74,7 @@ std::string Named(const std::string& problem, const std::string& path) {
   return problem.rfind(path, 0) == 0 ? problem : path + ": " + problem;
 }
 
-// Returns whether another program rewrote the shard.
-bool VerifyShard(const Dataset& dataset, const ShardEntry& entry, const Tokenizer& tokenizer) {
+void VerifyContent(const Dataset& dataset, const ShardEntry& entry, const Tokenizer& tokenizer) {
   const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
   const std::filesystem::path path = dataset.directory() / entry.file;
   const std::string digest = reader.ComputeContentDigest();  // checks the CRCs of what it covers
@@ -81,11 +82,18 @@ bool VerifyShard(const Dataset& dataset, const ShardEntry& entry, const Tokenize
   if (digest != entry.content_digest) {
     throw core::DataError(path.string() + ": its content digest is not the one in the index");
   }
-  const std::string problem = ProblemInChild([&] { VerifyContainer(dataset, reader); });
-  if (!problem.empty()) throw core::DataError(Named(problem, path.string()));
   for (const ShardWindow& window : WindowsOf(reader, nullptr)) {
     CheckTemplate(path.string(), reader.ReadInteractions(window.first, window.count), tokenizer,
                   window.first);
+  }
+}
+
+// Returns whether another program rewrote the shard.
+bool VerifyContainer(const Dataset& dataset, const ShardEntry& entry) {
+  const ShardReader reader(dataset.directory(), entry, dataset.vocab_size());
+  const std::string problem = ProblemInChild([&] { CheckContainer(dataset, reader); });
+  if (!problem.empty()) {
+    throw core::DataError(Named(problem, (dataset.directory() / entry.file).string()));
   }
   return reader.rewritten();
 }
@@ -117,16 +125,16 @@ VerifyReport Verify(const std::filesystem::path& directory, int threads) {
     report.tokens += entry.tokens;
     report.bytes += entry.bytes;
   }
-  std::mutex mutex;  // guards what follows, and report.rewritten
+  std::mutex mutex;  // guards what follows
   Progress progress("verified", report.bytes, report.interactions);
   int64_t interactions = 0, bytes = 0;
   ParallelFor(static_cast<int64_t>(shards.size()), core::ThreadsOf(threads), [&](int64_t i) {
     const ShardEntry& entry = shards[static_cast<size_t>(i)];
-    const bool rewritten = VerifyShard(dataset, entry, tokenizer);
+    VerifyContent(dataset, entry, tokenizer);
     const std::lock_guard lock(mutex);
-    if (rewritten) ++report.rewritten;
     progress.Report(interactions += entry.interactions, bytes += entry.bytes);
   });
+  for (const ShardEntry& entry : shards) report.rewritten += VerifyContainer(dataset, entry);
   return report;
 }
 

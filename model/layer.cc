@@ -59,12 +59,11 @@ void JoinAttention(const LayerContext& c, const Layer& layer, const LayerBuffers
 }
 
 void ApplyMlp(const LayerContext& c, const Layer& layer, const LayerBuffers& at) {
-  SplitOutputForward(layer.in, c.axis, at.ffn_norm.y, at.ffn_in, c.stream);
-  if (c.shape.mlp == configs::Mlp::kSwiglu) {
-    tensor::SwiGlu(at.ffn_in, at.ffn, c.shape.ffn, c.stream);
-  } else {
-    tensor::Gelu(at.ffn_in, at.ffn, c.stream);
+  if (c.shape.mlp == configs::Mlp::kGelu) {
+    return SplitOutputGeluForward(layer.in, c.axis, at.ffn_norm.y, at.ffn_in, at.ffn, c.stream);
   }
+  SplitOutputForward(layer.in, c.axis, at.ffn_norm.y, at.ffn_in, c.stream);
+  tensor::SwiGlu(at.ffn_in, at.ffn, c.shape.ffn, c.stream);
 }
 
 void AfterAttention(const LayerContext& c, const Layer& layer, const LayerBuffers& at,
@@ -78,12 +77,13 @@ void AfterAttention(const LayerContext& c, const Layer& layer, const LayerBuffer
 
 void BackwardFfn(const LayerContext& c, const Layer& layer, const LayerBuffers& at,
                  const GradientBuffers& gradient, const DropoutKey& dropout, bool accumulate) {
-  SplitInputBackward(layer.down, c.axis, at.ffn, Dropped(c, gradient, dropout), gradient.ffn,
-                     accumulate, c.stream);
-  if (c.shape.mlp == configs::Mlp::kSwiglu) {
-    tensor::SwiGluGrad(at.ffn_in, gradient.ffn, gradient.ffn_in, c.shape.ffn, c.stream);
+  const ConstView dy = Dropped(c, gradient, dropout);
+  if (c.shape.mlp == configs::Mlp::kGelu) {
+    SplitInputGeluBackward(layer.down, c.axis, at.ffn, dy, at.ffn_in, gradient.ffn_in, accumulate,
+                           c.stream);
   } else {
-    tensor::GeluGrad(at.ffn_in, gradient.ffn, gradient.ffn_in, c.stream);
+    SplitInputBackward(layer.down, c.axis, at.ffn, dy, gradient.ffn, accumulate, c.stream);
+    tensor::SwiGluGrad(at.ffn_in, gradient.ffn, gradient.ffn_in, c.shape.ffn, c.stream);
   }
   SplitOutputBackward(layer.in, c.axis, at.ffn_norm.y, gradient.ffn_in, gradient.branch, accumulate,
                       c.stream);

@@ -55,7 +55,8 @@ struct LayerBuffers {
 // Shared by all layers.
 struct GradientBuffers {
   tensor::View residual;  // of the layer's output on entry, of its input on return
-  tensor::View branch, qkv, attention, ffn_in, ffn;
+  tensor::View branch, qkv, attention, ffn_in;
+  tensor::View ffn;  // SwiGLU only
 };
 
 struct LayerContext {

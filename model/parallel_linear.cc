@@ -19,9 +19,8 @@ void AddOrReplace(ConstView fresh, View gradient, bool accumulate, Stream& strea
 
 void ParameterGradients(const Linear& layer, ConstView x, ConstView dy, bool accumulate,
                         Stream& stream) {
-  tensor::MatMul(true, false, layer.out, layer.in, x.count / layer.in, dy, x, {},
-                 layer.weight_gradient, accumulate, stream);
-  if (!layer.bias.empty()) tensor::BiasGrad(dy, layer.bias_gradient, accumulate, stream);
+  tensor::LinearParameterGrad(x.count / layer.in, layer.in, layer.out, dy, x, layer.weight_gradient,
+                              layer.bias_gradient, accumulate, stream);
 }
 
 // Of a layer with rows that other ranks hold, too: this micro-batch's gradients are summed over
@@ -60,6 +59,13 @@ void SplitOutputForward(const Linear& layer, const TensorAxis& axis, ConstView x
   Product(layer, axis.Whole(x, stream), layer.bias, y, stream);
 }
 
+void SplitOutputGeluForward(const Linear& layer, const TensorAxis& axis, ConstView x, View before,
+                            View y, Stream& stream) {
+  const ConstView whole = axis.Whole(x, stream);
+  tensor::LinearGelu(whole.count / layer.in, layer.in, layer.out, whole, layer.weight, layer.bias,
+                     before, y, stream);
+}
+
 void SplitOutputBackward(const Linear& layer, const TensorAxis& axis, ConstView x, ConstView dy,
                          View dx, bool accumulate, Stream& stream) {
   const ConstView whole = axis.Whole(x, stream);
@@ -82,6 +88,14 @@ void SplitInputBackward(const Linear& layer, const TensorAxis& axis, ConstView x
   const ConstView whole = axis.Whole(dy, stream);
   ParameterGradients(layer, x, whole, accumulate, stream);
   InputGradient(layer, whole, dx, stream);
+}
+
+void SplitInputGeluBackward(const Linear& layer, const TensorAxis& axis, ConstView x, ConstView dy,
+                            ConstView before, View dbefore, bool accumulate, Stream& stream) {
+  const ConstView whole = axis.Whole(dy, stream);
+  ParameterGradients(layer, x, whole, accumulate, stream);
+  tensor::LinearGeluGrad(x.count / layer.in, layer.in, layer.out, whole, layer.weight, before,
+                         dbefore, stream);
 }
 
 void NormForward(const Norm& norm, ConstView x, const NormOutput& output, Stream& stream) {

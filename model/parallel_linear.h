@@ -127,6 +127,9 @@ struct Linear {
 // `x` here, y of all slots.
 void SplitOutputForward(const Linear& layer, const TensorAxis& axis, tensor::ConstView x,
                         tensor::View y, tensor::Stream& stream);
+// y = gelu(before), `before` being the layer's own result.
+void SplitOutputGeluForward(const Linear& layer, const TensorAxis& axis, tensor::ConstView x,
+                            tensor::View before, tensor::View y, tensor::Stream& stream);
 // dx must not be dy. Weight and bias gradients are replaced, or added to with `accumulate`.
 void SplitOutputBackward(const Linear& layer, const TensorAxis& axis, tensor::ConstView x,
                          tensor::ConstView dy, tensor::View dx, bool accumulate,
@@ -137,6 +140,11 @@ void SplitInputForward(const Linear& layer, const TensorAxis& axis, tensor::Cons
 void SplitInputBackward(const Linear& layer, const TensorAxis& axis, tensor::ConstView x,
                         tensor::ConstView dy, tensor::View dx, bool accumulate,
                         tensor::Stream& stream);
+
+// Where x is gelu(before): down to the gradient of `before`.
+void SplitInputGeluBackward(const Linear& layer, const TensorAxis& axis, tensor::ConstView x,
+                            tensor::ConstView dy, tensor::ConstView before, tensor::View dbefore,
+                            bool accumulate, tensor::Stream& stream);
 
 // RMSNorm or LayerNorm, whole on every tensor rank: its input and its gradient are the same there,
 // or, with sequence parallelism, of this rank's slots, and parameter gradients are summed.

@@ -81,6 +81,7 @@ class Transformer {
 
   const configs::ModelConfig& config() const { return config_; }
   core::DType dtype() const { return dtype_; }
+  int64_t max_rows() const { return max_rows_; }
   const std::vector<Parameter>& parameters() const { return table_; }
   const std::vector<FlatRange>& layout() const { return layout_; }  // of this tensor rank
   const ParameterIndex& index() const { return index_; }

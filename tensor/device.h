@@ -16,6 +16,7 @@
 namespace moat::tensor {
 
 struct KernelTable;
+class ProductTuner;
 class Stream;
 
 // A device's side of a Stream (tensor/stream.h). The CPU, which runs everything inline, has none.
@@ -24,6 +25,8 @@ class DeviceStream {
   virtual ~DeviceStream() = default;
   virtual bool Done() = 0;         // all work given to it is done
   virtual void Synchronize() = 0;  // returns when it is
+  // Lent (tensor/product_tuner.h); null where there is nothing to choose.
+  virtual ProductTuner* product_tuner() { return nullptr; }
 };
 
 // A device's side of an Event (tensor/event.h).
@@ -53,6 +56,11 @@ struct DeviceTable {
   // OutOfMemoryError with the size asked for. REQUIRES: bytes > 0.
   void* (*allocate)(core::Bytes bytes);
   void (*free)(void* memory);
+  // Host memory that this device copies from and to at its best, aligned to 64 bytes at least, with
+  // anything in it. Throws OutOfMemoryError. REQUIRES: bytes > 0. No copy of it may be under way
+  // when it is freed.
+  void* (*allocate_host)(core::Bytes bytes);
+  void (*free_host)(void* memory);
   // Ordered on the stream. Of a copy, either end may be host memory.
   void (*copy)(const void* from, void* to, core::Bytes bytes, const Stream& stream);
   void (*zero)(void* memory, core::Bytes bytes, const Stream& stream);

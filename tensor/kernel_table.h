@@ -39,10 +39,29 @@ struct AdamWStep {
   float gradient_scale;            // applied to the gradient first
 };
 
+// A product and what is done to its result, or beside it, in one pass. Forward: c = gelu(before),
+// before = op(a) op(b) + bias, both written. Backward: c = (op(a) op(b)) * gelu'(before). Beside a
+// gradient of weights, c = op(a) op(b) with dbias the sums of the rows of op(a).
+struct FusedProduct {
+  enum class Ending { kGelu, kGeluGrad, kBiasGrad };
+  Ending ending;
+  bool trans_a, trans_b;
+  int64_t m, n, k;
+  const void *a, *b;
+  const void* bias;  // kGelu; null for none
+  void* before;      // kGelu: written; kGeluGrad: read
+  void* c;
+  bool c_is_f32;
+  float* dbias;  // kBiasGrad: [m]
+};
+
 struct KernelTable {
   void (*matmul)(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void* a,
                  const void* b, const void* bias, void* c, bool c_is_f32, bool accumulate,
                  const Stream&);  // bias: null for none
+  // May be null. False where the device does not do it in one pass: then nothing was done, and
+  // linear_ops.cc calls the kernels for the parts.
+  bool (*fused_product)(const FusedProduct&, const Stream&);
   void (*bias_grad)(int64_t rows, int64_t width, const void* dy, float* dbias, bool accumulate,
                     const Stream&);
   void (*embed)(int64_t tokens, int64_t width, int64_t first, int64_t table_rows,

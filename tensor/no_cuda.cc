@@ -19,6 +19,8 @@ const DeviceTable& CudaDevice() {
       .describe = [](int) -> DeviceDescription { Refuse(); },
       .allocate = [](core::Bytes) -> void* { Refuse(); },
       .free = [](void*) {},
+      .allocate_host = [](core::Bytes) -> void* { Refuse(); },
+      .free_host = [](void*) {},
       .copy = [](const void*, void*, core::Bytes, const Stream&) { Refuse(); },
       .zero = [](void*, core::Bytes, const Stream&) { Refuse(); },
       .make_stream = [](int) -> std::unique_ptr<DeviceStream> { Refuse(); },

@@ -1,35 +1,9 @@
 // The ops: validation, once for every device; then the kernel.
 #include "tensor/ops.h"
 
-#include <string>
-
-#include "tensor/device.h"
+#include "tensor/operands.h"
 
 namespace moat::tensor {
-namespace {
-
-const KernelTable& Kernels(ConstView view, const Stream& stream) {
-  MOAT_CHECK(view.device == stream.device(), "memory of another device than the stream's");
-  return DeviceOf(view.device).kernels(view.dtype);
-}
-
-void Expect(ConstView view, int64_t count, core::DType dtype, const char* what) {
-  MOAT_CHECK(view.count == count, std::string(what) + " has " + std::to_string(view.count) +
-                                      " elements, expected " + std::to_string(count));
-  MOAT_CHECK(view.dtype == dtype,
-             std::string(what) + " is " + Name(view.dtype) + ", expected " + Name(dtype));
-}
-
-const float* Floats(ConstView view) { return static_cast<const float*>(view.data); }
-float* Floats(View view) { return static_cast<float*>(view.data); }
-const void* OrNull(ConstView view) { return view.empty() ? nullptr : view.data; }
-void* OrNull(View view) { return view.empty() ? nullptr : view.data; }
-const int32_t* Ints(ConstView view) { return static_cast<const int32_t*>(view.data); }
-
-constexpr auto kF32 = core::DType::kF32;
-constexpr auto kI32 = core::DType::kI32;
-
-}  // namespace
 
 void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstView a, ConstView b,
             ConstView bias, View c, bool accumulate, Stream& stream) {

@@ -22,6 +22,21 @@ namespace moat::tensor {
 // product, so bits do not depend on threads. REQUIRES: no bias with `accumulate`.
 void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, ConstView a, ConstView b,
             ConstView bias, View c, bool accumulate, Stream& stream);
+// The same for a linear layer, weight [out, in], with what stands beside the product in one pass
+// where the device has one for it; else, as on the CPU, it is the product and the other op.
+//
+// y [rows, out] = gelu(before), before [rows, out] = x [rows, in] weight^T + bias (may be empty).
+// In one pass GELU is taken of the sum before it is rounded.
+void LinearGelu(int64_t rows, int64_t in, int64_t out, ConstView x, ConstView weight,
+                ConstView bias, View before, View y, Stream& stream);
+// dbefore [rows, in] = (dy [rows, out] weight) * gelu'(before): through a layer to what came before
+// the GELU that made its input.
+void LinearGeluGrad(int64_t rows, int64_t in, int64_t out, ConstView dy, ConstView weight,
+                    ConstView before, View dbefore, Stream& stream);
+// dweight [out, in] = dy^T x and dbias [out] = sums of the columns of dy (empty: none), f32; +=
+// with `accumulate`.
+void LinearParameterGrad(int64_t rows, int64_t in, int64_t out, ConstView dy, ConstView x,
+                         View dweight, View dbias, bool accumulate, Stream& stream);
 // dbias [width] (f32) = sums of the columns of dy [rows, width], rows in order; += with
 // `accumulate`.
 void BiasGrad(ConstView dy, View dbias, bool accumulate, Stream& stream);
@@ -90,7 +105,7 @@ void SwiGluGrad(ConstView gate_up, ConstView dy, View dgate_up, int64_t width, S
 // y = x / 2 * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks and Gimpel, "Gaussian Error
 // Linear Units", 2016, section 2: the approximation, which GPT-2's weights were trained with.
 void Gelu(ConstView x, View y, Stream& stream);
-void GeluGrad(ConstView x, ConstView dy, View dx, Stream& stream);
+void GeluGrad(ConstView x, ConstView dy, View dx, Stream& stream);  // dx may be dy
 
 // y = x + dropout(branch), x and branch [rows * seq_len, width]; kept values are scaled by
 // 1/(1-rate). y may be x. The mask depends on the key, the global sample, the position in the row

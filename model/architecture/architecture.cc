@@ -221,7 +221,7 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   plan.Add("gradient.qkv", tokens * qkv, o.dtype);
   plan.Add("gradient.attention", tokens * q, o.dtype);
   plan.Add("gradient.ffn_in", tokens * in, o.dtype);
-  plan.Add("gradient.ffn", tokens * ffn, o.dtype);
+  plan.Add("gradient.ffn", c.mlp == configs::Mlp::kSwiglu ? tokens * ffn : 0, o.dtype);
   const bool scratch = o.tp > 1 && (rounded || sequence_parallel);
   plan.Add("partial_sums", scratch ? tokens * c.width : 0);  // tensor ranks add in f32
   plan.Add("whole", scratch ? tokens * c.width : 0, o.dtype);

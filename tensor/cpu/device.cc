@@ -64,6 +64,8 @@ const DeviceTable& CpuDevice() {
           },
       .allocate = Allocate,
       .free = [](void* memory) { std::free(memory); },
+      .allocate_host = Allocate,
+      .free_host = [](void* memory) { std::free(memory); },
       .copy = Copy,
       .zero = Zero,
       .make_stream = MakeStream,

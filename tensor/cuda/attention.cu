@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tensor/cuda/attention.h"
+#include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/attention_tile.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
@@ -146,10 +147,11 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
 }
 
 template <typename T>
-void Attention(const AttentionShape& s, const int32_t* span_start, const void* qkv, void* out,
-               float* log_sum, float*, const Stream& stream) {
-  auto a = ArgumentsOf<T>(s, span_start, qkv, log_sum, Aligned(qkv, out));
-  a.out = static_cast<T*>(out);
+void EnqueueAttention(const AttentionShape& s, const AttentionOperands& operands,
+                      const Stream& stream) {
+  auto a = ArgumentsOf<T>(s, operands.span_start, operands.qkv, operands.log_sum,
+                          Aligned(operands.qkv, operands.out));
+  a.out = static_cast<T*>(operands.out);
   WithTileWidth(s.head_width, [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
     Launch("attention", stream, AttentionKernel<T, kWidth>,
@@ -157,6 +159,14 @@ void Attention(const AttentionShape& s, const int32_t* span_start, const void* q
                 static_cast<unsigned>(s.rows)),
            kAttentionThreads, sizeof(Tiles<T, kWidth>), a);
   });
+}
+
+template <typename T>
+void Attention(const AttentionShape& s, const int32_t* span_start, const void* qkv, void* out,
+               float* log_sum, float*, const Stream& stream) {
+  const AttentionOperands operands{span_start, qkv, out, log_sum};
+  if (sizeof(T) == 2 && AttentionByChoice(s, operands, EnqueueAttention<T>, stream)) return;
+  EnqueueAttention<T>(s, operands, stream);
 }
 
 // One query against a cache: a block takes a head, its warps every kWarps-th key, a lane every 32nd

@@ -49,6 +49,19 @@ void* Allocate(core::Bytes bytes) {
   return owner.Release();
 }
 
+void* AllocateHost(core::Bytes bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMallocHost(&memory, static_cast<size_t>(bytes.value));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw core::OutOfMemoryError("out of memory: " + core::Format(bytes) +
+                                 " of host memory could not be pinned for copies to the CUDA "
+                                 "device; start fewer ranks per node");
+  }
+  Check(error, "cudaMallocHost");
+  return memory;
+}
+
 void Copy(const void* from, void* to, core::Bytes bytes, const Stream& stream) {
   Check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes.value), cudaMemcpyDefault,
                         Of(stream).get()),
@@ -69,6 +82,8 @@ const DeviceTable& CudaDevice() {
       .describe = cuda::Describe,
       .allocate = cuda::Allocate,
       .free = [](void* memory) { cudaFree(memory); },
+      .allocate_host = cuda::AllocateHost,
+      .free_host = [](void* memory) { cudaFreeHost(memory); },
       .copy = cuda::Copy,
       .zero = cuda::Zero,
       .make_stream = cuda::MakeStream,

@@ -6,9 +6,11 @@
 #include "tensor/cuda/matmul_plan.h"
 
 #include <bit>
-#include <cstring>
-#include <string>
+#include <charconv>
+#include <iterator>
+#include <sstream>
 
+#include "core/digest.h"
 #include "core/error.h"
 
 namespace moat::tensor::cuda {
@@ -39,12 +41,6 @@ LayoutHandle Layout(core::DType dtype, int64_t rows, int64_t columns) {
   return layout;
 }
 
-std::string TextOf(const MatmulShape& s) {
-  return "[" + std::to_string(s.m) + ", " + std::to_string(s.k) + "] x [" + std::to_string(s.k) +
-         ", " + std::to_string(s.n) + "] in " + Name(s.dtype) + " to " + Name(s.c_dtype) +
-         (s.bias ? " with a bias" : "");
-}
-
 }  // namespace
 
 void Check(cublasStatus_t status, const char* what) {
@@ -59,30 +55,80 @@ int AlignmentOf(const void* memory) {
   return 1 << std::countr_zero(reinterpret_cast<uintptr_t>(memory) | 16u);
 }
 
-MatmulPlan::MatmulPlan(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes)
-    : beta_(shape.accumulate ? 1.0f : 0.0f), bias_(shape.bias) {
-  MOAT_CHECK(!(shape.accumulate && shape.bias), "a bias would be added twice");
-  Describe(shape);
-  Choose(shape, blas, workspace_bytes);
+std::string TextOf(const MatmulShape& s) {
+  std::ostringstream text;
+  text << s.m << " x " << s.k << (s.trans_a ? "^T times " : " times ") << s.k << " x " << s.n
+       << (s.trans_b ? "^T in " : " in ") << Name(s.dtype) << " to " << Name(s.c_dtype);
+  if (s.accumulate) text << ", added";
+  if (s.bias) text << ", bias";
+  if (s.ending == Ending::kGelu) text << ", gelu";
+  if (s.ending == Ending::kGeluGrad) text << ", gradient of gelu";
+  if (s.ending == Ending::kBiasGrad) text << ", gradient of bias";
+  text << ", aligned to";
+  for (const int alignment :
+       {s.a_alignment, s.b_alignment, s.c_alignment, s.bias_alignment, s.before_alignment}) {
+    text << " " << alignment;
+  }
+  return text.str();
 }
 
-void MatmulPlan::Describe(const MatmulShape& shape) {
+bool MayEndIn(const MatmulShape& shape) {
+  constexpr int64_t kBeforeRows = 8;  // what the library wants to divide the rows of `before`
+  const bool before = shape.ending == Ending::kGelu || shape.ending == Ending::kGeluGrad;
+  return !before || shape.n % kBeforeRows == 0;
+}
+
+MatmulPlan::MatmulPlan(const MatmulShape& shape, const MatmulOperands& operands)
+    : beta_(shape.accumulate ? 1.0f : 0.0f) {
+  MOAT_CHECK(!(shape.accumulate && shape.bias), "a bias would be added twice");
   Check(cublasLtMatmulDescCreate(product_.out(), CUBLAS_COMPUTE_32F, CUDA_R_32F),
         "describing a product");
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSA, shape.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSB, shape.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (shape.bias) {
-    Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    Set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(shape.dtype));
-  }
+  DescribeEnding(shape);
   left_ =
       shape.trans_b ? Layout(shape.dtype, shape.k, shape.n) : Layout(shape.dtype, shape.n, shape.k);
   right_ =
       shape.trans_a ? Layout(shape.dtype, shape.m, shape.k) : Layout(shape.dtype, shape.k, shape.m);
   result_ = Layout(shape.c_dtype, shape.n, shape.m);
+  Point(operands);
 }
 
-void MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t workspace_bytes) {
+// cuBLASLt's GELU is the approximation with tanh. Its gradient of a bias beside that of GELU is of
+// the results' type, bf16, where ours is f32: so that one is taken beside the gradient of weights,
+// from the right factor (our a), whose results are f32.
+void MatmulPlan::DescribeEnding(const MatmulShape& shape) {
+  const auto epilogue = [&]() -> cublasLtEpilogue_t {
+    switch (shape.ending) {
+      case Ending::kGelu:
+        return shape.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+      case Ending::kGeluGrad:
+        return CUBLASLT_EPILOGUE_DGELU;
+      case Ending::kBiasGrad:
+        return CUBLASLT_EPILOGUE_BGRADB;
+      case Ending::kNone:
+        break;
+    }
+    return shape.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  };
+  Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue());
+  if (shape.bias) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(shape.dtype));
+  if (shape.ending == Ending::kGelu || shape.ending == Ending::kGeluGrad) {
+    Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, shape.n);
+  }
+}
+
+// A choice depends on how these are aligned, too.
+void MatmulPlan::Point(const MatmulOperands& operands) const {
+  if (operands.bias != nullptr) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+  if (operands.before != nullptr) {
+    Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.before);
+  }
+}
+
+std::vector<cublasLtMatmulAlgo_t> MatmulPlan::Proposals(const MatmulShape& shape,
+                                                        cublasLtHandle_t blas,
+                                                        size_t workspace_bytes, int most) const {
   PreferenceHandle wish;
   Check(cublasLtMatmulPreferenceCreate(wish.out()), "describing a choice");
   Set(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
@@ -92,25 +138,58 @@ void MatmulPlan::Choose(const MatmulShape& shape, cublasLtHandle_t blas, size_t 
   Set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(shape.a_alignment));
   Set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(shape.c_alignment));
   Set(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(shape.c_alignment));
-  cublasLtMatmulHeuristicResult_t best{};
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(most));
   int found = 0;
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(blas, product_.get(), left_.get(), right_.get(), result_.get(),
-                                     result_.get(), wish.get(), 1, &best, &found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0)) {
-    throw core::ConfigError("cuBLASLt has no algorithm for the product " + TextOf(shape));
+                                     result_.get(), wish.get(), most, results.data(), &found);
+  const bool fused = shape.ending != Ending::kNone;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && fused)) {
+    return {};  // an ending that this type has not may be either
   }
   Check(status, "choosing an algorithm");
-  algorithm_ = best.algo;
+  std::vector<cublasLtMatmulAlgo_t> proposals;
+  for (int i = 0; i < found; ++i) {
+    const auto& result = results[static_cast<size_t>(i)];
+    if (result.state == CUBLAS_STATUS_SUCCESS) proposals.push_back(result.algo);
+  }
+  return proposals;
 }
 
-void MatmulPlan::Run(const void* a, const void* b, const void* bias, void* c, cublasLtHandle_t blas,
-                     void* workspace, size_t workspace_bytes, cudaStream_t stream) const {
-  if (bias_) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+std::string MatmulPlan::algorithm() const {
+  std::string text;
+  for (const uint64_t word : algorithm_.data) text += core::Hex(word);
+  return text;
+}
+
+void MatmulPlan::Take(const std::string& algorithm, cublasLtHandle_t blas) {
+  constexpr size_t kDigits = 16;  // of a word
+  cublasLtMatmulAlgo_t taken{};
+  bool right = algorithm.size() == kDigits * std::size(taken.data);
+  for (size_t i = 0; right && i < std::size(taken.data); ++i) {
+    const char* const begin = algorithm.data() + i * kDigits;
+    const auto parsed = std::from_chars(begin, begin + kDigits, taken.data[i], 16);
+    right = parsed.ec == std::errc() && parsed.ptr == begin + kDigits;
+  }
+  cublasLtMatmulHeuristicResult_t result{};
+  right = right &&
+          cublasLtMatmulAlgoCheck(blas, product_.get(), left_.get(), right_.get(), result_.get(),
+                                  result_.get(), &taken, &result) == CUBLAS_STATUS_SUCCESS;
+  if (!right) {
+    throw core::ConfigError("cuBLASLt does not take the algorithm " + algorithm +
+                            " that was saved for a product; remove the run's choices of products "
+                            "to have them tuned again");
+  }
+  algorithm_ = taken;
+}
+
+void MatmulPlan::Run(const MatmulOperands& operands, cublasLtHandle_t blas, void* workspace,
+                     size_t workspace_bytes, cudaStream_t stream) const {
+  Point(operands);
   const float one = 1;
-  Check(cublasLtMatmul(blas, product_.get(), &one, b, left_.get(), a, right_.get(), &beta_, c,
-                       result_.get(), c, result_.get(), &algorithm_, workspace, workspace_bytes,
-                       stream),
+  Check(cublasLtMatmul(blas, product_.get(), &one, operands.b, left_.get(), operands.a,
+                       right_.get(), &beta_, operands.c, result_.get(), operands.c, result_.get(),
+                       &algorithm_, workspace, workspace_bytes, stream),
         "a matrix product");
 }
 

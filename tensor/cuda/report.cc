@@ -9,7 +9,7 @@ namespace moat::tensor {
 namespace cuda {
 namespace {
 
-// By name, since nothing is linked with it: attention is our own. From the part that has the
+// By name, since nothing is linked with it. From the part that has the
 // answer: libcudnn.so.9 itself only passes calls on, and ends the process where it cannot.
 int64_t CudnnVersion() {
   void* const library = dlopen("libcudnn_graph.so.9", RTLD_NOW | RTLD_LOCAL);

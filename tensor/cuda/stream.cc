@@ -65,6 +65,11 @@ bool CudaStream::Done() {
 
 void CudaStream::Synchronize() { Check(cudaStreamSynchronize(stream_.get()), "work of a stream"); }
 
+ProductTuner* CudaStream::product_tuner() {
+  if (!products_) products_ = MakeProducts(*this);
+  return products_.get();
+}
+
 std::unique_ptr<DeviceStream> MakeStream(int index) { return std::make_unique<CudaStream>(index); }
 std::unique_ptr<DeviceEvent> MakeEvent() { return std::make_unique<CudaEvent>(); }
 

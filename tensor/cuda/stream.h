@@ -5,18 +5,13 @@
 
 #include "tensor/cuda/handle.h"
 #include "tensor/device.h"
+#include "tensor/product_tuner.h"
 #include "tensor/stream.h"
 
 namespace moat::tensor::cuda {
 
 // What cuBLASLt asks for on Hopper; sums of partial gradients use it too.
 inline constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-
-// What matrix products keep with a stream (tensor/cuda/matmul.cc).
-class StreamProducts {
- public:
-  virtual ~StreamProducts() = default;
-};
 
 class CudaStream : public DeviceStream {
  public:
@@ -31,17 +26,21 @@ class CudaStream : public DeviceStream {
   cudaStream_t get() const { return stream_.get(); }
   // Scratch memory of the work that is running: what uses it leaves nothing in it.
   void* workspace() const { return workspace_.get(); }
-  std::unique_ptr<StreamProducts>& products() { return products_; }  // empty before the first
+  // What matrix products keep with a stream (tensor/cuda/matmul.cc), made when first asked for.
+  ProductTuner* product_tuner() override;
 
  private:
   int index_;
   StreamHandle stream_;
   MemoryHandle workspace_;
-  std::unique_ptr<StreamProducts> products_;
+  std::unique_ptr<ProductTuner> products_;
 };
 
 // The CUDA side of a stream. REQUIRES: a CUDA stream.
 inline CudaStream& Of(const Stream& stream) { return static_cast<CudaStream&>(*stream.queue()); }
+
+// For one stream's products: tensor/cuda/matmul.cc.
+std::unique_ptr<ProductTuner> MakeProducts(CudaStream& stream);
 
 std::unique_ptr<DeviceStream> MakeStream(int index);
 std::unique_ptr<DeviceEvent> MakeEvent();

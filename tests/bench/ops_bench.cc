@@ -1,6 +1,7 @@
 // Rates of the CPU's ops at the sizes of GPT-2 124M: 4 sequences of 256 tokens.
 //
 //   build/bin/bench_ops [--json] [--threads=N] [--rounds=N] [--only=TEXT] [--clock=cpu]
+//   build/bin/bench_ops --device=cuda [--seconds=S] [--json_file=PATH]  (tests/bench/device_ops.h)
 //
 // A product is compared with oneDNN's best rate for it, the rest with the rate of memory, all
 // measured in turns in one run. Ops on rows run over twelve layers' worth at once, so that nothing
@@ -19,6 +20,7 @@
 
 #include "core/clock.h"
 #include "tensor/ops.h"
+#include "tests/bench/device_ops.h"
 #include "tests/bench/gemm_ceiling.h"
 #include "tests/bench/memory_ceiling.h"
 
@@ -338,7 +340,36 @@ Options Parse(int argc, char** argv) {
   return options;
 }
 
+// The ops of a device have options of their own.
+DeviceOpsOptions ParseDevice(int argc, char** argv) {
+  DeviceOpsOptions options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const std::string value = flag.substr(std::min(flag.size(), flag.find('=') + 1));
+    if (flag == "--device=cuda" || flag == "--device=cpu") {
+      options.device = value == "cpu" ? core::DeviceKind::kCpu : core::DeviceKind::kCuda;
+    } else if (flag == "--tiny") {
+      options.tiny = true;
+    } else if (flag.starts_with("--seconds=")) {
+      options.seconds = std::stod(value);
+    } else if (flag.starts_with("--json_file=")) {
+      options.json = value;
+    } else if (flag.starts_with("--only=")) {
+      options.only = value;
+    } else {
+      throw core::ConfigError("unknown " + flag +
+                              ": bench_ops --device=cuda|cpu [--tiny] [--seconds=S] "
+                              "[--json_file=PATH] [--only=TEXT]");
+    }
+  }
+  return options;
+}
+
 int Main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]).starts_with("--device=")) {
+    BenchDeviceOps(ParseDevice(argc, argv));
+    return 0;
+  }
   Bench bench(Parse(argc, argv));
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
     bench.Products(dtype);

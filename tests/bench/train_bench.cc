@@ -4,6 +4,8 @@
 //                         [--sequences=4] [--seq_len=256] [--steps=12] [--reduction=canonical]
 //                         [--micro_batch=N] [--vocab_size=50257]
 //   mpirun -np 2 --bind-to none build/bin/bench_train --threads=1
+//   build/bin/bench_train --device=cuda --sequences=16 --seq_len=1024 [--peak_tflops=989]
+//                         [--json_file=PATH] [--configs=DIR]
 //
 // A step: --sequences sequences over all ranks, one micro-batch a rank unless --micro_batch says
 // otherwise, forward, backward, the
@@ -12,18 +14,29 @@
 // tests/bench/gemm_ceiling.h, which shares no code with the trainer. The run fails with 1 when that
 // ceiling lies below 90% of what moat-probe finds: then the machine was busy, and the figure is not
 // worth having.
+//
+// --device=cuda: a device for each rank, over NCCL, or shared, over staging buffers. The ceiling is
+// the best product of the device's library in the same run, and --peak_tflops what its maker says,
+// by which MFU is counted. It prints one row of a table in Markdown: model, ranks, sequences,
+// slots, ms a step (median), tokens/s, TFLOP/s a rank, MFU, share of the measured product.
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
 #include "comm/mpi.h"
+#include "comm/nccl.h"
 #include "comm/self.h"
+#include "comm/staged.h"
 #include "configs/command_line.h"
 #include "core/clock.h"
 #include "core/rng.h"
+#include "model/product_agreement.h"
+#include "tensor/event.h"
+#include "tensor/ops.h"
 #include "tests/bench/gemm_ceiling.h"
 #include "tests/bench/probe.h"
 #include "trainer/training_step.h"
@@ -34,10 +47,13 @@ namespace {
 using Options = std::map<std::string, std::string>;
 
 Options ParseOptions(int argc, char** argv) {
-  Options options = {{"preset", "gpt2_124m"}, {"dtype", "bf16"},          {"threads", "0"},
-                     {"sequences", "4"},      {"seq_len", "256"},         {"steps", "12"},
-                     {"json", "false"},       {"reduction", "canonical"}, {"vocab_size", "50257"},
-                     {"micro_batch", ""}};
+  Options options = {{"preset", "gpt2_124m"}, {"dtype", "bf16"},
+                     {"threads", "0"},        {"sequences", "4"},
+                     {"seq_len", "256"},      {"steps", "12"},
+                     {"json", "false"},       {"reduction", "canonical"},
+                     {"vocab_size", "50257"}, {"micro_batch", ""},
+                     {"device", "cpu"},       {"peak_tflops", "989"},
+                     {"json_file", ""},       {"configs", MOAT_SOURCE_DIR "/configs"}};
   for (int i = 1; i < argc; ++i) {
     const std::string text = argv[i];
     const size_t equals = text.find('=');
@@ -58,7 +74,7 @@ configs::TrainConfig ConfigFor(const Options& options, int ranks) {
   }
   return configs::TrainConfigFromFlags(configs::CommandLine::Parse(
       "train",
-      {"--flagfile=" MOAT_SOURCE_DIR "/configs/" + options.at("preset") + ".flags", "--data=none",
+      {"--flagfile=" + options.at("configs") + "/" + options.at("preset") + ".flags", "--data=none",
        "--run=bench", "--dp=" + std::to_string(ranks), "--dtype=" + options.at("dtype"),
        "--seq_len=" + options.at("seq_len"), "--vocab_size=" + options.at("vocab_size"),
        "--global_batch=" + options.at("sequences"),
@@ -112,28 +128,32 @@ struct Measured {
   double communication = 0;     // share of the median step
 };
 
+// The first `unmeasured` steps touch memory and set products up.
 Measured MeasureSteps(const configs::TrainConfig& config, comm::Communicator& world,
-                      tensor::Stream& stream, int64_t steps) {
+                      comm::Communicator& data, tensor::Stream& stream, int64_t unmeasured,
+                      int64_t steps) {
   const auto alone = comm::MakeSelf("tensor");
   model::Transformer model(config.model, trainer::ModelOptions(config, world.size(), alone.get()),
                            stream);
-  trainer::Optimizer optimizer(config, model, world, stream);
+  trainer::Optimizer optimizer(config, model, data, stream);
   optimizer.InitializeWeights(config.seed);
+  model::AgreeOnProducts(model, stream, world, "", true);
   trainer::TrainingStep step(
       config,
       parallel::MakeWays(config.reduction == configs::Reduction::kCanonical, config.global_batch,
                          config.micro_batch, world.size(), 0),
-      model, optimizer, {world, world, *alone}, stream);
+      model, optimizer, {world, data, *alone}, stream);
   const data::Batch batch = RandomBatch(config, world.rank());
   Measured measured;
   std::vector<double> communication;
-  for (int64_t i = 0; i <= steps; ++i) {
+  for (int64_t i = 0; i < unmeasured + steps; ++i) {
     world.Barrier();
     const double start = core::MonotonicSeconds();
     const trainer::StepResult result = step.Run(
         i + 1, [&] { return batch; }, [] { return trainer::ControlWords{}; });
+    data.Finish(stream);
     world.Barrier();
-    if (i == 0) continue;  // memory is touched and products are set up
+    if (i < unmeasured) continue;
     measured.seconds.push_back(core::MonotonicSeconds() - start);
     communication.push_back(result.communication_seconds / measured.seconds.back());
   }
@@ -149,9 +169,67 @@ double SumOverRanks(double mine, comm::Communicator& world, tensor::Stream& stre
   return mine;
 }
 
+// FLOP/s of the device's best product: 8192 x 8192 x 8192.
+double BestProduct(core::DType dtype, tensor::Stream& stream) {
+  constexpr int64_t kExtent = 8192;
+  const auto matrix = [&] { return tensor::Tensor(kExtent * kExtent, dtype, stream.device()); };
+  tensor::Tensor a = matrix(), b = matrix(), c = matrix();
+  double best = 0;
+  for (int round = 0; round < 10; ++round) {
+    tensor::Event begin(stream.device()), end(stream.device());
+    begin.Record(stream);
+    tensor::MatMul(false, true, kExtent, kExtent, kExtent, a.view(), b.view(), {}, c.view(), false,
+                   stream);
+    end.Record(stream);
+    best = std::max(best, 2.0 * kExtent * kExtent * kExtent / end.SecondsSince(begin));
+  }
+  return best;
+}
+
+int OnDevice(const Options& options, comm::MpiSession& session) {
+  const auto world = session.World();
+  const configs::TrainConfig config = ConfigFor(options, world->size());
+  const int devices = std::max(1, tensor::CudaDevice().count());
+  tensor::Stream stream(core::DeviceKind::kCuda, session.local_rank() % devices);
+  const auto data = world->size() == 1                ? session.World()
+                    : session.local_size() <= devices ? comm::MakeNccl(session.World())
+                                                      : comm::MakeStaged(session.World());
+  const double ceiling = BestProduct(config.dtype, stream);
+  const Measured measured =
+      MeasureSteps(config, *world, *data, stream, 3, std::stoll(options.at("steps")));
+  if (world->rank() != 0) return 0;
+  const auto tokens = static_cast<double>(config.global_batch * config.model.seq_len);
+  const double median = measured.seconds[measured.seconds.size() / 2];
+  const double rate = tokens * model::FlopsPerToken(config.model) / median / world->size();
+  const double mfu = rate / (std::stod(options.at("peak_tflops")) * 1e12);
+  std::printf("| %s | %d | %lld | %lld | %.1f | %.0f | %.1f | %.1f%% | %.1f%% |\n",
+              options.at("preset").c_str(), world->size(),
+              static_cast<long long>(config.global_batch),
+              static_cast<long long>(config.model.seq_len), median * 1e3, tokens / median,
+              rate / 1e12, mfu * 100, rate / ceiling * 100);
+  if (options.at("json_file").empty()) return 0;
+  const nlohmann::ordered_json json = {{"part", "train"},
+                                       {"preset", options.at("preset")},
+                                       {"dtype", core::Name(config.dtype)},
+                                       {"ranks", world->size()},
+                                       {"sequences", config.global_batch},
+                                       {"micro_batch", config.micro_batch},
+                                       {"seq_len", config.model.seq_len},
+                                       {"step_ms_median", median * 1e3},
+                                       {"step_ms_best", measured.seconds.front() * 1e3},
+                                       {"tokens_per_s", tokens / median},
+                                       {"tflops_per_rank", rate / 1e12},
+                                       {"mfu", mfu},
+                                       {"ceiling_tflops", ceiling / 1e12},
+                                       {"communication", measured.communication}};
+  std::ofstream(options.at("json_file"), std::ios::app) << json.dump() << "\n";
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   comm::MpiSession session(&argc, &argv);
   const Options options = ParseOptions(argc, argv);
+  if (options.at("device") == "cuda") return OnDevice(options, session);
   const auto world = session.World();
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const int asked = std::stoi(options.at("threads"));
@@ -167,7 +245,8 @@ int Main(int argc, char** argv) {
   double ceiling =
       SumOverRanks(bench::BestRateOfStep(ProductsOf(config), threads, 3, core::MonotonicSeconds),
                    *world, stream);
-  const Measured measured = MeasureSteps(config, *world, stream, std::stoll(options.at("steps")));
+  const Measured measured =
+      MeasureSteps(config, *world, *world, stream, 1, std::stoll(options.at("steps")));
   world->Barrier();  // and again: the better of two, since the machine may have been busy
   ceiling = std::max(ceiling, SumOverRanks(bench::BestRateOfStep(ProductsOf(config), threads, 3,
                                                                  core::MonotonicSeconds),

@@ -4,7 +4,8 @@
   tests/faults/punisher.py --seconds=1800 --longest=60 -- --flagfile=configs/coffee.flags --data=datasets/coffee --dp=2 --tp=2
 
 launches a run and an undisturbed twin of it, kills a random rank of the first (kill -9) at random moments until --seconds or --kills
-are over, and lets it end. It succeeds when both end with the same state hash and every kill was answered by a new attempt. Each kill
+are over, and lets it end. moat gives a run up when three attempts in a row end without a new checkpoint: the third waits for one
+before it is killed. It succeeds when both end with the same state hash and every kill was answered by a new attempt. Each kill
 is a JSON line in --log: when, whom, in which phase and step, where the run went on and how long the next step took to come. The last
 line sums up; "effective" is the time of the steps that count, each once, over the wall time less what `mpirun -n RANKS true` takes a
 restart.
@@ -100,9 +101,21 @@ def kill_one(run, chance, number):
             "seconds_to_next_step": round(there - killed, 3)}
 
 
+def wait_for_checkpoint(run, newest, seconds=120):
+    """Until there is another than `newest`."""
+    deadline = time.monotonic() + seconds
+    while run.checkpoints()[-1:] == newest:
+        if run.process.poll() is not None:
+            raise Ended()
+        if time.monotonic() > deadline:
+            fail(f"no checkpoint within {seconds} s: {run.said()[-3000:]}")
+        time.sleep(0.01)
+
+
 def punish(run, options, seed, log):
     chance = random.Random(seed)
     begun, trials = time.monotonic(), []
+    newest, barren = [], 0  # the checkpoint of the last kill, and kills since it appeared
     try:
         first, _ = wait_for_step(run, -1)
         while len(trials) < options.kills and time.monotonic() - begun < options.seconds:
@@ -112,6 +125,10 @@ def punish(run, options, seed, log):
                 raise Ended()
             except subprocess.TimeoutExpired:
                 pass
+            if barren >= 2:
+                wait_for_checkpoint(run, newest)
+            barren = barren + 1 if run.checkpoints()[-1:] == newest else 1
+            newest = run.checkpoints()[-1:]
             trials.append(kill_one(run, chance, len(trials) + 1))
             print(json.dumps({"seed": seed, "after": round(time.monotonic() - begun, 1), **trials[-1]}), file=log, flush=True)
     except Ended:

@@ -1,16 +1,8 @@
-// Collectives of host memory over MPI and of device memory over NCCL, one body. Runs under mpirun;
+// Collectives of host memory and of device memory, one body for every backend. Runs under mpirun;
 // has its own main, because MPI starts before the tests.
-//
-// NCCL wants a device for each rank. Where there are fewer, ranks share and pose as hosts of their
-// own (NCCL_HOSTID), which NCCL lets through on its socket transport: for tests only.
 #include <cstdlib>
-#include <optional>
 
-#include "comm/mpi.h"
-#include "comm/nccl.h"
-#include "core/error.h"
-#include "tests/conformance/communicator_suite.h"
-#include "tests/gpu/on_device.h"
+#include "tests/gpu/collectives.h"
 
 namespace moat {
 namespace {
@@ -20,46 +12,10 @@ using comm::ReduceOp;
 using core::DType;
 using tensor::HostView;
 using tensor::Tensor;
+using testing::Backend;
 
-comm::MpiSession* g_session = nullptr;
-
-int DeviceIndex() { return g_session->local_rank() % std::max(1, tensor::CudaDevice().count()); }
-
-class CollectivesTest : public ::testing::TestWithParam<core::DeviceKind> {
+class CollectivesTest : public testing::OnBackend {
  protected:
-  void SetUp() override {
-    if (device() == core::DeviceKind::kCpu) {
-      group_ = g_session->World();
-      stream_.emplace();
-      return;
-    }
-    if (comm::NcclVersion() == 0) GTEST_SKIP() << "this build has no NCCL";
-    if (tensor::CudaDevice().count() == 0) {
-      GTEST_SKIP() << "no CUDA device: " << tensor::LookAtCuda().problem;
-    }
-    stream_.emplace(device(), DeviceIndex());
-    group_ = comm::MakeNccl(g_session->World());
-    group_->SetDeadline(60);
-  }
-
-  core::DeviceKind device() const { return GetParam(); }
-  int size() const { return group_->size(); }
-  int rank() const { return group_->rank(); }
-
-  template <typename T>
-  Tensor Put(const std::vector<T>& values) {
-    Tensor there(std::ssize(values), core::DTypeOf<T>::value, device());
-    tensor::Copy(HostView(values.data(), std::ssize(values)), there.view(), *stream_);
-    return there;
-  }
-  template <typename T>
-  std::vector<T> Get(const Tensor& there) {
-    std::vector<T> values(static_cast<size_t>(there.count()));
-    tensor::Copy(there.view(), HostView(values.data(), there.count()), *stream_);
-    group_->Finish(*stream_);
-    return values;
-  }
-
   template <typename T>
   void ReducesExactly() {
     for (const int64_t count : testing::Counts()) {
@@ -94,11 +50,11 @@ class CollectivesTest : public ::testing::TestWithParam<core::DeviceKind> {
       ASSERT_EQ(got, want) << count << " in place " << in_place;
     }
   }
-
-  std::unique_ptr<comm::Communicator> group_;
-  std::optional<tensor::Stream> stream_;
 };
-MOAT_ON_EVERY_DEVICE(CollectivesTest);
+MOAT_ON_DEVICE_BACKENDS(CollectivesTest, ::testing::Values(Backend::kNccl, Backend::kStaged));
+#ifndef MOAT_CUDA_IS
+MOAT_ON_BACKENDS(cpu, CollectivesTest, ::testing::Values(Backend::kMpi));
+#endif
 
 TEST_P(CollectivesTest, SumsAreExact) {
   ASSERT_NO_FATAL_FAILURE(ReducesExactly<float>());
@@ -128,7 +84,7 @@ TEST_P(CollectivesTest, GatherAndBroadcastMoveEveryByte) {
 
 // The collective reads what the stream computes before it, and work after it reads its result.
 TEST_P(CollectivesTest, AreOrderedOnTheirStream) {
-  const int64_t n = 256;
+  const int64_t n = testing::kEmulated ? 16 : 256;
   for (int round = 0; round < 10; ++round) {
     const Tensor ones = Put(std::vector<float>(static_cast<size_t>(n * n), 1.0f));
     Tensor product(n * n, DType::kF32, device()), after(n * n, DType::kF32, device());
@@ -138,6 +94,46 @@ TEST_P(CollectivesTest, AreOrderedOnTheirStream) {
     tensor::Copy(std::as_const(product).view(), after.view(), *stream_);
     ASSERT_EQ(Get<float>(after),
               std::vector<float>(static_cast<size_t>(n * n), static_cast<float>(n * size())));
+  }
+}
+
+// ((r0 + r1) + (r2 + r3)) + ..., on every backend and in pieces of any size.
+TEST_P(CollectivesTest, SumsInTreeOrderHaveTheirOwnBits) {
+  for (const int64_t block : {1, 333, 10001}) {
+    std::vector<float> mine, plain;
+    for (int64_t i = 0; i < block * size(); ++i) {
+      mine.push_back(testing::RandomValue(rank(), i));
+      plain.push_back(testing::PlainTree(0, size(), i));
+    }
+    Tensor buffer = Put(mine), scattered(block, DType::kF32, device());
+    group_->ReduceScatter(buffer.view(), scattered.view(), ReduceOp::kSum, Order::kTree, *stream_);
+    group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kTree, *stream_);
+    ASSERT_EQ(Get<float>(buffer), plain) << block;
+    const auto own = plain.begin() + block * rank();
+    ASSERT_EQ(Get<float>(scattered), std::vector<float>(own, own + block)) << block;
+  }
+}
+
+// Nobody waits between two collectives on two streams.
+TEST_P(CollectivesTest, MayChangeTheirStream) {
+  const int64_t count = 5000;
+  tensor::Stream other(device(), DeviceIndex());
+  for (int round = 0; round < 4; ++round) {
+    const Tensor mine = Put(testing::Values<float>(rank() + round, count));
+    const Tensor next = Put(testing::Values<float>(rank() + round + 1, count));
+    Tensor all(count * size(), DType::kF32, device()),
+        all_next(count * size(), DType::kF32, device());
+    stream_->Synchronize();
+    group_->AllGather(mine.view(), all.view(), *stream_);
+    group_->AllGather(next.view(), all_next.view(), other);
+    group_->Finish(other);
+    std::vector<float> want, want_next;
+    for (int r = 0; r < size(); ++r) {
+      for (const float v : testing::Values<float>(r + round, count)) want.push_back(v);
+      for (const float v : testing::Values<float>(r + round + 1, count)) want_next.push_back(v);
+    }
+    ASSERT_EQ(Get<float>(all), want);
+    ASSERT_EQ(Get<float>(all_next), want_next);
   }
 }
 
@@ -158,106 +154,6 @@ TEST_P(CollectivesTest, AGroupOfAGroupWorks) {
   EXPECT_EQ(Get<float>(all), std::vector<float>(backwards.begin(), backwards.end()));
 }
 
-class NcclTest : public CollectivesTest {};
-MOAT_ON_CUDA(NcclTest);
-
-TEST_P(NcclTest, ChecksItself) { comm::CheckNccl(*stream_); }
-
-TEST_P(NcclTest, AMixUpIsToldToAllBeforeAnythingIsEnqueued) {
-  if (size() == 1) return;
-  Tensor buffer(64, DType::kF32, device());
-  try {
-    group_->AllReduce(buffer.view().Range(0, rank() == 0 ? 64 : 63), ReduceOp::kSum, Order::kAny,
-                      *stream_);
-    FAIL() << "a mix-up went unnoticed";
-  } catch (const core::BugError& error) {
-    EXPECT_NE(std::string(error.what()).find("64 f32"), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("63 f32"), std::string::npos) << error.what();
-  }
-  EXPECT_TRUE(stream_->Done());
-}
-
-TEST_P(NcclTest, ARankThatDoesNotComeIsNamed) {
-  if (size() == 1) return;
-  Tensor buffer(64, DType::kF32, device());
-  group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, *stream_);  // connects
-  group_->Finish(*stream_);
-  const int missing = size() - 1;
-  if (rank() == missing) return;
-  group_->SetDeadline(1);
-  try {
-    group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, *stream_);
-    FAIL() << "a missing rank went unnoticed";
-  } catch (const core::PeerError& error) {
-    const std::string what = error.what();
-    EXPECT_NE(what.find("missing: rank " + std::to_string(missing)), std::string::npos) << what;
-    EXPECT_NE(what.find("all_reduce(sum, 64 f32"), std::string::npos) << what;
-  }
-}
-
-// Rank 1 agrees to the call and takes the id, then goes no further: rank 0 waits inside NCCL, and
-// is released by the deadline.
-TEST_P(NcclTest, APeerThatStopsInsideNcclEndsAtTheDeadline) {
-  if (size() != 2) return;
-  std::unique_ptr<comm::Communicator> control = g_session->World();
-  tensor::Stream host;
-  if (rank() == 1) {
-    const comm::Call call{.kind = comm::Call::Kind::kAllReduce,
-                          .count = 64,
-                          .dtype = DType::kF32,
-                          .op = ReduceOp::kSum,
-                          .order = Order::kAny};
-    comm::Call::Words mine = call.words(), all[2];
-    control->AllGather(HostView(mine.data(), 2), HostView(all[0].data(), 4), host);
-    uint8_t id[128];
-    control->Broadcast(HostView(id, std::ssize(id)), 0, host);
-    return;
-  }
-  const auto group = comm::MakeNccl(std::move(control));
-  group->SetDeadline(3);
-  Tensor buffer(64, DType::kF32, device());
-  try {
-    group->AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, *stream_);
-    group->Finish(*stream_);
-    FAIL() << "a peer that stopped went unnoticed";
-  } catch (const core::PeerError& error) {
-    EXPECT_NE(std::string(error.what()).find("all_reduce(sum, 64 f32"), std::string::npos)
-        << error.what();
-  }
-}
-
-TEST_P(NcclTest, SumsInCanonicalOrderAreRefusedWhereNcclKeepsNone) {
-  Tensor buffer(64, DType::kF32, device());
-  const auto sum = [&] {
-    group_->AllReduce(buffer.view(), ReduceOp::kSum, Order::kTree, *stream_);
-  };
-  if (size() > 2) {
-    EXPECT_THROW(sum(), core::ConfigError);
-  } else {
-    EXPECT_NO_THROW(sum());
-  }
-}
-
-// The host's side of an NCCL communicator needs no device.
-class NcclHostSide : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (comm::NcclVersion() == 0) GTEST_SKIP() << "this build has no NCCL";
-  }
-};
-
-TEST_F(NcclHostSide, ConformsForHostMemory) {
-  const int64_t piece = comm::MpiOptions().piece_bytes;
-  const int64_t buffer = int64_t{4} * 64 * 1000 * g_session->size();
-  testing::CommunicatorConforms(*comm::MakeNccl(g_session->World()), buffer / piece + 1);
-}
-
-TEST_F(NcclHostSide, PassesOnWhatIsWrong) {
-  if (g_session->size() == 1) return;
-  testing::MixUpIsAnError(*comm::MakeNccl(g_session->World()));
-  testing::MissingRankIsNamed(*comm::MakeNccl(g_session->World()));
-}
-
 }  // namespace
 }  // namespace moat
 
@@ -265,7 +161,7 @@ int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   return moat::core::RunMain([&] {
     moat::comm::MpiSession session(&argc, &argv, {.deadline_seconds = 120});
-    moat::g_session = &session;
+    moat::testing::g_session = &session;
     if (session.local_size() > moat::tensor::CudaDevice().count()) {
       setenv("NCCL_HOSTID", ("moat-test-" + std::to_string(session.rank())).c_str(), 1);
       setenv("NCCL_SOCKET_IFNAME", "lo", 1);

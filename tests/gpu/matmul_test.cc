@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/rng.h"
+#include "tensor/product_tuner.h"
 #include "tests/gpu/on_device.h"
 #include "tests/support/values.h"
 
@@ -140,6 +141,39 @@ TEST_P(CudaMatMulTest, LargeProductsAreRight) {
       EXPECT_LT(ProductError(p, data, Ending::kAccumulate, Get(c)), 1e-5)
           << core::Name(dtype) << " " << p.m << "x" << p.n << "x" << p.k;
     }
+  }
+}
+
+// What rank 0 measures, its text, and what another rank or a resume makes of it.
+TEST_P(CudaMatMulTest, MeasuredAlgorithmsAreTakenBackWithTheSameBits) {
+  const Product p{false, true, 512, 3072, 768};
+  for (const DType dtype : dtypes()) {
+    const ProductData data = DataOf(p, dtype, dtype);
+    const Tensor x = Put(data.a, dtype), weight = Put(data.b, dtype), bias = Put(data.bias, dtype);
+    Tensor before = Put(data.start, dtype), y = Put(data.start, dtype), c = Put(data.start, dtype);
+    const auto compute = [&](tensor::Stream& on) {
+      tensor::LinearGelu(p.m, p.k, p.n, x.view(), weight.view(), bias.view(), before.view(),
+                         y.view(), on);
+      tensor::MatMul(p.trans_a, p.trans_b, p.m, p.n, p.k, x.view(), weight.view(), bias.view(),
+                     c.view(), false, on);
+      on.Synchronize();
+      std::vector<float> all = Get(y), product = Get(c);
+      all.insert(all.end(), product.begin(), product.end());
+      return all;
+    };
+    tensor::Stream measured(device(), 0), other(device(), 0);
+    tensor::TunerOf(measured)->Measure(true);
+    compute(measured);
+    tensor::TunerOf(measured)->Measure(false);
+    const tensor::ProductChoices choices = tensor::TunerOf(measured)->choices();
+    EXPECT_GE(choices.algorithms.size(), 2u);
+    tensor::TunerOf(other)->Use(
+        tensor::ParseProductChoices(Format(choices), "what another stream measured"));
+    const std::vector<float> want = compute(measured);
+    EXPECT_TRUE(testing::SameBits(want, compute(other)));
+    EXPECT_EQ(tensor::TunerOf(other)->choices().made_for, choices.made_for);
+    const std::vector<float> product(want.end() - p.m * p.n, want.end());
+    EXPECT_LT(ProductError(p, data, Ending::kBias, product), dtype == DType::kF32 ? 3e-6 : 4e-3);
   }
 }
 

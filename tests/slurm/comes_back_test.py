@@ -62,7 +62,9 @@ def preempted_twice_and_out_of_time(workshop):
     job.until_attempt_steps(1)
     slurm("scontrol", "requeue", job.job)  # as an administrator does
     job.until_attempt_steps(2)
-    code, legs = waiter.code(240), job.legs()
+    code = waiter.code(240)
+    eventually(30, "the last leg is over", lambda: job.legs()[-1]["exit_code"] == 0)
+    legs = job.legs()
     expect_end(job, code, undisturbed(workshop, STEPS_OUT_OF_TIME))
     if [leg["exit_code"] for leg in legs[:3]] != [75, 75, 75] or legs[-1]["exit_code"] != 0:
         fail(f"expected two preemptions, a time limit and an end: {legs}")
@@ -94,7 +96,7 @@ def on_the_node_that_is_left(workshop):
     eventually(60, "a checkpoint", job.checkpoints)
     slurm("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
     expect_end(job, waiter.code(120), undisturbed(workshop, STEPS_WITHOUT_NODE))
-    if len(job.legs()) != 1 or "node n2 is left out from now on: 1 node, dp 1 x tp 1" not in job.log_of_job():
+    if len(job.legs_once(1)) != 1 or "node n2 is left out from now on: 1 node, dp 1 x tp 1" not in job.log_of_job():
         fail(f"{job.name}: {job.legs()}: {job.log_of_job()[-2000:]}")
 
 

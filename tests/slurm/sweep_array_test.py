@@ -136,9 +136,9 @@ def continued(sweep, plan, array):
     if driver.returncode != 0 or '"submitted": []' not in output or sweep.numbers("done") != list(range(8)) or sweep.plan() != plan:
         fail(f"{driver.returncode}, done are {sweep.numbers('done')}: {output}")
     for number, run in enumerate(sweep.runs):
-        legs = run.legs()
         job = f"{said['job'] if number == CANCELLED else array}_{number}"
         codes = [75, 0] if number == PREEMPTED else [0]
+        legs = run.legs_once(len(codes))
         if [(leg["job"], leg["exit_code"]) for leg in legs] != [(job, code) for code in codes] or run.outcome()["attempts"] != len(codes):
             fail(f"{run.name} was to be trained once, by {job}: {legs}, {run.outcome()}")
     if (said := sweep.said())["submitted"] or said["done"] != 8 or said["job"]:

@@ -66,6 +66,11 @@ class Job(Run):
         except OSError:
             return []
 
+    def legs_once(self, count):
+        """A leg's line follows its outcome, which may be read before."""
+        eventually(30, f"{self.name} has {count} legs", lambda: len(self.legs()) >= count)
+        return self.legs()
+
     def until_attempt_steps(self, attempt):
         def steps():
             try:

@@ -1,6 +1,7 @@
 // What the emulated device has in place of cuBLASLt, and what it says of itself.
-#include <cstring>
+#include <cmath>
 
+#include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/element.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
@@ -41,10 +42,92 @@ void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const v
   }
 }
 
+// 1 + tanh(u) is 2 / (1 + exp(-2u)).
+float GeluSigmoid(float x) {
+  return 1.0f / (1.0f + expf(-2.0f * 0.7978845608f * (x + 0.044715f * x * x * x)));
+}
+float GeluSlope(float x) {
+  const float s = GeluSigmoid(x);
+  return s + 2.0f * x * s * (1.0f - s) * 0.7978845608f * (1.0f + 3.0f * 0.044715f * x * x);
+}
+
+float Sum(const FusedProduct& p, const auto* a, const auto* b, int64_t i, int64_t j) {
+  float sum = 0;
+  for (int64_t l = 0; l < p.k; ++l) {
+    sum += Load(a + (p.trans_a ? l * p.m + i : i * p.k + l)) *
+           Load(b + (p.trans_b ? j * p.k + l : l * p.n + j));
+  }
+  return sum;
+}
+
+template <typename T>
+void GeluElement(const FusedProduct p) {
+  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (at >= p.m * p.n) return;
+  const int64_t i = at / p.n, j = at % p.n;
+  float value = Sum(p, static_cast<const T*>(p.a), static_cast<const T*>(p.b), i, j);
+  T* const before = static_cast<T*>(p.before) + at;
+  if (p.ending == FusedProduct::Ending::kGelu) {
+    if (p.bias != nullptr) value += Load(static_cast<const T*>(p.bias) + j);
+    Store(value, before);
+    value *= GeluSigmoid(value);
+  } else {
+    value *= GeluSlope(Load(before));
+  }
+  Store(value, static_cast<T*>(p.c) + at);
+}
+
+template <typename T>
+void BiasGradElement(const FusedProduct p) {
+  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (at >= p.m * p.n) return;
+  const auto* const a = static_cast<const T*>(p.a);
+  const int64_t i = at / p.n, j = at % p.n;
+  static_cast<float*>(p.c)[at] = Sum(p, a, static_cast<const T*>(p.b), i, j);
+  if (j > 0) return;
+  float sum = 0;
+  for (int64_t l = 0; l < p.k; ++l) sum += Load(a + (p.trans_a ? l * p.m + i : i * p.k + l));
+  p.dbias[i] = sum;
+}
+
+// Refuses what cuBLASLt is known to refuse.
+template <typename T>
+bool Fused(const FusedProduct& p, const Stream& stream) {
+  const bool bias_grad = p.ending == FusedProduct::Ending::kBiasGrad;
+  if (!bias_grad && p.n % 8 != 0) return false;
+  Launch("a product in one pass", stream, bias_grad ? BiasGradElement<T> : GeluElement<T>,
+         Blocks(p.m * p.n, kThreads), kThreads, 0, p);
+  return true;
+}
+
+template <typename T>
+void Fill(KernelTable& table) {
+  table.matmul = MatMul<T>;
+  table.fused_product = Fused<T>;
+}
+
+// Nothing to choose here, but what a run keeps can be read and is the same each time.
+class EmulatedProducts : public ProductTuner {
+ public:
+  std::string library() override { return "an emulated device"; }
+  void Measure(bool) override {}
+  ProductChoices choices() override { return {library(), {}}; }
+  void Use(const ProductChoices&) override {}
+};
+
 }  // namespace
 
+bool AttentionByChoice(const AttentionShape&, const AttentionOperands&, OwnAttention,
+                       const Stream&) {
+  return false;
+}
+
+std::unique_ptr<ProductTuner> MakeProducts(CudaStream&) {
+  return std::make_unique<EmulatedProducts>();
+}
+
 void FillMatMul(core::DType dtype, KernelTable& table) {
-  table.matmul = dtype == core::DType::kF32 ? MatMul<float> : MatMul<BFloat16>;
+  dtype == core::DType::kF32 ? Fill<float>(table) : Fill<BFloat16>(table);
 }
 
 }  // namespace cuda

@@ -5,11 +5,14 @@
 // time.
 #include "tests/gpu/emulator/include/cuda_runtime.h"
 
+#include <sys/mman.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -25,7 +28,7 @@ struct CUstream_st {
 };
 
 struct CUevent_st {
-  cudaStream_t stream = nullptr;  // null: never recorded
+  cudaStream_t stream = nullptr;  // null: never recorded, or of a stream that is gone
   uint64_t point = 0;             // of the stream's work
   std::chrono::steady_clock::time_point time;
 };
@@ -36,6 +39,9 @@ namespace {
 struct Runtime {
   CUstream_st default_stream;
   std::set<cudaStream_t> streams = {&default_stream};
+  std::set<cudaEvent_t> events;
+  std::vector<std::unique_ptr<CUevent_st>> destroyed;  // queued work may still record them
+  std::map<void*, size_t> host_memory;
   std::map<const void*, size_t> shared_bytes;  // kernels that asked for more than 48 KiB
   cudaError_t last = cudaSuccess;              // of a call: asked for once
   std::string failure;                         // of a kernel: for ever
@@ -173,6 +179,24 @@ cudaError_t cudaFree(void* memory) {
   return State();
 }
 
+// Pages of their own: a copy that comes after they were freed is a fault.
+cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  const Turn turn(turns);
+  *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (*memory == MAP_FAILED) return Failed(cudaErrorMemoryAllocation);
+  The().host_memory[*memory] = bytes;
+  return State();
+}
+
+cudaError_t cudaFreeHost(void* memory) {
+  const Turn turn(turns);
+  const auto found = The().host_memory.find(memory);
+  if (found == The().host_memory.end()) return Failed(cudaErrorInvalidValue);
+  munmap(memory, found->second);
+  The().host_memory.erase(found);
+  return State();
+}
+
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const Turn turn(turns);
   *free = moat::emulator::FreeBytes();
@@ -210,6 +234,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const Turn turn(turns);
   Work(stream, stream->given);
   The().streams.erase(stream);
+  for (const cudaEvent_t event : The().events) {
+    if (event->stream == stream) event->stream = nullptr;  // what it waited for is done
+  }
   delete stream;
   return State();
 }
@@ -238,13 +265,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   const Turn turn(turns);
   *event = new CUevent_st;
+  The().events.insert(*event);
   return State();
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const Turn turn(turns);
-  moat::emulator::WorkAll();  // what records it may still be queued
-  delete event;
+  The().events.erase(event);
+  The().destroyed.emplace_back(event);
   return State();
 }
 

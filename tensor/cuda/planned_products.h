@@ -1,0 +1,54 @@
+// A stream's products: the plans made so far and how their algorithms are chosen.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tensor/cuda/attention_plans.h"
+#include "tensor/cuda/matmul_plan.h"
+#include "tensor/cuda/stream.h"
+
+namespace moat::tensor::cuda {
+
+class PlannedProducts : public ProductTuner {
+ public:
+  explicit PlannedProducts(CudaStream& stream);
+
+  std::string library() override;
+  void Measure(bool on) override { measuring_ = on; }
+  ProductChoices choices() override;
+  void Use(const ProductChoices& choices) override;
+
+  // Enqueues the product. False where the library has no algorithm for it, or where its ending is
+  // to be taken in parts; `in_parts` enqueues those, and is null where there are none.
+  bool Enqueue(const MatmulShape& shape, const MatmulOperands& operands,
+               const std::function<void()>& in_parts);
+  // AttentionByChoice.
+  bool Attend(const AttentionShape& shape, const AttentionOperands& operands,
+              const std::function<void()>& own);
+
+ private:
+  std::optional<MatmulPlan> Choose(const MatmulShape& shape, const MatmulOperands& operands,
+                                   const std::function<void()>& in_parts);
+  std::optional<MatmulPlan> Fastest(const MatmulShape& shape, const MatmulOperands& operands,
+                                    const std::function<void()>& in_parts);
+  void Run(const MatmulPlan& plan, const MatmulOperands& operands);
+  bool AttendByCudnn(const AttentionShape& shape, const AttentionOperands& operands);
+  double SecondsOf(const std::function<void()>& work);
+
+  CudaStream& stream_;
+  BlasHandle blas_;
+  bool measuring_ = false;
+  ProductChoices given_;
+  std::map<MatmulShape, std::optional<MatmulPlan>> plans_;
+  std::map<std::string, std::string> attention_choices_;  // by shape
+  std::unique_ptr<AttentionPlans> attention_;             // made when it is first tried
+};
+
+// Of a stream of the CUDA device.
+PlannedProducts& ProductsOf(const Stream& stream);
+
+}  // namespace moat::tensor::cuda
