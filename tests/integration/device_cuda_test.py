@@ -56,7 +56,7 @@ class EmulatedRun:
                 fail(f"step {step}: the loss is {loss} in {self.name} and {theirs[step]} in {other.name}")
 
     def continue_on(self, shop, device):
-        """Another run, with this one's state at step 25, to the end on the device."""
+        """Another run, with this one's state at step 40, to the end on the device."""
         name = f"{self.name}-then-{device}"
         shutil.copytree(self.path, os.path.join(shop.runs, name))
         for root, _, files in os.walk(os.path.join(shop.runs, name, "ckpt")):
@@ -77,7 +77,7 @@ def asked(shop, run, device):
 
 with Workshop() as shop:
     # One rank: the CPU's losses, and either goes on with the other's checkpoint.
-    long = ["--steps=50", "--checkpoint_every=25"]
+    long = ["--steps=50", "--checkpoint_every=40"]
     cpu = EmulatedRun(shop, "cpu", *long, "--device=cpu")
     cuda = EmulatedRun(shop, "cuda", *long, "--device=auto")
     cpu.says("f32 on cpu")
@@ -87,7 +87,7 @@ with Workshop() as shop:
         fail(f"the loss does not fall: {cpu.losses()}")
     for first, then, other in (cpu, "cuda", cuda), (cuda, "cpu", cpu):
         went_on = first.continue_on(shop, then)
-        went_on.says("resumed from step 25")
+        went_on.says("resumed from step 40")
         went_on.says(f"the chain of equal bits ends here: the run was on {first.name}, it is on {then} now")
         went_on.expect_losses_of(other, 1e-4, 50)
     same = cuda.continue_on(shop, "cuda")

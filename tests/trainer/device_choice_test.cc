@@ -21,8 +21,7 @@ std::vector<DeviceChoice> Choose(const std::string& asked, const std::vector<Dev
       static_cast<int>(seen.size()),
       [&](comm::Communicator& world) {
         const auto rank = static_cast<size_t>(world.rank());
-        choices[rank] =
-            ChooseDevice(asked, seen[rank], world.rank() % ranks_per_node, world);
+        choices[rank] = ChooseDevice(asked, seen[rank], world.rank() % ranks_per_node, world);
       },
       comm::kDefaultDeadlineSeconds, ranks_per_node);
   return choices;
