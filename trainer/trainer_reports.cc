@@ -34,15 +34,14 @@ void Trainer::Describe() const {
 // What this rank is going to take, written down before it does.
 core::Bytes Trainer::DescribeMemory() const {
   const model::MemoryPlan plan = model::PlanMemory(
-      model_.config(),
-      {{options_.config.micro_batch, stream_.threads(), options_.config.dtype,
-        groups_.tensor.size(), options_.config.sequence_parallel, options_.config.recompute,
-        stream_.device()},
-       groups_.tensor.rank(),
-       groups_.data.size(),
-       optimizer_.sharded(),
-       ways_.partial_sums(),
-       configs::CopiesForCheckpoints(options_.config)});
+      model_.config(), {{options_.config.micro_batch, stream_.threads(), options_.config.dtype,
+                         groups_.tensor.size(), options_.config.sequence_parallel,
+                         options_.config.recompute, stream_.device()},
+                        groups_.tensor.rank(),
+                        groups_.data.size(),
+                        optimizer_.sharded(),
+                        ways_.partial_sums(),
+                        configs::CopiesForCheckpoints(options_.config)});
   core::Bytes windows = train_.window_bytes();
   for (const data::SampleStream& split : validation_) windows += split.window_bytes();
   core::Bytes buffers;  // of the groups; a group of this rank alone has none
