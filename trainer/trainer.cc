@@ -158,8 +158,8 @@ void Trainer::AgreeOnProducts() {
   const std::filesystem::path kept = options_.layout.products();
   const std::string saved =
       leader() && std::filesystem::exists(kept) ? core::ReadWholeFile(kept) : "";
-  const model::ProductAgreement products = model::AgreeOnProducts(
-      model_, stream_, groups_.world, saved, options_.config.tune_products);
+  const model::ProductAgreement products =
+      model::AgreeOnProducts(model_, stream_, groups_.world, saved, options_.config.tune_products);
   if (!products.applies || !leader()) return;
   if (products.changed) core::WriteFileAtomically(kept, products.text);
   if (!saved.empty() && !products.note.empty()) core::Log() << products.note;
