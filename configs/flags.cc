@@ -90,6 +90,12 @@ MOAT_FLAG(
     "cuda: on CUDA devices, one a rank where there are as many; cpu; auto: cuda where every rank "
     "sees a device, else cpu");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
+MOAT_FLAG(double, peak_tflops, train.peak_tflops, kRun,
+          "dense bf16 TFLOP/s of one GPU, that mfu in the line of a step is a share of; 0: as its "
+          "data sheet says, where moat knows it");
+MOAT_FLAG(string, profile_steps, train.profile_steps, kRun,
+          "FIRST:LAST: a profiler records these steps (nsys profile "
+          "--capture-range=cudaProfilerApi)");
 MOAT_FLAG(bool, tune_products, train.tune_products, kRun,
           "on a GPU: measure once which algorithm is the fastest for each matrix product, and keep "
           "the choice with the run; false: take what the library proposes first");

@@ -2,6 +2,7 @@
 #include "configs/train_config.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <numeric>
 #include <set>
@@ -32,6 +33,8 @@ void ValidateGrid(const TrainConfig& config) {
   AtLeast("threads", config.threads, 0);
   AtLeast("canonical_ways", config.canonical_ways, 0);
   ValidateDevice(config.device);
+  ProfiledSteps(config.profile_steps);
+  Number("peak_tflops", config.peak_tflops, config.peak_tflops >= 0, "0 or more");
   if (config.dtype != core::DType::kF32 && config.dtype != core::DType::kBF16) {
     Expected("dtype", core::Name(config.dtype), "f32 or bf16");
   }
@@ -148,6 +151,20 @@ const char* Name(CheckpointFiles files) {
       return "node";
   }
   return "unknown";
+}
+
+std::pair<int64_t, int64_t> ProfiledSteps(const std::string& text) {
+  if (text.empty()) return {0, 0};
+  const char* const end = text.data() + text.size();
+  int64_t first = 0, last = 0;
+  const auto one = std::from_chars(text.data(), end, first);
+  if (one.ec == std::errc() && one.ptr != end && *one.ptr == ':') {
+    const auto two = std::from_chars(one.ptr + 1, end, last);
+    if (two.ec == std::errc() && two.ptr == end && first >= 1 && first <= last) {
+      return {first, last};
+    }
+  }
+  Expected("profile_steps", text, "FIRST:LAST, as 10:12");
 }
 
 void ValidateDevice(const std::string& device) {

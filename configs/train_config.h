@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "configs/model_config.h"
@@ -41,6 +42,8 @@ struct TrainConfig {
   int canonical_ways = 0;  // 0: default
   OverlapMode overlap = OverlapMode::kAuto;
   core::DType dtype = core::DType::kF32;
+  double peak_tflops = 0;       // of one device, dense bf16; 0: by its name
+  std::string profile_steps;    // "FIRST:LAST", or ""
   bool tune_products = true;    // measure a device's algorithms for products, once for a run
   bool dtype_fallback = false;  // f32 where a processor lacks the instructions for dtype
   std::string device = "auto";
@@ -80,6 +83,9 @@ struct TrainConfig {
 // Throws ConfigError naming the flag, what was expected and what was found. It does not ask for
 // `run` and `data`, so that a preset can be checked; TrainConfigFromFlags does.
 void Validate(const TrainConfig& config);
+
+// The steps of --profile_steps=FIRST:LAST; {0, 0} of "". Throws ConfigError for anything else.
+std::pair<int64_t, int64_t> ProfiledSteps(const std::string& text);
 
 // --device=auto|cpu|cuda. Throws ConfigError for anything else.
 void ValidateDevice(const std::string& device);

@@ -47,6 +47,7 @@ void ReadLine(const std::string& text, Metrics& metrics) {
     line.ms = Number(json, "ms");
     line.tokens_per_second = Number(json, "tokens_per_second");
     line.gemm_fraction = Number(json, "gemm_fraction");
+    line.peak_fraction = json.value("peak_fraction", 0.0);
     line.memory_bytes = json.value("memory_bytes", int64_t{0});
     line.data_wait = Number(json, "data_wait");
     line.exposed_communication = Number(json, "exposed_communication");
@@ -83,6 +84,7 @@ std::string ToJsonLine(const StepLine& line) {
                                  {"data_wait", line.data_wait},
                                  {"exposed_communication", line.exposed_communication},
                                  {"eta_seconds", line.eta_seconds}};
+  if (line.peak_fraction > 0) json["peak_fraction"] = line.peak_fraction;
   if (!line.sample_hash.empty()) json["sample_hash"] = line.sample_hash;
   return json.dump() + "\n";
 }

@@ -22,6 +22,7 @@ struct StepLine {
   double ms = 0;  // of the whole step
   double tokens_per_second = 0;
   double gemm_fraction = 0;          // model FLOP/s as a share of the products' rate, 0..1
+  double peak_fraction = 0;          // the same of the devices' dense peak; 0: not known
   int64_t memory_bytes = 0;          // peak of rank 0's process
   double data_wait = 0;              // share of the step, 0..1
   double exposed_communication = 0;  // share of the step, 0..1

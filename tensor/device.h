@@ -52,6 +52,8 @@ struct DeviceTable {
   int (*count)();
   // REQUIRES: 0 <= index < count(). Takes no memory of the device.
   DeviceDescription (*describe)(int index);
+  // Of the calling thread's device. The CPU has no limit that would be known beforehand.
+  core::Bytes (*free_memory)();
   // Zeroed memory of the calling thread's device, aligned to 64 bytes at least. Throws
   // OutOfMemoryError with the size asked for. REQUIRES: bytes > 0.
   void* (*allocate)(core::Bytes bytes);

@@ -17,6 +17,7 @@ const DeviceTable& CudaDevice() {
   static const DeviceTable table = {
       .count = [] { return 0; },
       .describe = [](int) -> DeviceDescription { Refuse(); },
+      .free_memory = []() -> core::Bytes { Refuse(); },
       .allocate = [](core::Bytes) -> void* { Refuse(); },
       .free = [](void*) {},
       .allocate_host = [](core::Bytes) -> void* { Refuse(); },

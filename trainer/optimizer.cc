@@ -23,10 +23,9 @@ parallel::BucketPlan WholePlan(int64_t elements) {
   return {elements, 1, parallel::kOptimizerBlock, std::max<int64_t>(1, elements)};
 }
 
-// Does each data rank keep a part of the optimizer's state only?
-bool Sharded(const configs::TrainConfig& config, int dp) { return config.zero > 0 && dp > 1; }
-
 }  // namespace
+
+bool Sharded(const configs::TrainConfig& config, int dp) { return config.zero > 0 && dp > 1; }
 
 model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int dp,
                                        comm::Communicator* tensor) {

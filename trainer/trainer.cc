@@ -15,6 +15,8 @@
 #include "core/units.h"
 #include "model/architecture/memory_plan.h"
 #include "model/product_agreement.h"
+#include "tensor/profiler.h"
+#include "trainer/device_memory.h"
 #include "trainer/gemm_rate.h"
 #include "trainer/replica_check.h"
 #include "trainer/run_data.h"
@@ -64,12 +66,12 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
       datasets_(OpenData(options_.config, start_.checkpoint(), groups.world)),
       train_(datasets_, options_.config.data_weights, "train", StreamOptionsOf(options_.config)),
       validation_(ValidationOf(datasets_, StreamOptionsOf(options_.config))),
-      model_(ModelFor(options_.config, datasets_.front()),
-             ModelOptions(options_.config, groups.data.size(), &groups.tensor), stream),
-      optimizer_(options_.config, model_, groups.data, stream),
       ways_(parallel::MakeWays(options_.config.reduction == configs::Reduction::kCanonical,
                                options_.config.global_batch, options_.config.micro_batch,
                                groups.data.size(), options_.config.canonical_ways)),
+      model_(Fitting(ModelFor(options_.config, datasets_.front())),
+             ModelOptions(options_.config, groups.data.size(), &groups.tensor), stream),
+      optimizer_(options_.config, model_, groups.data, stream),
       time_left_(SecondsLeft(options_.config.end_time), core::MonotonicSeconds()) {
   for (size_t i = 0; i < datasets_.size(); ++i) {
     evaluators_.emplace_back(validation_[i], CheckedTokenizer(datasets_[i]),
@@ -81,6 +83,23 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
 }
 
 Trainer::~Trainer() = default;
+
+model::MemoryOptions Trainer::PlanOf() const {
+  const configs::TrainConfig& c = options_.config;
+  return {{c.micro_batch, stream_.threads(), c.dtype, groups_.tensor.size(), c.sequence_parallel,
+           c.recompute, stream_.device()},
+          groups_.tensor.rank(),
+          groups_.data.size(),
+          Sharded(c, groups_.data.size()),
+          ways_.partial_sums(),
+          configs::CopiesForCheckpoints(c)};
+}
+
+// Before anything of the model is there.
+const configs::ModelConfig& Trainer::Fitting(const configs::ModelConfig& model) const {
+  CheckFits(model, PlanOf(), tensor::DeviceOf(stream_.device()).free_memory());
+  return model;
+}
 
 void Trainer::EnterPhase(rundir::Phase phase) {
   if (options_.board) options_.board->EnterPhase(phase, progress_.step);
@@ -208,12 +227,20 @@ core::ExitCode Trainer::Run() {
   TrainingStep training_step(options_.config, ways_, model_, optimizer_, groups_, stream_);
   training_step.ProveSync();
   data::Prefetcher prefetcher(train_, [this](int64_t taken) { return SamplesOf(taken); });
+  const auto [first_profiled, last_profiled] =
+      configs::ProfiledSteps(options_.config.profile_steps);
   while (progress_.step < target) {
     EnterPhase(rundir::Phase::kStep);
+    if (progress_.step + 1 == first_profiled) tensor::RecordProfile(true);
+    const tensor::ProfilerRange range("step");
     const double start = core::MonotonicSeconds(), waited = prefetcher.wait_seconds();
     const StepResult result = training_step.Run(
         progress_.step + 1, [&] { return prefetcher.Next(); }, [this] { return Say(); });
     ++progress_.step;
+    if (progress_.step == last_profiled) {
+      stream_.Synchronize();
+      tensor::RecordProfile(false);
+    }
     progress_.sample_hash = core::Mix64(progress_.sample_hash + result.fed);
     const double seconds = core::MonotonicSeconds() - start;
     training_seconds_ += seconds;
@@ -264,6 +291,7 @@ ControlWords Trainer::Say() {
 }
 
 bool Trainer::Evaluate() {
+  const tensor::ProfilerRange range("evaluation");
   EnterPhase(rundir::Phase::kEvaluating);
   optimizer_.WaitForWeights();
   const double start = core::MonotonicSeconds();
@@ -289,6 +317,7 @@ bool Trainer::Evaluate() {
 }
 
 void Trainer::Save(bool wait) {
+  const tensor::ProfilerRange range("save");
   EnterPhase(rundir::Phase::kSaving);
   optimizer_.WaitForWeights();
   if (options_.config.check_replicas_every > 0) {  // nothing corrupt is kept

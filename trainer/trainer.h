@@ -18,6 +18,7 @@
 #include "core/host.h"
 #include "data/sample_stream.h"
 #include "data/tokenizer.h"
+#include "model/architecture/memory_plan.h"
 #include "rundir/board.h"
 #include "rundir/layout.h"
 #include "rundir/metrics.h"
@@ -37,6 +38,7 @@ struct TrainerOptions {
   int attempt = 0;
   Identity identity;           // what may not change between attempts, besides the data's digests
   std::string device = "cpu";  // that the stream works on, for people
+  double device_peak = 0;      // FLOP/s of dense bf16 products that it is sold with; 0: not known
   std::function<int()> stop_code;        // 0, or 75 / 78 once this rank was asked to stop
   rundir::BoardWriter* board = nullptr;  // where this rank says what it is doing; may be null
 };
@@ -77,6 +79,8 @@ class Trainer {
                         bool best, double seconds);
   void Save(bool wait);
   void ReportSave(rundir::SaveLine line);
+  model::MemoryOptions PlanOf() const;
+  const configs::ModelConfig& Fitting(const configs::ModelConfig& model) const;
   void Describe() const;
   void DescribeData() const;
   core::Bytes DescribeMemory() const;
@@ -92,9 +96,9 @@ class Trainer {
   std::vector<data::Dataset> datasets_;
   data::SampleStream train_;
   std::vector<data::SampleStream> validation_;  // of each data set
+  parallel::CanonicalWays ways_;
   model::Transformer model_;
   Optimizer optimizer_;
-  parallel::CanonicalWays ways_;
   std::vector<Evaluator> evaluators_;  // of each data set
   RunProgress progress_;
   int64_t first_step_ = 0;                          // of this attempt

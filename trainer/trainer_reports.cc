@@ -33,15 +33,7 @@ void Trainer::Describe() const {
 
 // What this rank is going to take, written down before it does.
 core::Bytes Trainer::DescribeMemory() const {
-  const model::MemoryPlan plan = model::PlanMemory(
-      model_.config(), {{options_.config.micro_batch, stream_.threads(), options_.config.dtype,
-                         groups_.tensor.size(), options_.config.sequence_parallel,
-                         options_.config.recompute, stream_.device()},
-                        groups_.tensor.rank(),
-                        groups_.data.size(),
-                        optimizer_.sharded(),
-                        ways_.partial_sums(),
-                        configs::CopiesForCheckpoints(options_.config)});
+  const model::MemoryPlan plan = model::PlanMemory(model_.config(), PlanOf());
   core::Bytes windows = train_.window_bytes();
   for (const data::SampleStream& split : validation_) windows += split.window_bytes();
   core::Bytes buffers;  // of the groups; a group of this rank alone has none
@@ -88,6 +80,10 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   line.ms = seconds * 1e3;
   line.tokens_per_second = static_cast<double>(c.global_batch * c.model.seq_len) / seconds;
   line.gemm_fraction = line.tokens_per_second * model::FlopsPerToken(model_.config()) / gemm_rate_;
+  if (options_.device_peak > 0) {
+    line.peak_fraction = line.tokens_per_second * model::FlopsPerToken(model_.config()) /
+                         (options_.device_peak * groups_.world.size());
+  }
   line.memory_bytes = core::PeakMemory().value;
   line.data_wait = waited / seconds;
   line.exposed_communication = groups_.data.size() > 1 ? result.communication_seconds / seconds : 0;
@@ -95,13 +91,15 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
                      static_cast<double>(c.steps - progress_.step);
   line.sample_hash = core::Hex(progress_.sample_hash);
   metrics_->Append(line);
+  const bool of_peak = line.peak_fraction > 0;
   char text[256];
   std::snprintf(text, sizeof text,
                 "step %" PRId64 "/%" PRId64
-                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  gemm %.0f%%  mem %s  "
+                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  %s %.0f%%  mem %s  "
                 "data %.1f%%  comm %.1f%%  eta %s",
                 line.step, c.steps, line.loss, line.grad_norm, line.lr, line.ms,
-                core::FormatCount(line.tokens_per_second).c_str(), 100 * line.gemm_fraction,
+                core::FormatCount(line.tokens_per_second).c_str(), of_peak ? "mfu" : "gemm",
+                100 * (of_peak ? line.peak_fraction : line.gemm_fraction),
                 core::Format(core::Bytes(line.memory_bytes)).c_str(), 100 * line.data_wait,
                 100 * line.exposed_communication, core::FormatSeconds(line.eta_seconds).c_str());
   core::Log() << text;

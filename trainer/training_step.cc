@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "tensor/profiler.h"
 #include "trainer/micro_batch.h"
 #include "trainer/schedule.h"
 
@@ -46,6 +47,7 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
   StepResult result;
   const double waited = optimizer_.waited_seconds();
   for (int64_t i = 0; i < ways_.micro_batches_per_rank(); ++i) {
+    const tensor::ProfilerRange range("micro-batch");
     const data::Batch batch = next();
     const model::LossSums sums =
         model_.ForwardBackward(ViewOf(batch), config_.seed, step, sync_.accumulates(),
@@ -73,6 +75,7 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
         "; the update was not applied; resume from the last checkpoint with a lower --lr, a longer "
         "--warmup or a smaller --clip");
   }
+  const tensor::ProfilerRange range("update");
   const double clipped =
       config_.clip > 0 && result.grad_norm > config_.clip ? config_.clip / result.grad_norm : 1.0;
   result.learning_rate = LearningRate(config_, step);

@@ -29,6 +29,7 @@
 #include "rundir/failure.h"
 #include "rundir/lease.h"
 #include "tensor/cpu_features.h"
+#include "tensor/device_peak.h"
 #include "tensor/libraries.h"
 #include "trainer/device_choice.h"
 #include "trainer/gradient_sync.h"
@@ -52,6 +53,13 @@ struct Rank {
 int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& session) {
   if (config.threads > 0) return config.threads;
   return std::max(1, core::Cores() / session.local_size());
+}
+
+// Of bf16 products: what else a run computes in is compared only with what the user says.
+double PeakOf(const trainer::DeviceChoice& device, const configs::TrainConfig& config) {
+  if (device.kind == core::DeviceKind::kCpu) return 0;
+  if (config.peak_tflops > 0) return config.peak_tflops * 1e12;
+  return config.dtype == core::DType::kBF16 ? tensor::DenseBf16Peak(device.name) : 0;
 }
 
 // What only a rank knows: the libraries it runs with, and what it reads.
@@ -148,6 +156,7 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   WarnOfWideTensorGroup(*groups.tensor);
   const std::string exchange = trainer::MoveToDevice(device, &groups);
   options.device = device.text() + (exchange.empty() ? "" : ", " + exchange);
+  options.device_peak = PeakOf(device, options.config);
   options.config.threads = ThreadsPerRank(options.config, session);
   // Beside a device a rank's own thread computes little.
   const int busy = session.local_size() * ((on_cpu ? options.config.threads : 1) + 1);

@@ -1,6 +1,7 @@
 // The CPU's memory, and its streams and events, which have nothing to wait for.
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "core/clock.h"
@@ -62,6 +63,7 @@ const DeviceTable& CpuDevice() {
           [](int) {
             return DeviceDescription{"CPU", "cpu"};
           },
+      .free_memory = [] { return core::Bytes(std::numeric_limits<int64_t>::max()); },
       .allocate = Allocate,
       .free = [](void* memory) { std::free(memory); },
       .allocate_host = Allocate,

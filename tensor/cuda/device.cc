@@ -28,6 +28,12 @@ DeviceDescription Describe(int index) {
   return {properties.name, id, properties.major, properties.minor};
 }
 
+core::Bytes FreeMemory() {
+  size_t free = 0, total = 0;
+  Check(cudaMemGetInfo(&free, &total), "looking at a device's memory");
+  return core::Bytes(static_cast<int64_t>(free));
+}
+
 void* Allocate(core::Bytes bytes) {
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, static_cast<size_t>(bytes.value));
@@ -80,6 +86,7 @@ const DeviceTable& CudaDevice() {
   static const DeviceTable table = {
       .count = cuda::Count,
       .describe = cuda::Describe,
+      .free_memory = cuda::FreeMemory,
       .allocate = cuda::Allocate,
       .free = [](void* memory) { cudaFree(memory); },
       .allocate_host = cuda::AllocateHost,

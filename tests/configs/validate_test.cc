@@ -137,6 +137,10 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.pack = "dense"; }, "--pack=dense: expected separate or concat"},
       {[](C& c) { c.resume = "latest"; }, "--resume=latest: expected auto, never or the number"},
       {[](C& c) { c.device = "tpu"; }, "--device=tpu: expected auto, cpu or cuda"},
+      {[](C& c) { c.profile_steps = "3"; }, "--profile_steps=3: expected FIRST:LAST"},
+      {[](C& c) { c.profile_steps = "3:2"; }, "--profile_steps=3:2: expected FIRST:LAST"},
+      {[](C& c) { c.profile_steps = "3:4x"; }, "--profile_steps=3:4x: expected FIRST:LAST"},
+      {[](C& c) { c.peak_tflops = -1; }, "--peak_tflops=-1: expected 0 or more"},
       {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
       {[](C& c) { c.tp = 3; }, "heads / tp = 4 / 3 is not whole"},
       {[](C& c) {

@@ -113,6 +113,12 @@ with Workshop() as shop:
     if narrow.losses() == one.losses():
         fail("bf16 has the bits of f32")
 
+    # What does not fit is refused before the first step, by its parts and with what would help.
+    vast = EmulatedRun(shop, "vast", *short, "--device=cuda", "--layers=40", "--width=1024", "--heads=8", "--ffn=4096", code=71)
+    vast.says("out of memory: this rank's tensors need .* free: weights .*, gradients .*, optimizer .*; .*--tp=2 would make it")
+    rated = EmulatedRun(shop, "rated", "--steps=2", "--device=cuda", "--peak_tflops=0.001", "--profile_steps=1:2")
+    rated.says(r"step 2/2 .* tok/s  mfu \d+%")
+
     # No device: auto is the CPU, cuda is refused on all ranks.
     EmulatedRun(shop, "none", *short, "--device=auto", devices="0").says("f32 on cpu")
     refused = EmulatedRun(shop, "refused", *short, "--device=cuda", "--dp=2", ranks=2, devices="0", code=2)

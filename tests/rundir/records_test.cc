@@ -126,6 +126,15 @@ TEST_F(RecordsTest, LinesThatTheDiskDoesNotTakeWaitUntilItDoes) {
   EXPECT_EQ(metrics.unreadable_lines, 0);
 }
 
+TEST_F(RecordsTest, AShareOfAPeakIsWrittenWhereThePeakIsKnown) {
+  StepLine line;
+  EXPECT_EQ(std::string::npos, ToJsonLine(line).find("peak_fraction"));
+  line.step = 1;
+  line.peak_fraction = 0.375;
+  MetricsWriter(layout_.metrics()).Append(line);
+  EXPECT_EQ(0.375, ReadMetrics(layout_.metrics()).steps.at(1).peak_fraction);
+}
+
 TEST_F(RecordsTest, ALineThatACrashCutShortSpoilsNoOther) {
   std::ofstream(layout_.metrics()) << "{\"attempt\": 0, \"st";
   StepLine line;

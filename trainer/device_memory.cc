@@ -1,0 +1,76 @@
+// The plan against the device, and against plans with one flag changed.
+#include "trainer/device_memory.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+
+namespace moat::trainer {
+namespace {
+
+core::Bytes OnDevice(const configs::ModelConfig& model, model::MemoryOptions options) {
+  options.snapshots = false;
+  return model::PlanMemory(model, options).total;
+}
+
+struct Help {
+  std::string flag;
+  core::Bytes needed;  // with it
+};
+
+std::vector<Help> WhatHelps(const configs::ModelConfig& model,
+                            const model::MemoryOptions& options) {
+  std::vector<Help> helps;
+  const auto add = [&](const std::string& flag, const model::MemoryOptions& changed) {
+    helps.push_back({flag, OnDevice(model, changed)});
+  };
+  if (options.passes.rows > 1) {
+    model::MemoryOptions fewer = options;
+    fewer.passes.rows /= 2;
+    add("--micro_batch=" + std::to_string(fewer.passes.rows), fewer);
+  }
+  if (options.passes.recompute != configs::Recompute::kBlock) {
+    model::MemoryOptions again = options;
+    again.passes.recompute = configs::Recompute::kBlock;
+    add("--recompute=block", again);
+  }
+  if (!options.sharded && options.dp > 1) {
+    model::MemoryOptions shared = options;
+    shared.sharded = true;
+    add("--zero=1", shared);
+  }
+  const int tp = options.passes.tp * 2;
+  if (model.heads % tp == 0 && model.kv_heads % tp == 0 && model.ffn % tp == 0) {
+    model::MemoryOptions wider = options;
+    wider.passes.tp = tp;
+    wider.tp_index = 0;
+    add("--tp=" + std::to_string(tp), wider);
+  }
+  std::sort(helps.begin(), helps.end(),
+            [](const Help& a, const Help& b) { return a.needed.value < b.needed.value; });
+  return helps;
+}
+
+}  // namespace
+
+void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& plan,
+               core::Bytes free) {
+  const core::Bytes needed = OnDevice(model, plan);
+  if (needed.value <= free.value) return;
+  model::MemoryOptions shown = plan;
+  shown.snapshots = false;
+  std::string text = "out of memory: this rank's tensors need " + core::Format(needed) +
+                     " on its device, which has " + core::Format(free) +
+                     " free: " + model::PlanMemory(model, shown).text() + "; ";
+  std::string helps;
+  for (const Help& help : WhatHelps(model, plan)) {
+    if (help.needed.value >= needed.value) continue;
+    helps += (helps.empty() ? "" : ", ") + help.flag + " would make it " +
+             core::Format(help.needed) + (help.needed.value <= free.value ? " (it fits)" : "");
+  }
+  throw core::OutOfMemoryError(text + (helps.empty() ? "use a smaller model or --seq_len" : helps));
+}
+
+}  // namespace moat::trainer
