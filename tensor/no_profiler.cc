@@ -4,7 +4,7 @@
 namespace moat::tensor {
 
 ProfilerRange::ProfilerRange(const char*) {}
-ProfilerRange::~ProfilerRange() = default;
+ProfilerRange::~ProfilerRange() {}  // not trivial where there is a profiler
 void RecordProfile(bool) {}
 
 }  // namespace moat::tensor
