@@ -14,7 +14,7 @@ namespace moat::model {
 struct ProductAgreement {
   bool applies = false;  // the device has something to choose; else the rest is empty
   std::string text;      // tensor::Format: to be kept with the run
-  std::string digest;    // for the run's identity: the same digest, the same bits
+  std::string digest;    // the same digest, the same algorithms: for the log
   bool changed = false;  // `text` is not what was saved
   std::string note;      // why they were not taken from what was saved; "" where they were
 };

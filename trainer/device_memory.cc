@@ -10,11 +10,6 @@
 namespace moat::trainer {
 namespace {
 
-core::Bytes OnDevice(const configs::ModelConfig& model, model::MemoryOptions options) {
-  options.snapshots = false;
-  return model::PlanMemory(model, options).total;
-}
-
 struct Help {
   std::string flag;
   core::Bytes needed;  // with it
@@ -24,7 +19,7 @@ std::vector<Help> WhatHelps(const configs::ModelConfig& model,
                             const model::MemoryOptions& options) {
   std::vector<Help> helps;
   const auto add = [&](const std::string& flag, const model::MemoryOptions& changed) {
-    helps.push_back({flag, OnDevice(model, changed)});
+    helps.push_back({flag, model::PlanMemory(model, changed).total});
   };
   if (options.passes.rows > 1) {
     model::MemoryOptions fewer = options;
@@ -57,16 +52,16 @@ std::vector<Help> WhatHelps(const configs::ModelConfig& model,
 
 void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& plan,
                core::Bytes free) {
-  const core::Bytes needed = OnDevice(model, plan);
-  if (needed.value <= free.value) return;
-  model::MemoryOptions shown = plan;
-  shown.snapshots = false;
-  std::string text = "out of memory: this rank's tensors need " + core::Format(needed) +
-                     " on its device, which has " + core::Format(free) +
-                     " free: " + model::PlanMemory(model, shown).text() + "; ";
+  model::MemoryOptions options = plan;
+  options.snapshots = false;
+  const model::MemoryPlan on_device = model::PlanMemory(model, options);
+  if (on_device.total.value <= free.value) return;
+  const std::string text = "out of memory: this rank's tensors need " +
+                           core::Format(on_device.total) + " on its device, which has " +
+                           core::Format(free) + " free: " + on_device.text() + "; ";
   std::string helps;
-  for (const Help& help : WhatHelps(model, plan)) {
-    if (help.needed.value >= needed.value) continue;
+  for (const Help& help : WhatHelps(model, options)) {
+    if (help.needed.value >= on_device.total.value) continue;
     helps += (helps.empty() ? "" : ", ") + help.flag + " would make it " +
              core::Format(help.needed) + (help.needed.value <= free.value ? " (it fits)" : "");
   }

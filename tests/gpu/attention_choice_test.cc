@@ -2,6 +2,7 @@
 // that no tile divides.
 #include "tensor/product_tuner.h"
 #include "tests/gpu/on_device.h"
+#include "tests/gpu/spans.h"
 #include "tests/support/values.h"
 
 namespace moat {
@@ -14,19 +15,6 @@ using tensor::Tensor;
 class CudaAttentionTest : public testing::OnDevice {};
 MOAT_ON_CUDA(CudaAttentionTest);
 
-// Spans of uneven lengths, of one slot too.
-std::vector<int32_t> Spans(const AttentionShape& s) {
-  std::vector<int32_t> spans;
-  for (int64_t row = 0; row < s.rows; ++row) {
-    int32_t start = 0;
-    for (int32_t t = 0; t < s.seq_len; ++t) {
-      if (row % 2 == 1 && t - start > (t % 7) * 29) start = t;
-      spans.push_back(start);
-    }
-  }
-  return spans;
-}
-
 struct Outcome {
   std::vector<float> out, log_sum;
 };
@@ -38,7 +26,7 @@ TEST_P(CudaAttentionTest, CudnnsIsOursWhereItIsChosen) {
   for (const AttentionShape& s :
        {AttentionShape{2, 1024, 12, 12, 64, 64}, AttentionShape{3, 515, 8, 2, 128, 64}}) {
     const int64_t slots = s.rows * s.seq_len, width = s.heads * s.head_width;
-    const std::vector<int32_t> starts = Spans(s);
+    const std::vector<int32_t> starts = testing::UnevenSpans(s, 29);
     Tensor spans(slots, DType::kI32, device());
     tensor::Copy(tensor::HostView(starts.data(), slots), spans.view(), stream());
     const Tensor qkv =

@@ -1,5 +1,6 @@
 // Attention, forward, backward and against a cache, on every device.
 #include "tests/gpu/conformance.h"
+#include "tests/gpu/spans.h"
 
 namespace moat {
 namespace {
@@ -10,19 +11,6 @@ using testing::RandomValues;
 
 class AttentionTest : public testing::ConformanceTest {};
 MOAT_ON_EVERY_DEVICE(AttentionTest);
-
-// Of every second row spans of uneven lengths, some of one slot; of the others one span.
-std::vector<int32_t> Spans(const AttentionShape& s) {
-  std::vector<int32_t> spans;
-  for (int64_t row = 0; row < s.rows; ++row) {
-    int32_t start = 0;
-    for (int32_t t = 0; t < s.seq_len; ++t) {
-      if (row % 2 == 1 && t - start > (t % 7) * 13) start = t;
-      spans.push_back(start);
-    }
-  }
-  return spans;
-}
 
 std::string NameOf(const AttentionShape& s) {
   return "attention over " + std::to_string(s.seq_len) + " slots, heads " +
@@ -42,7 +30,7 @@ TEST_P(AttentionTest, SeesTheSlotsOfItsSpanForwardAndBackward) {
     const int64_t qkv_count = slots * (s.heads + 2 * s.kv_heads) * s.head_width;
     ExpectAgrees(NameOf(s),
                  [&](Place& at) {
-                   const auto spans = at.InI32(Spans(s));
+                   const auto spans = at.InI32(testing::UnevenSpans(s, 13));
                    const auto qkv = at.In(RandomValues("qkv", qkv_count, 2));
                    const auto out = at.Out(slots * width), dqkv = at.Out(qkv_count);
                    const auto dout = at.In(RandomValues("dout", slots * width));
