@@ -45,6 +45,9 @@ endforeach()
 
 # Its large templates are compiled once.
 add_library(moat_json STATIC ${CMAKE_CURRENT_LIST_DIR}/json/json.cc)
+if(MOAT_SANITIZE)
+  target_compile_options(moat_json PRIVATE -O0)
+endif()
 target_include_directories(moat_json SYSTEM PUBLIC ${CMAKE_CURRENT_LIST_DIR}/json)
 target_link_libraries(moat_dep_json INTERFACE moat_json)
 

@@ -1,12 +1,12 @@
 # moat_library(core SOURCES a.cc b.cc [USES other moat libraries] [OUTSIDE dependency names])
 #   Makes moat_core. Includes are "folder/file.h" from the root of the repository. OUTSIDE libraries are private:
-#   no public header of moat includes one, but for those listed after PUBLIC_OUTSIDE. NOT_HOT: it never computes for long,
-#   and builds with sanitizers do not optimise it, nor programs, which takes half of the time to compile them.
+#   no public header of moat includes one, but for those listed after PUBLIC_OUTSIDE. Builds with sanitizers do not
+#   optimise libraries, which takes half of the time to compile them, but for those that say OPTIMISED: they compute for long.
 function(moat_library name)
-  cmake_parse_arguments(ARG "NOT_HOT" "" "SOURCES;USES;OUTSIDE;PUBLIC_OUTSIDE" ${ARGN})
+  cmake_parse_arguments(ARG "OPTIMISED" "" "SOURCES;USES;OUTSIDE;PUBLIC_OUTSIDE" ${ARGN})
   add_library(moat_${name} STATIC ${ARG_SOURCES})
   target_include_directories(moat_${name} PUBLIC ${PROJECT_SOURCE_DIR})
-  if(ARG_NOT_HOT AND MOAT_SANITIZE)
+  if(MOAT_SANITIZE AND NOT ARG_OPTIMISED)
     target_compile_options(moat_${name} PRIVATE -O0)
   endif()
   foreach(used ${ARG_USES})
