@@ -6,20 +6,14 @@
 
 #include <cstdint>
 
+#include "core/attention_shape.h"
 #include "core/dtype.h"
 
 namespace moat::tensor {
 
 class Stream;
 
-struct AttentionShape {
-  int64_t rows;      // sequences
-  int64_t seq_len;   // slots of each
-  int64_t heads;     // query heads
-  int64_t kv_heads;  // divides heads
-  int64_t head_width;
-  int64_t tile;  // query slots handled at a time
-};
+using core::AttentionShape;
 
 struct DropoutKey {
   uint64_t key;             // of (seed, step, place in the model)

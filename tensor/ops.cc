@@ -1,6 +1,8 @@
 // The ops: validation, once for every device; then the kernel.
 #include "tensor/ops.h"
 
+#include <algorithm>
+
 #include "tensor/operands.h"
 
 namespace moat::tensor {
@@ -120,15 +122,11 @@ void ExpectAttention(const AttentionShape& s, ConstView span_start, ConstView qk
   Expect(qkv, tokens * (s.heads + 2 * s.kv_heads) * s.head_width, qkv.dtype, "qkv");
   Expect(out, tokens * s.heads * s.head_width, qkv.dtype, "out");
   Expect(log_sum, tokens * s.heads, kF32, "log_sum");
-  Expect(workspace, AttentionWorkspace(s.seq_len, s.tile, s.head_width, stream.threads()), kF32,
-         "workspace");
+  const int64_t wanted = core::AttentionWorkspace(s, qkv.dtype, stream.device(), stream.threads());
+  Expect(workspace, std::max(workspace.count, wanted), kF32, "workspace");
 }
 
 }  // namespace
-
-int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads) {
-  return threads * (2 * seq_len * (tile + head_width) + 2 * tile);
-}
 
 void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,
                View log_sum, View workspace, Stream& stream) {

@@ -79,9 +79,9 @@ void Rotate(View x, ConstView positions, int64_t heads, int64_t head_width, int6
 // keys, values of a slot side by side; query head h uses key/value head h / (heads / kv_heads).
 // Slot t sees slots [span_start[t], t] of its row. out [rows * seq_len, heads * head_width];
 // log_sum [rows, heads, seq_len] (f32) is the log of the softmax's denominator, kept for the
-// gradient. workspace (f32): AttentionWorkspace(). Scores are scaled by 1/sqrt(head_width) (Vaswani
-// et al., 2017, eq. 1); they are computed a tile of `tile` queries at a time and never stored whole
-// (Dao et al., "FlashAttention", 2022, backward by recomputation).
+// gradient. workspace (f32): core::AttentionWorkspace() or more. Scores are scaled by
+// 1/sqrt(head_width) (Vaswani et al., 2017, eq. 1); they are computed a tile of `tile` queries at a
+// time and never stored whole (Dao et al., "FlashAttention", 2022, backward by recomputation).
 void Attention(const AttentionShape& shape, ConstView span_start, ConstView qkv, View out,
                View log_sum, View workspace, Stream& stream);
 // Throws ConfigError where the stream's device does not take such a shape in `dtype`: to be asked
@@ -91,10 +91,6 @@ void CheckAttention(const AttentionShape& shape, core::DType dtype, bool with_gr
 // dqkv from dout.
 void AttentionGrad(const AttentionShape& shape, ConstView span_start, ConstView qkv, ConstView out,
                    ConstView log_sum, ConstView dout, View dqkv, View workspace, Stream& stream);
-// Elements of workspace per thread: two blocks of scores [tile, seq_len], the gradients of one
-// head's keys and values in f32, and two sums per query of a tile, whatever the number of rows and
-// heads.
-int64_t AttentionWorkspace(int64_t seq_len, int64_t tile, int64_t head_width, int threads);
 
 // One new slot against a cache: q [heads * head_width], keys and values [length, kv_heads *
 // head_width], out like q.

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "core/attention_shape.h"
 #include "core/error.h"
 
 namespace moat::model {
@@ -229,8 +230,10 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   const int64_t norms = sequence_parallel ? 2 * c.width : 0;
   const int64_t copied = o.tp > c.kv_heads ? qkv * (c.width + 1) : 0;
   plan.Add("gradient.parameter", std::max(norms, copied));  // before tensor ranks add it up
+  const core::AttentionShape attention{o.rows,   c.seq_len,      heads,
+                                       kv_heads, c.head_width(), kAttentionTile};
   plan.Add("attention.workspace",
-           o.threads * (2 * c.seq_len * (kAttentionTile + c.head_width()) + 2 * kAttentionTile));
+           core::AttentionWorkspace(attention, o.dtype, o.device, o.threads));
   return plan.Take();
 }
 

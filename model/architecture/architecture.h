@@ -138,9 +138,8 @@ struct PlanOptions {
 // kBlock all but the layer's input.
 std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const std::string& what);
 
-// Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
-// workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for a few
-// slots only (LossChunksOn). Statistics, losses and logits are f32 whatever
+// Forward and backward of `rows` sequences. Planned once; a step allocates nothing. Logits are kept
+// for a few slots only (LossChunksOn). Statistics, losses and logits are f32 whatever
 // the dtype. Throws ConfigError as configs::ValidateTensorSplit.
 ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 

@@ -74,7 +74,7 @@ struct Workspace {
     }
   }
   static int64_t PerThread(const AttentionShape& s) {
-    return AttentionWorkspace(s.seq_len, s.tile, s.head_width, 1);
+    return core::AttentionWorkspace(s, core::DTypeOf<T>::value, core::DeviceKind::kCpu, 1);
   }
 };
 

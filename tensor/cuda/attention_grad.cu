@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tensor/cuda/attention.h"
+#include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/attention_rows.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
@@ -246,18 +247,26 @@ void GradOfRows(const AttentionShape& s, AttentionArguments<T> a, const T* out, 
 }
 
 template <typename T>
-void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const void* qkv,
-                   const void* out, const float* log_sum, const void* dout, void* dqkv, float*,
-                   const Stream& stream) {
-  auto a =
-      ArgumentsOf<T>(s, span_start, qkv, const_cast<float*>(log_sum), Aligned(qkv, dout, dqkv));
-  a.dout = static_cast<const T*>(dout);
-  a.dqkv = static_cast<T*>(dqkv);
+void EnqueueAttentionGrad(const AttentionShape& s, const AttentionGradOperands& o,
+                          const Stream& stream) {
+  auto a = ArgumentsOf<T>(s, o.span_start, o.qkv, const_cast<float*>(o.log_sum),
+                          Aligned(o.qkv, o.dout, o.dqkv));
+  a.dout = static_cast<const T*>(o.dout);
+  a.dqkv = static_cast<T*>(o.dqkv);
   a.delta = static_cast<float*>(Of(stream).workspace());
   const int64_t fit = SequencesAtOnce(s);
   for (int64_t first = 0; first < s.rows; first += fit) {
-    GradOfRows(s, a, static_cast<const T*>(out), first, std::min(fit, s.rows - first), stream);
+    GradOfRows(s, a, static_cast<const T*>(o.out), first, std::min(fit, s.rows - first), stream);
   }
+}
+
+template <typename T>
+void AttentionGrad(const AttentionShape& s, const int32_t* span_start, const void* qkv,
+                   const void* out, const float* log_sum, const void* dout, void* dqkv,
+                   float* workspace, const Stream& stream) {
+  const AttentionGradOperands operands{span_start, qkv, out, log_sum, dout, dqkv, workspace};
+  if (sizeof(T) == 2 && AttentionGradByChoice(s, operands, EnqueueAttentionGrad<T>, stream)) return;
+  EnqueueAttentionGrad<T>(s, operands, stream);
 }
 
 template <typename T>

@@ -1,117 +1,91 @@
-// Attention by cuDNN: the first of its engines' proposals that is deterministic, made once for a
-// shape.
+// Attention by cuDNN: plans made once for a shape.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
-#include <optional>
 #include <tuple>
 
-#include "core/error.h"
 #include "tensor/cuda/attention_graph.h"
 #include "tensor/cuda/attention_plans.h"
+#include "tensor/cuda/cudnn_plan.h"
 #include "tensor/cuda/handle.h"
 
 namespace moat::tensor::cuda {
 namespace {
 
-constexpr size_t kOldest = 91900;  // what the graph was tried with
+using core::AttentionSlice;
+using core::PlacedSlice;
+using Memory = std::vector<std::pair<int64_t, void*>>;
 
-// The library's proposals for the graph, favourites first; none where no engine takes it.
-std::vector<CudnnDescriptor> Proposals(const CudnnDescriptor& graph,
-                                       const CudnnDescriptor& device) {
-  CudnnDescriptor wish(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  const cudnnBackendHeurMode_t mode = CUDNN_HEUR_MODE_A;
-  wish.Set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-  wish.Set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-  wish.Set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device);
-  if (wish.TryFinalize() != CUDNN_STATUS_SUCCESS) return {};
-  constexpr int64_t kMost = 16;
-  std::vector<CudnnDescriptor> proposals;
-  std::vector<cudnnBackendDescriptor_t> into;
-  for (int64_t i = 0; i < kMost; ++i) {
-    into.push_back(proposals.emplace_back(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR).get());
-  }
-  int64_t found = 0;
-  Check(FindCudnn()->get(wish.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                         kMost, &found, into.data()),
-        "asking for engines");
-  proposals.erase(proposals.begin() + found, proposals.end());
-  return proposals;
+constexpr size_t kOldest = 91900;  // what the graphs were tried with
+constexpr int64_t kBytes = 2;      // of bf16
+
+// What both graphs are told by value.
+struct Values {
+  explicit Values(const AttentionShape& s)
+      : scale(1.0f / std::sqrt(static_cast<float>(s.head_width))) {}
+  float scale, nothing = -std::numeric_limits<float>::infinity(), one = 1.0f;
+};
+
+void Add(Memory& memory, AttentionTensor tensor, const void* pointer) {
+  memory.emplace_back(static_cast<int64_t>(tensor), const_cast<void*>(pointer));
 }
 
-bool Deterministic(const CudnnDescriptor& proposal) {
-  CudnnDescriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-  cudnnBackendDescriptor_t into = engine.get();
-  int64_t count = 0;
-  Check(FindCudnn()->get(proposal.get(), CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                         1, &count, &into),
-        "asking for an engine");
-  std::vector<cudnnBackendNumericalNote_t> notes(CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-  Check(FindCudnn()->get(engine.get(), CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                         std::ssize(notes), &count, notes.data()),
-        "asking an engine");
-  for (int64_t i = 0; i < count; ++i) {
-    if (notes[static_cast<size_t>(i)] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) return false;
-  }
-  return true;
+// Heads lie side by side in a slot: `head` of the slice's first, of so many in all.
+const char* HeadOf(const AttentionShape& s, const void* memory, int64_t row, int64_t head,
+                   int64_t heads_in_all) {
+  return static_cast<const char*>(memory) +
+         (row * s.seq_len * heads_in_all + head) * s.head_width * kBytes;
 }
 
-// Nothing where no engine takes the shape.
-std::optional<CudnnDescriptor> PlanFor(const AttentionShape& shape, const CudnnDescriptor& device) {
-  const CudnnDescriptor graph = AttentionGraph(shape);
-  for (const CudnnDescriptor& proposal : Proposals(graph, device)) {
-    if (!Deterministic(proposal)) continue;
-    CudnnDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    plan.Set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal);
-    plan.Set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device);
-    if (plan.TryFinalize() == CUDNN_STATUS_SUCCESS) return plan;
-  }
-  return {};
+// A slice's parts of qkv, or of its gradient.
+void AddHeads(Memory& memory, const AttentionShape& s, const PlacedSlice& at, const void* qkv,
+              AttentionTensor queries, AttentionTensor keys, AttentionTensor values) {
+  const int64_t all = s.heads + 2 * s.kv_heads, group = s.heads / s.kv_heads;
+  Add(memory, queries, HeadOf(s, qkv, at.row, at.kv_head * group, all));
+  Add(memory, keys, HeadOf(s, qkv, at.row, s.heads + at.kv_head, all));
+  Add(memory, values, HeadOf(s, qkv, at.row, s.heads + s.kv_heads + at.kv_head, all));
 }
 
-CudnnDescriptor Operands(const AttentionShape& s, const AttentionOperands& operands,
-                         void* workspace) {
-  float scale = 1.0f / std::sqrt(static_cast<float>(s.head_width));
-  float nothing = -std::numeric_limits<float>::infinity();
-  const char* const qkv = static_cast<const char*>(operands.qkv);
-  constexpr int64_t kBytes = 2;  // of bf16
-  const auto head = [&](int64_t index) {
-    return const_cast<char*>(qkv) + index * s.head_width * kBytes;
-  };
-  const std::vector<std::pair<AttentionTensor, void*>> memory = {
-      {AttentionTensor::kQueries, head(0)},
-      {AttentionTensor::kKeys, head(s.heads)},
-      {AttentionTensor::kValues, head(s.heads + s.kv_heads)},
-      {AttentionTensor::kSpanStart, const_cast<int32_t*>(operands.span_start)},
-      {AttentionTensor::kScale, &scale},
-      {AttentionTensor::kNothing, &nothing},
-      {AttentionTensor::kOut, operands.out},
-      {AttentionTensor::kLogSum, operands.log_sum}};
-  std::vector<int64_t> ids;
-  std::vector<void*> pointers;
-  for (const auto& [tensor, pointer] : memory) {
-    ids.push_back(static_cast<int64_t>(tensor));
-    pointers.push_back(pointer);
-  }
-  CudnnDescriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-  pack.Set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span<const int64_t>(ids));
-  pack.Set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, std::ssize(pointers),
-           pointers.data());
-  pack.Set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
-  pack.Finalize();  // values are copied here
-  return pack;
+// What both passes read, and out and log_sum, which one writes and the other reads. The forward
+// pass has everything in one slice.
+Memory MemoryOfBoth(const AttentionShape& s, const PlacedSlice& at, const Values& values,
+                    const int32_t* span_start, const void* qkv, const void* out,
+                    const float* log_sum) {
+  const int64_t head = at.kv_head * (s.heads / s.kv_heads);
+  Memory memory;
+  AddHeads(memory, s, at, qkv, AttentionTensor::kQueries, AttentionTensor::kKeys,
+           AttentionTensor::kValues);
+  Add(memory, AttentionTensor::kSpanStart, span_start + at.row * s.seq_len);
+  Add(memory, AttentionTensor::kScale, &values.scale);
+  Add(memory, AttentionTensor::kNothing, &values.nothing);
+  Add(memory, AttentionTensor::kOut, HeadOf(s, out, at.row, head, s.heads));
+  Add(memory, AttentionTensor::kLogSum, log_sum + (at.row * s.heads + head) * s.seq_len);
+  return memory;
 }
 
-// The graph promises these, and heads side by side keep to it only if their width does.
-bool Aligned(const AttentionShape& shape, const AttentionOperands& operands) {
+// The graphs promise these, and heads side by side keep to it only if their width does.
+bool Aligned(const AttentionShape& shape, std::initializer_list<const void*> memory) {
   constexpr uintptr_t kAlignment = 16;
   constexpr int64_t kElements = 8;
-  const auto at = [](const void* memory) { return reinterpret_cast<uintptr_t>(memory); };
   return shape.head_width % kElements == 0 &&
-         (at(operands.qkv) | at(operands.out) | at(operands.log_sum) | at(operands.span_start)) %
-                 kAlignment ==
-             0;
+         std::all_of(memory.begin(), memory.end(), [](const void* at) {
+           return reinterpret_cast<uintptr_t>(at) % kAlignment == 0;
+         });
 }
+
+// Sums of dout * out of a slice, and behind them the plan's workspace.
+struct GradScratch {
+  static constexpr uintptr_t kAlignment = 256;
+  static uintptr_t Up(uintptr_t at) { return (at + kAlignment - 1) / kAlignment * kAlignment; }
+
+  GradScratch(const AttentionShape& s, const AttentionSlice& slice, float* memory)
+      : delta(Up(reinterpret_cast<uintptr_t>(memory))),
+        workspace(Up(delta + static_cast<uintptr_t>(slice.rows * slice.kv_heads) *
+                                 static_cast<uintptr_t>(s.heads / s.kv_heads * s.seq_len) *
+                                 sizeof(float))) {}
+  uintptr_t delta, workspace;
+};
 
 class CudnnAttention : public AttentionPlans {
  public:
@@ -125,29 +99,80 @@ class CudnnAttention : public AttentionPlans {
     Check(FindCudnn()->set_stream(handle, stream), "cudnnSetStream");
   }
 
-  bool Run(const AttentionShape& s, const AttentionOperands& operands, void* workspace,
-           size_t workspace_bytes) override {
-    if (!Aligned(s, operands)) return false;
-    const auto key = std::make_tuple(s.rows, s.seq_len, s.heads, s.kv_heads, s.head_width);
-    auto found = plans_.find(key);
-    if (found == plans_.end()) found = plans_.emplace(key, PlanFor(s, device_)).first;
-    const std::optional<CudnnDescriptor>& plan = found->second;
-    if (!plan) return false;
-    const int64_t wanted = plan->Integer(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
-    if (wanted > static_cast<int64_t>(workspace_bytes)) return false;
-    const CudnnDescriptor pack = Operands(s, operands, workspace);
-    Check(FindCudnn()->execute(handle_.get(), plan->get(), pack.get()), "attention");
+  bool Forward(const AttentionShape& s, const AttentionOperands& o, void* workspace,
+               size_t workspace_bytes) override {
+    if (!Aligned(s, {o.qkv, o.out})) return false;
+    const std::optional<CudnnDescriptor>& plan = PlanOf(s, {});
+    if (!plan || WorkspaceOf(*plan) > static_cast<int64_t>(workspace_bytes)) return false;
+    const Values values(s);
+    Run(*plan, handle_.get(), MemoryOfBoth(s, {}, values, o.span_start, o.qkv, o.out, o.log_sum),
+        workspace);
+    return true;
+  }
+
+  bool Backward(const AttentionShape& s, const AttentionGradOperands& o) override {
+    if (!Aligned(s, {o.qkv, o.out, o.dout, o.dqkv})) return false;
+    const std::vector<PlacedSlice> slices = core::GradSlices(s);
+    const bool taken = !slices.empty() && std::all_of(slices.begin(), slices.end(), [&](auto& of) {
+      return Fits(s, of.slice, o.workspace);
+    });
+    if (!taken) return false;
+    for (const PlacedSlice& slice : slices) BackwardSlice(s, slice, o);
     return true;
   }
 
  private:
+  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
+
+  // Of the forward pass without a slice. Nothing where no engine takes it.
+  const std::optional<CudnnDescriptor>& PlanOf(const AttentionShape& s,
+                                               const AttentionSlice& slice) {
+    const Key key{slice.rows == 0 ? s.rows : 0,
+                  s.seq_len,
+                  s.heads,
+                  s.kv_heads,
+                  s.head_width,
+                  slice.rows,
+                  slice.kv_heads};
+    auto found = plans_.find(key);
+    if (found == plans_.end()) {
+      const CudnnDescriptor graph =
+          slice.rows == 0 ? AttentionGraph(s) : AttentionGradGraph(s, slice);
+      found = plans_.emplace(key, PlanFor(graph, device_)).first;
+    }
+    return found->second;
+  }
+
+  bool Fits(const AttentionShape& s, const AttentionSlice& slice, float* workspace) {
+    const std::optional<CudnnDescriptor>& plan = PlanOf(s, slice);
+    if (!plan) return false;
+    const uintptr_t end = reinterpret_cast<uintptr_t>(workspace) +
+                          static_cast<uintptr_t>(core::GradSliceBytes(s, core::GradSliceOf(s)));
+    return GradScratch(s, slice, workspace).workspace +
+               static_cast<uintptr_t>(WorkspaceOf(*plan)) <=
+           end;
+  }
+
+  void BackwardSlice(const AttentionShape& s, const PlacedSlice& at,
+                     const AttentionGradOperands& o) {
+    const Values values(s);
+    const GradScratch scratch(s, at.slice, o.workspace);
+    Memory memory = MemoryOfBoth(s, at, values, o.span_start, o.qkv, o.out, o.log_sum);
+    const int64_t head = at.kv_head * (s.heads / s.kv_heads);
+    Add(memory, AttentionTensor::kDout, HeadOf(s, o.dout, at.row, head, s.heads));
+    Add(memory, AttentionTensor::kDelta, reinterpret_cast<void*>(scratch.delta));
+    Add(memory, AttentionTensor::kOne, &values.one);
+    AddHeads(memory, s, at, o.dqkv, AttentionTensor::kQueriesGrad, AttentionTensor::kKeysGrad,
+             AttentionTensor::kValuesGrad);
+    Run(*PlanOf(s, at.slice), handle_.get(), memory, reinterpret_cast<void*>(scratch.workspace));
+  }
+
   struct Destroy {
     void operator()(cudnnHandle_t handle) const { FindCudnn()->destroy(handle); }
   };
   CudnnDescriptor device_;
   std::unique_ptr<cudnnContext, Destroy> handle_;
-  std::map<std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>, std::optional<CudnnDescriptor>>
-      plans_;
+  std::map<Key, std::optional<CudnnDescriptor>> plans_;
 };
 
 }  // namespace
@@ -161,16 +186,22 @@ std::unique_ptr<AttentionPlans> MakeCudnnAttention(cudaStream_t stream, int inde
   return std::make_unique<CudnnAttention>(stream, index);
 }
 
-int CudnnEnginesFor(const AttentionShape& shape, const std::string& device) {
-  if (CudnnForAttention() == 0) return -1;
+std::optional<CudnnEngines> CudnnEnginesFor(AttentionPass pass, const AttentionShape& shape,
+                                            const std::string& device) {
+  if (CudnnForAttention() == 0) return {};
   CudnnDescriptor description(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
   description.Set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
                   std::ssize(device) + 1, device.c_str());
   description.Finalize();
-  const CudnnDescriptor graph = AttentionGraph(shape);
-  int engines = 0;
+  CudnnEngines engines;
+  const AttentionSlice slice = core::GradSliceOf(shape);
+  if (pass == AttentionPass::kBackward && slice.rows == 0) return engines;
+  const CudnnDescriptor graph =
+      pass == AttentionPass::kForward ? AttentionGraph(shape) : AttentionGradGraph(shape, slice);
   for (const CudnnDescriptor& proposal : Proposals(graph, description)) {
-    engines += Deterministic(proposal) ? 1 : 0;
+    ++engines.count;
+    engines.workspace_bytes =
+        std::max(engines.workspace_bytes, proposal.Integer(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE));
   }
   return engines;
 }

@@ -5,6 +5,9 @@ namespace moat::tensor::cuda {
 
 int64_t CudnnForAttention() { return 0; }
 std::unique_ptr<AttentionPlans> MakeCudnnAttention(cudaStream_t, int) { return nullptr; }
-int CudnnEnginesFor(const AttentionShape&, const std::string&) { return -1; }
+std::optional<CudnnEngines> CudnnEnginesFor(AttentionPass, const AttentionShape&,
+                                            const std::string&) {
+  return {};
+}
 
 }  // namespace moat::tensor::cuda

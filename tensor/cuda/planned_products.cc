@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <sstream>
 #include <vector>
 
 #include "core/error.h"
@@ -13,15 +12,6 @@ namespace {
 
 constexpr int kProposals = 16;  // of the library, that are measured
 constexpr int kRuns = 8, kRounds = 2;
-constexpr const char* kCudnn = "cudnn";
-constexpr const char* kOwn = "own";
-
-std::string TextOf(const AttentionShape& s) {
-  std::ostringstream text;
-  text << "attention over " << s.rows << " x " << s.seq_len << " slots, " << s.heads << "/"
-       << s.kv_heads << " heads of " << s.head_width;
-  return text.str();
-}
 
 }  // namespace
 
@@ -109,41 +99,6 @@ std::optional<MatmulPlan> PlannedProducts::Fastest(const MatmulShape& shape,
 
 void PlannedProducts::Run(const MatmulPlan& plan, const MatmulOperands& operands) {
   plan.Run(operands, blas_.get(), stream_.workspace(), kWorkspaceBytes, stream_.get());
-}
-
-bool PlannedProducts::AttendByCudnn(const AttentionShape& shape,
-                                    const AttentionOperands& operands) {
-  if (CudnnForAttention() == 0) return false;
-  if (!attention_) attention_ = MakeCudnnAttention(stream_.get(), stream_.index());
-  return attention_->Run(shape, operands, stream_.workspace(), kWorkspaceBytes);
-}
-
-// Our own kernel unless the library's was measured to be faster.
-bool PlannedProducts::Attend(const AttentionShape& shape, const AttentionOperands& operands,
-                             const std::function<void()>& own) {
-  const std::string name = TextOf(shape);
-  const auto chosen = attention_choices_.find(name);
-  if (chosen != attention_choices_.end()) {
-    return chosen->second == kCudnn && AttendByCudnn(shape, operands);
-  }
-  std::string choice = kOwn;
-  if (measuring_) {
-    const auto library = [&] { AttendByCudnn(shape, operands); };
-    if (AttendByCudnn(shape, operands) && SecondsOf(library) < SecondsOf(own)) choice = kCudnn;
-  } else if (const auto given = given_.algorithms.find(name); given != given_.algorithms.end()) {
-    choice = given->second;
-  }
-  attention_choices_[name] = choice;
-  if (choice != kCudnn) return false;
-  if (AttendByCudnn(shape, operands)) return true;
-  throw core::ConfigError("cuDNN does not take the " + name +
-                          " that it was chosen for; remove the run's choices of products to have "
-                          "them tuned again");
-}
-
-bool AttentionByChoice(const AttentionShape& shape, const AttentionOperands& operands,
-                       OwnAttention own, const Stream& stream) {
-  return ProductsOf(stream).Attend(shape, operands, [&] { own(shape, operands, stream); });
 }
 
 // Of one run, once the work's own choices are made; the fastest round counts, since other work may

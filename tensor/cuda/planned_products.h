@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/matmul_plan.h"
@@ -26,9 +27,11 @@ class PlannedProducts : public ProductTuner {
   // to be taken in parts; `in_parts` enqueues those, and is null where there are none.
   bool Enqueue(const MatmulShape& shape, const MatmulOperands& operands,
                const std::function<void()>& in_parts);
-  // AttentionByChoice.
+  // AttentionByChoice, AttentionGradByChoice: tensor/cuda/attention_choice.cc.
   bool Attend(const AttentionShape& shape, const AttentionOperands& operands,
               const std::function<void()>& own);
+  bool AttendGrad(const AttentionShape& shape, const AttentionGradOperands& operands,
+                  const std::function<void()>& own);
 
  private:
   std::optional<MatmulPlan> Choose(const MatmulShape& shape, const MatmulOperands& operands,
@@ -36,7 +39,19 @@ class PlannedProducts : public ProductTuner {
   std::optional<MatmulPlan> Fastest(const MatmulShape& shape, const MatmulOperands& operands,
                                     const std::function<void()>& in_parts);
   void Run(const MatmulPlan& plan, const MatmulOperands& operands);
-  bool AttendByCudnn(const AttentionShape& shape, const AttentionOperands& operands);
+  // One of attention's passes, and what it writes, in bf16.
+  struct Pass {
+    std::string name;
+    std::function<bool()> library;  // false, with nothing done, where it does not take it
+    std::function<void()> own;
+    const void* result;
+    int64_t slots;
+    std::vector<int64_t> parts;  // elements of each in a slot
+  };
+  bool ByChoice(const Pass& pass);
+  bool IsOurs(const Pass& pass);
+  std::vector<core::BFloat16> ResultOf(const Pass& pass);
+  AttentionPlans* Cudnn();  // null where there is none
   double SecondsOf(const std::function<void()>& work);
 
   CudaStream& stream_;
@@ -44,7 +59,7 @@ class PlannedProducts : public ProductTuner {
   bool measuring_ = false;
   ProductChoices given_;
   std::map<MatmulShape, std::optional<MatmulPlan>> plans_;
-  std::map<std::string, std::string> attention_choices_;  // by shape
+  std::map<std::string, std::string> attention_choices_;  // by pass and shape
   std::unique_ptr<AttentionPlans> attention_;             // made when it is first tried
 };
 

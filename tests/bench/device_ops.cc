@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/error.h"
 #include "tensor/event.h"
 #include "tensor/ops.h"
 #include "tensor/product_tuner.h"
@@ -212,6 +213,29 @@ class DeviceOps {
     }
   }
 
+  // rows(whose) with attention by our own kernels and by cuDNN, whichever was chosen.
+  void ByEach(const std::function<void(const std::string&)>& rows) {
+    tensor::ProductTuner* const tuner = tensor::TunerOf(stream_);
+    if (tuner == nullptr || tuner->library().find("cuDNN") == std::string::npos) return;
+    const tensor::ProductChoices chosen = tuner->choices();
+    tuner->Measure(false);
+    for (const std::string whose : {"own", "cudnn"}) {
+      tensor::ProductChoices forced{chosen.made_for, {}};
+      for (const auto& [product, algorithm] : chosen.algorithms) {
+        if (product.find("attention over") != std::string::npos) forced.algorithms[product] = whose;
+      }
+      tuner->Use(forced);
+      try {
+        rows(", " + whose);
+      } catch (const core::ConfigError& error) {
+        std::printf("| %s | attention, %s: %s | | | | | | |\n", size_->name, whose.c_str(),
+                    error.what());
+      }
+    }
+    tuner->Use(chosen);
+    tuner->Measure(true);
+  }
+
   void Attention() {
     const Sizes& s = *size_;
     const int64_t head = s.width / s.heads, wide = (s.heads + 2 * s.kv_heads) * head;
@@ -220,19 +244,23 @@ class DeviceOps {
     Tensor out(dout.count(), kBF16, options_.device), dqkv(qkv.count(), kBF16, options_.device);
     Tensor log_sum(tokens() * s.heads, kF32, options_.device);
     Tensor spans(tokens(), DType::kI32, options_.device);
-    Tensor work(tensor::AttentionWorkspace(s.seq_len, shape.tile, head, 1), kF32, options_.device);
+    Tensor work(core::AttentionWorkspace(shape, kBF16, options_.device, 1), kF32, options_.device);
     // Two products of [seq_len / 2, seq_len] a head forward, five backward.
     const double product = static_cast<double>(tokens() * s.seq_len) * static_cast<double>(s.width);
     const auto in = static_cast<double>(qkv.bytes().value),
                o = static_cast<double>(out.bytes().value);
-    Add("attention", in + o, 2 * product, [&] {
-      tensor::Attention(shape, spans.view(), qkv.view(), out.view(), log_sum.view(), work.view(),
-                        stream_);
-    });
-    Add("attention_grad", 2 * in + 2 * o, 5 * product, [&] {
-      tensor::AttentionGrad(shape, spans.view(), qkv.view(), out.view(), log_sum.view(),
-                            dout.view(), dqkv.view(), work.view(), stream_);
-    });
+    const auto add = [&](const std::string& whose) {
+      Add("attention" + whose, in + o, 2 * product, [&] {
+        tensor::Attention(shape, spans.view(), qkv.view(), out.view(), log_sum.view(), work.view(),
+                          stream_);
+      });
+      Add("attention_grad" + whose, 2 * in + 2 * o, 5 * product, [&] {
+        tensor::AttentionGrad(shape, spans.view(), qkv.view(), out.view(), log_sum.view(),
+                              dout.view(), dqkv.view(), work.view(), stream_);
+      });
+    };
+    add("");
+    ByEach(add);
     if (!s.llama) return;
     Tensor positions(tokens(), DType::kI32, options_.device);
     Add("rotate", 2 * static_cast<double>(tokens() * (s.heads + s.kv_heads) * head * 2), 0, [&] {

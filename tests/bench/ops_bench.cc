@@ -252,9 +252,8 @@ class Bench {
       Tensor qkv = Numbers(tokens * width, dtype), out(tokens * kWidth, dtype);
       Tensor dout = Numbers(tokens * kWidth, dtype), dqkv(tokens * width, dtype);
       Tensor log_sum(tokens * kHeads, DType::kF32), spans(tokens, DType::kI32);
-      Tensor work(
-          tensor::AttentionWorkspace(seq_len, shape.tile, shape.head_width, options_.threads),
-          DType::kF32);
+      Tensor work(core::AttentionWorkspace(shape, dtype, core::DeviceKind::kCpu, options_.threads),
+                  DType::kF32);
       const std::string at = " at " + std::to_string(seq_len) + " slots";
       AddRows("attention" + at, dtype, tokens * 4 * kWidth * size, [&] {
         tensor::Attention(shape, spans.view(), qkv.view(), out.view(), log_sum.view(), work.view(),

@@ -36,7 +36,7 @@ TEST_P(AttentionTest, SeesTheSlotsOfItsSpanForwardAndBackward) {
                    const auto dout = at.In(RandomValues("dout", slots * width));
                    const auto log_sum = at.OutF32(slots * s.heads);
                    const auto workspace =
-                       at.Scratch(tensor::AttentionWorkspace(s.seq_len, s.tile, s.head_width, 1));
+                       at.Scratch(core::AttentionWorkspace(s, at.dtype(), at.stream().device(), 1));
                    tensor::Attention(s, spans, qkv, out, log_sum, workspace, at.stream());
                    tensor::AttentionGrad(s, spans, qkv, out, log_sum, dout, dqkv, workspace,
                                          at.stream());

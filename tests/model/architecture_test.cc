@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "configs/command_line.h"
+#include "core/attention_shape.h"
 #include "core/error.h"
 #include "model/architecture/memory_plan.h"
-#include "tensor/ops.h"
 #include "tests/model/tiny_model.h"
 
 namespace moat::model {
@@ -158,8 +158,6 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   // logits of all positions.
   EXPECT_LE(plan.at("attention.workspace").elements,
             4 * 2 * (kAttentionTile + c.head_width()) * (c.seq_len + 1));
-  EXPECT_EQ(plan.at("attention.workspace").elements,
-            tensor::AttentionWorkspace(c.seq_len, kAttentionTile, c.head_width(), 4));
   EXPECT_EQ(plan.at("logits").elements, 256 * c.vocab_size);
   const ActivationPlan more = PlanActivations(c, {8, 4});
   EXPECT_EQ(more.at("logits").elements, 256 * c.vocab_size);
@@ -167,6 +165,15 @@ TEST(ActivationPlan, BuffersAreAlignedDisjointAndSmall) {
   const ActivationPlan cuda = PlanActivations(c, {.rows = 8, .device = core::DeviceKind::kCuda});
   EXPECT_EQ(cuda.at("logits").elements, 1024 * c.vocab_size);
   EXPECT_EQ(cuda.at("gradient.logits").elements, 4096 * c.vocab_size);
+  EXPECT_EQ(cuda.at("attention.workspace").elements, 0);
+  c.width = 32;
+  c.ffn = 64;
+  const ActivationPlan bf16 = PlanActivations(
+      c, {.rows = 8, .dtype = core::DType::kBF16, .tp = 2, .device = core::DeviceKind::kCuda});
+  EXPECT_EQ(bf16.at("attention.workspace").elements,
+            core::AttentionWorkspace({8, c.seq_len, c.heads / 2, c.kv_heads / 2, 8, 64},
+                                     core::DType::kBF16, core::DeviceKind::kCuda, 1));
+  EXPECT_GT(bf16.at("attention.workspace").elements, 0);
 }
 
 }  // namespace

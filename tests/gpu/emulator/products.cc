@@ -122,6 +122,11 @@ bool AttentionByChoice(const AttentionShape&, const AttentionOperands&, OwnAtten
   return false;
 }
 
+bool AttentionGradByChoice(const AttentionShape&, const AttentionGradOperands&, OwnAttentionGrad,
+                           const Stream&) {
+  return false;
+}
+
 std::unique_ptr<ProductTuner> MakeProducts(CudaStream&) {
   return std::make_unique<EmulatedProducts>();
 }
