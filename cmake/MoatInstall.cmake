@@ -5,7 +5,7 @@
 #             are the node's
 #   configs/  the presets
 #   share/    Open MPI's help texts; moat/mpi.env says where in the tree its parts lie
-#   tests/gpu the tests and benches that want a GPU, with their script
+#   tests/gpu the tests and benches that want a GPU, with their script; tests/integration and tests/support what it runs besides
 # Nothing in it names the place it was installed to: libraries are found relative to the file that needs them.
 set(installed_programs moat moat-data moat-train moat-model moat-probe)
 set(node_libraries /usr/local/cuda/lib64)  # where CUDA's libraries are by default, if not in the system's own paths
@@ -23,6 +23,8 @@ if(MOAT_TESTS)
   install(TARGETS ${installed_tests} RUNTIME DESTINATION tests/gpu)
   install(PROGRAMS ${PROJECT_SOURCE_DIR}/tests/gpu/run ${PROJECT_SOURCE_DIR}/tests/gpu/pytorch_peer.py
           DESTINATION tests/gpu)
+  install(PROGRAMS ${PROJECT_SOURCE_DIR}/tests/integration/device_cuda_test.py DESTINATION tests/integration)
+  install(FILES ${PROJECT_SOURCE_DIR}/tests/support/training_run.py DESTINATION tests/support)
   # What was installed, for those who read the results.
   install(CODE "execute_process(COMMAND git -C \"${PROJECT_SOURCE_DIR}\" rev-parse HEAD
                   OUTPUT_FILE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/moat/commit\" ERROR_QUIET)")

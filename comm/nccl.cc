@@ -1,13 +1,16 @@
 // The NCCL communicator: what all have agreed on is enqueued on the device.
 #include "comm/nccl.h"
 
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "comm/device_group.h"
 #include "comm/nccl_link.h"
 #include "comm/tree_exchange.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "tensor/cuda/stream.h"
 #include "tensor/event.h"
@@ -34,6 +37,18 @@ ncclDataType_t TypeOf(core::DType dtype) {
 
 ncclRedOp_t OpOf(ReduceOp op) {
   return op == ReduceOp::kSum ? ncclSum : op == ReduceOp::kMax ? ncclMax : ncclMin;
+}
+
+// What was aborted leaves the device soon, and what was given behind it follows: copies to memory
+// of the host which the caller frees as it unwinds.
+void LetRunOut(const tensor::Stream& stream) {
+  const double end = core::MonotonicSeconds() + NcclLink::kAbortSeconds;
+  try {
+    while (!stream.Done() && core::MonotonicSeconds() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  } catch (const core::Error&) {  // a broken device does nothing more
+  }
 }
 
 constexpr core::Bytes kTreeScratch{32 << 20};
@@ -135,10 +150,15 @@ class NcclCommunicator : public DeviceGroup {
 
   void DoFinish(tensor::Stream& stream) override {
     if (stream.device() == core::DeviceKind::kCpu || !link_) return stream.Synchronize();
-    Wait([&] {
-      Link().CheckAlive();
-      return stream.Done();
-    });
+    try {
+      Wait([&] {
+        Link().CheckAlive();
+        return stream.Done();
+      });
+    } catch (const core::Error&) {
+      LetRunOut(stream);
+      throw;
+    }
   }
 
   std::unique_ptr<Communicator> DoGroup(const std::string& name,

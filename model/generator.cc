@@ -109,7 +109,7 @@ std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
   model_.WholeLogits(normed.y, logits_.view());
   std::vector<float> logits(static_cast<size_t>(logits_.count()));
   tensor::Copy(std::as_const(logits_).view(), HostView(logits.data(), logits_.count()), stream_);
-  stream_.Synchronize();
+  model_.axis().Finish(stream_);
   return logits;
 }
 

@@ -97,6 +97,13 @@ class TensorAxis {
     if (size() > 1) group_->AllReduce(values, comm::ReduceOp::kSum, comm::Order::kTree, stream);
   }
 
+  // Returns when all that `stream` was given is done, as comm::Communicator::Finish() does: not
+  // later than the group's deadline, where a peer died inside of a collective.
+  void Finish(tensor::Stream& stream) const {
+    if (group_ != nullptr) return group_->Finish(stream);
+    stream.Synchronize();
+  }
+
   bool has_copies() const { return copies_ != nullptr; }
   // Collective over the ranks that hold the same kv heads.
   void SumOverCopies(tensor::View values, tensor::Stream& stream) const {

@@ -162,7 +162,7 @@ void Transformer::WholeLogits(ConstView normed, View logits) {
                  logits.Range(r * config_.vocab_size + vocabulary_.begin, mine), stream_);
   }
   axis_.SumInPlace(logits, stream_);
-  stream_.Synchronize();  // before the part goes
+  axis_.Finish(stream_);  // before the part goes
 }
 
 void Transformer::ForwardLayers(const MicroBatch& batch) {
@@ -307,7 +307,7 @@ void Transformer::Logits(const MicroBatch& batch, float* logits) {
   tensor::Tensor there(tokens * config_.vocab_size, core::DType::kF32, stream_.device());
   WholeLogits(axis_.Whole(CommonFor(batch.rows).final_norm.y, stream_), there.view());
   tensor::Copy(std::as_const(there).view(), tensor::HostView(logits, there.count()), stream_);
-  stream_.Synchronize();
+  axis_.Finish(stream_);
 }
 
 // Losses of slots [begin, begin + rows) from the logits of this rank's part of the vocabulary, and
@@ -371,7 +371,7 @@ LossSums Transformer::SumsOfLosses(const MicroBatch& batch) {
   const View losses = CommonFor(batch.rows).losses;
   losses_.resize(static_cast<size_t>(losses.count));
   tensor::Copy(losses, tensor::HostView(losses_.data(), losses.count), stream_);
-  stream_.Synchronize();
+  axis_.Finish(stream_);
   LossSums sums;
   for (size_t t = 0; t < losses_.size(); ++t) {
     sums.weighted_loss += static_cast<double>(losses_[t]);

@@ -7,7 +7,7 @@
 // tensor/ops.h.
 //
 // All of it lies on the stream's device. A pass waits for the device once, at its end, for the
-// losses.
+// losses, and throws PeerError where the tensor group's deadline passes before they are there.
 //
 // Over a tensor group each rank holds its heads, its part of the MLP and of the vocabulary; norms
 // and learned positions are whole on each. All ranks of the group make the same calls with the same

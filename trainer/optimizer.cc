@@ -209,11 +209,15 @@ void Optimizer::GatherWeights() {
         if (i == 0) updated_.Wait(*gather_stream_);
         GatherBucket(i, *gather_stream_);
         gathered_[static_cast<size_t>(i)].Record(*gather_stream_);
+        if (i + 1 == plan_.count()) data_.Finish(*gather_stream_);
       });
     } else {
       GatherBucket(i, stream_);
     }
   }
+  // Else the next pass's wait, which knows nothing of this group, would be for ever where a peer
+  // dies now.
+  if (!queue_) data_.Finish(stream_);
 }
 
 void Optimizer::WaitForWeights() { WaitForWeightsBefore(plan_.padded()); }

@@ -1,8 +1,12 @@
 // What goes wrong inside of NCCL, planted in the emulated one.
 #include <nccl.h>
 
+#include <functional>
+
 #include "comm/nccl_link.h"
+#include "model/generator.h"
 #include "tests/gpu/collectives.h"
+#include "tests/model/tiny_model.h"
 
 namespace moat {
 namespace {
@@ -51,6 +55,32 @@ TEST_P(NcclFault, AnErrorUnderWayIsThrownByFinishAndTheGroupIsOfNoMoreUse) {
   EXPECT_NE(what.find("cannot be used any more"), std::string::npos) << what;
   what = ThrowsPeerError([&] { group_->Finish(*stream_); });
   EXPECT_NE(what.find("cannot be used any more"), std::string::npos) << what;
+}
+
+TEST_P(NcclFault, APeerThatDiesWithinAPassEndsTheWaitForItsResults) {
+  if (4 % size() != 0) return;  // heads
+  configs::ModelConfig config = testing::TinyConfig();
+  config.ffn = 28;
+  const auto batch = testing::TinyBatch(config, 1);
+  const std::vector<uint64_t> samples = {10};
+  const auto view = testing::View(batch, samples);
+  using Pass = std::function<void(model::Transformer&)>;
+  const std::vector<Pass> passes = {
+      [&](model::Transformer& model) { model.ForwardBackward(view, 1, 1, false); },
+      [&](model::Transformer& model) { model.Evaluate(view); },
+      [&](model::Transformer& model) {
+        model::Generator(model, *stream_).Feed({1, 2});
+      },
+  };
+  for (const Pass& pass : passes) {
+    nccl_faults = {};
+    const auto group = Make();
+    model::Transformer model(config, {.tensor = group.get()}, *stream_);
+    pass(model);  // connects
+    nccl_faults.asynchronous = ncclRemoteError;
+    const std::string what = ThrowsPeerError([&] { pass(model); });
+    EXPECT_NE(what.find("remote process exited"), std::string::npos) << what;
+  }
 }
 
 TEST_P(NcclFault, AnAbortThatHangsEndsTheProcessWithTheReasonInItsLog) {
