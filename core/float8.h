@@ -20,8 +20,9 @@ struct Float8Format {
   uint32_t largest;  // the code of the largest finite number
   // Its power of two; the number is 1.75 times that.
   int largest_exponent;
+  bool infinities;
 };
-inline constexpr Float8Format kE4M3Format{3, 7, 0x7e, 8}, kE5M2Format{2, 15, 0x7b, 15};
+inline constexpr Float8Format kE4M3Format{3, 7, 0x7e, 8, false}, kE5M2Format{2, 15, 0x7b, 15, true};
 
 // REQUIRES: kE4M3 or kE5M2.
 constexpr const Float8Format& Float8FormatOf(DType dtype) {
@@ -60,7 +61,7 @@ constexpr float DecodeFloat8(uint8_t code, const Float8Format& format) {
     value = std::bit_cast<float>((magnitude << shift) +
                                  (static_cast<uint32_t>(127 - format.bias) << 23));
   } else {
-    value = &format == &kE5M2Format && magnitude == format.largest + 1
+    value = format.infinities && magnitude == format.largest + 1
                 ? std::numeric_limits<float>::infinity()
                 : std::numeric_limits<float>::quiet_NaN();
   }

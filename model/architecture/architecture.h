@@ -130,6 +130,7 @@ struct PlanOptions {
   bool sequence_parallel = false;         // and of the slots between them
   configs::Recompute recompute = configs::Recompute::kNone;
   core::DeviceKind device = core::DeviceKind::kCpu;
+  configs::MatmulDType matmul_dtype = configs::MatmulDType::kSame;  // of the layers' products
 };
 
 // The name of a layer's buffer `what` ("qkv"): its own, or "recomputed.qkv" where the backward pass
@@ -141,7 +142,8 @@ std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const s
 // Forward and backward of `rows` sequences. Planned once; a step allocates nothing. The attention's
 // workspace is threads x (2 x tile x seq_len + tile) elements, and logits are kept for a few
 // slots only (LossChunksOn). Statistics, losses and logits are f32 whatever
-// the dtype. Throws ConfigError as configs::ValidateTensorSplit.
+// the dtype. Throws ConfigError as configs::ValidateTensorSplit and, of products in FP8,
+// configs::ValidateFloat8.
 ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 
 }  // namespace moat::model

@@ -113,6 +113,22 @@ with Workshop() as shop:
     if narrow.losses() == one.losses():
         fail("bf16 has the bits of f32")
 
+    # Products in FP8: the CPU's numbers, bits that do not depend on the number of ranks, and no other run's checkpoint.
+    fp8 = ["--dtype=bf16", "--matmul_dtype=fp8"]
+    products = EmulatedRun(shop, "fp8", *short, *fp8, "--device=cuda")
+    products.says("bf16, products of layers in fp8 on cuda")
+    products.expect_losses_of(EmulatedRun(shop, "fp8-cpu", *short, *fp8, "--device=cpu"), 1e-3, 6)
+    products.expect_losses_of(narrow, 1e-2, 6)
+    if products.losses() == narrow.losses():
+        fail("fp8 has the bits of bf16")
+    shared = EmulatedRun(shop, "fp8-dp", *short, *fp8, "--device=cuda", "--dp=2", ranks=2)
+    if shared.hash() != products.hash():
+        fail(f"two ranks in fp8 end with other bits than one: {shared.said[-2000:]}")
+    parts = EmulatedRun(shop, "fp8-tp", *short, *fp8, "--device=cpu", "--tp=2", "--sequence_parallel", ranks=2)
+    parts.expect_losses_of(narrow, 1e-2, 6)
+    products.go_on("--matmul_dtype=same", "--steps=8", code=2)
+    products.says("matmul_dtype was fp8, now same")
+
     # What does not fit is refused before the first step, by its parts and with what would help.
     vast = EmulatedRun(shop, "vast", *short, "--device=cuda", "--layers=40", "--width=1024", "--heads=8", "--ffn=4096", code=71)
     vast.says("out of memory: this rank's tensors need .* free: weights .*, gradients .*, optimizer .*; .*--tp=2 would make it")
