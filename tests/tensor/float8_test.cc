@@ -59,7 +59,8 @@ TEST_P(Float8Test, CodesAreTheNearestInBothLayoutsForAnyThreads) {
         ScaleFor(format, x.view(), scale.view(), stream);
         Quantize(rows, columns, x.view(), scale.view(), codes.view(), transposed.view(), stream);
         const float s = *scale.view().as<float>();
-        const std::vector<float> got = NumbersOf(codes, s), across = NumbersOf(transposed, s);
+        std::vector<float> got = NumbersOf(codes, s);
+        const std::vector<float> across = NumbersOf(transposed, s);
         const std::vector<float> values = x.floats();
         for (int64_t i = 0; i < rows * columns; ++i) {
           const auto at = static_cast<size_t>(i);
