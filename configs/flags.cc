@@ -90,6 +90,10 @@ MOAT_FLAG(
     "cuda: on CUDA devices, one a rank where there are as many; cpu; auto: cuda where every rank "
     "sees a device, else cpu");
 MOAT_FLAG(string, dtype, core::Name(train.dtype), kRun, "of weights and activations: f32 or bf16");
+MOAT_FLAG(
+    string, matmul_dtype, Name(train.matmul_dtype), kRun,
+    "of the layers' matrix products in training: same: as --dtype; fp8: e4m3, output gradients "
+    "in e5m2, with --dtype=bf16 (Hopper; a CPU only shows the numbers, slowly)");
 MOAT_FLAG(double, peak_tflops, train.peak_tflops, kRun,
           "dense bf16 TFLOP/s of one GPU, that mfu in the line of a step is a share of; 0: as its "
           "data sheet says, where moat knows it");

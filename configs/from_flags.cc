@@ -112,6 +112,8 @@ void FillGrid(const CommandLine& line, TrainConfig& train) {
   train.overlap =
       Choice(line, "overlap", std::vector{OverlapMode::kAuto, OverlapMode::kOff, OverlapMode::kOn});
   train.dtype = DTypeOfFlag(line);
+  train.matmul_dtype =
+      Choice(line, "matmul_dtype", std::vector{MatmulDType::kSame, MatmulDType::kFp8});
   train.peak_tflops = line.Double("peak_tflops");
   train.profile_steps = line.value("profile_steps");
   train.tune_products = line.Bool("tune_products");

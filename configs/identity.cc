@@ -5,12 +5,12 @@ namespace moat::configs {
 
 const std::vector<std::string>& IdentityFlags() {
   static const std::vector<std::string> flags = {
-      "data",        "data_weights", "seed",         "seq_len", "global_batch",   "pack",
-      "loss_roles",  "vocab_size",   "layers",       "width",   "heads",          "kv_heads",
-      "ffn",         "norm",         "position",     "mlp",     "tie_embeddings", "bias",
-      "rotary_base", "norm_epsilon", "dropout",      "dtype",   "init_from",      "lr",
-      "min_lr",      "warmup",       "weight_decay", "beta1",   "beta2",          "adam_epsilon",
-      "clip"};
+      "data",         "data_weights", "seed",     "seq_len",      "global_batch",   "pack",
+      "loss_roles",   "vocab_size",   "layers",   "width",        "heads",          "kv_heads",
+      "ffn",          "norm",         "position", "mlp",          "tie_embeddings", "bias",
+      "rotary_base",  "norm_epsilon", "dropout",  "dtype",        "matmul_dtype",   "init_from",
+      "lr",           "min_lr",       "warmup",   "weight_decay", "beta1",          "beta2",
+      "adam_epsilon", "clip"};
   return flags;
 }
 

@@ -1,6 +1,7 @@
 // What a model may be.
 #include "configs/model_config.h"
 
+#include <algorithm>
 #include <string>
 
 #include "configs/bounds.h"
@@ -20,6 +21,8 @@ const char* Name(Recompute recompute) {
   }
   return "unknown";
 }
+
+const char* Name(MatmulDType dtype) { return dtype == MatmulDType::kSame ? "same" : "fp8"; }
 
 const char* Name(Mlp mlp) { return mlp == Mlp::kSwiglu ? "swiglu" : "gelu"; }
 
@@ -58,6 +61,27 @@ void ValidateTensorSplit(const ModelConfig& config, int tp, bool sequence_parall
     would_do += (would_do.empty() ? "" : ", ") + std::to_string(other);
   }
   throw core::ConfigError(broken + "; a --tp of " + would_do + " would do");
+}
+
+void ValidateFloat8(const ModelConfig& c, int tp) {
+  constexpr int64_t kStep = 16;
+  const int64_t heads = c.heads / tp, kv_heads = std::max<int64_t>(1, c.kv_heads / tp);
+  const struct {
+    const char* what;
+    int64_t extent;
+  } extents[] = {
+      {"--width", c.width},
+      {"--seq_len", c.seq_len},
+      {"heads / tp x head width", heads * c.head_width()},
+      {"(heads + 2 kv_heads) / tp x head width", (heads + 2 * kv_heads) * c.head_width()},
+      {"--ffn / tp", c.ffn / tp}};
+  for (const auto& [what, extent] : extents) {
+    if (extent % kStep == 0) continue;
+    throw core::ConfigError("--matmul_dtype=fp8: " + std::string(what) + " = " +
+                            std::to_string(extent) +
+                            ", and FP8 products take multiples of 16; change it, or use "
+                            "--matmul_dtype=same");
+  }
 }
 
 void Validate(const ModelConfig& config) {

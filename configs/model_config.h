@@ -10,11 +10,14 @@ enum class Position { kRotary, kLearned };
 enum class Mlp { kSwiglu, kGelu };
 // What the backward pass computes again instead of keeping it.
 enum class Recompute { kNone, kInner, kBlock };
+// What the layers' matrix products are in: the type of activations, or FP8.
+enum class MatmulDType { kSame, kFp8 };
 
 const char* Name(Norm norm);            // "rms", "layer": as the flag says it
 const char* Name(Position position);    // "rotary", "learned"
 const char* Name(Mlp mlp);              // "swiglu", "gelu"
 const char* Name(Recompute recompute);  // "none", "inner", "block"
+const char* Name(MatmulDType dtype);    // "same", "fp8"
 
 struct ModelConfig {
   int64_t vocab_size = 0;  // from the data set
@@ -43,6 +46,9 @@ struct ModelConfig {
 // sequence's worth (whole for any number of sequences). Throws ConfigError with the equations, and
 // which tp would do.
 void ValidateTensorSplit(const ModelConfig& config, int tp, bool sequence_parallel);
+// Products in FP8 take extents that 16 divides: width, seq_len, and a rank's part of the heads, of
+// queries, keys and values together, and of the MLP. Throws ConfigError with the first that is not.
+void ValidateFloat8(const ModelConfig& config, int tp);
 
 // Throws ConfigError with the equation that does not hold: heads x head width = width, kv_heads
 // divides heads, even head width for rotary positions, everything positive, dropout in [0, 1).

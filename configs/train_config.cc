@@ -38,6 +38,15 @@ void ValidateGrid(const TrainConfig& config) {
   if (config.dtype != core::DType::kF32 && config.dtype != core::DType::kBF16) {
     Expected("dtype", core::Name(config.dtype), "f32 or bf16");
   }
+  if (config.matmul_dtype == MatmulDType::kFp8) {
+    if (config.dtype != core::DType::kBF16) {
+      throw core::ConfigError(
+          "--matmul_dtype=fp8 with --dtype=" + std::string(core::Name(config.dtype)) +
+          ": FP8 products are of weights and activations in bf16; use "
+          "--dtype=bf16");
+    }
+    ValidateFloat8(config.model, config.tp);
+  }
   Number("collective_timeout", config.collective_timeout, config.collective_timeout > 0,
          "seconds above 0");
 }

@@ -42,6 +42,7 @@ struct TrainConfig {
   int canonical_ways = 0;  // 0: default
   OverlapMode overlap = OverlapMode::kAuto;
   core::DType dtype = core::DType::kF32;
+  MatmulDType matmul_dtype = MatmulDType::kSame;
   double peak_tflops = 0;       // of one device, dense bf16; 0: by its name
   std::string profile_steps;    // "FIRST:LAST", or ""
   bool tune_products = true;    // measure a device's algorithms for products, once for a run

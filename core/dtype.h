@@ -8,11 +8,14 @@
 
 namespace moat::core {
 
-enum class DType : uint8_t { kF32, kBF16, kF64, kU8, kU16, kU32, kI32, kU64, kI64 };
+// kE4M3 and kE5M2: core/float8.h.
+enum class DType : uint8_t { kF32, kBF16, kF64, kU8, kU16, kU32, kI32, kU64, kI64, kE4M3, kE5M2 };
 
-int64_t SizeOf(DType dtype);              // bytes per element
-const char* Name(DType dtype);            // "f32", "bf16", ...
-DType ParseDType(std::string_view name);  // throws ConfigError, listing the names
+int64_t SizeOf(DType dtype);    // bytes per element
+const char* Name(DType dtype);  // "f32", "bf16", ...
+// Of what files hold, so not of FP8, which is made and used within a step. Throws ConfigError,
+// listing the names.
+DType ParseDType(std::string_view name);
 
 // Storage of one bf16 number: the upper half of an f32.
 struct BFloat16 {

@@ -37,7 +37,8 @@ Linear Transformer::LinearOf(int weight, int bias, int count, int64_t in, int64_
           GradientGroup(bias, count),
           in,
           out,
-          0};
+          0,
+          {}};
 }
 
 Norm Transformer::NormOf(int weight, int bias) {
@@ -55,7 +56,24 @@ void Transformer::BindParameters() {
                        LinearOf(at.w_down, at.b_down, 1, shape_.ffn, shape_.width)});
   }
   for (Layer& layer : layers_) layer.qkv.copied = 2 * shape_.kv_heads * shape_.head_width;
+  if (matmul_dtype_ == configs::MatmulDType::kFp8) BindFloat8();
   final_norm_ = NormOf(index_.final_norm, index_.final_norm_bias);
+}
+
+void Transformer::BindFloat8() {
+  int64_t at = 0;
+  for (Layer& layer : layers_) {
+    for (Linear* linear : {&layer.qkv, &layer.out, &layer.in, &layer.down}) {
+      linear->float8 = {Planned("float8.input"),
+                        Planned("float8.weight"),
+                        Planned("float8.gradient"),
+                        Planned("float8.gradient.transposed"),
+                        Planned("float8.input.scales").Range(at, 1),
+                        Planned("float8.weight.scales").Range(at, 1),
+                        Planned("float8.gradient.scale")};
+      ++at;
+    }
+  }
 }
 
 View Transformer::Planned(const std::string& name) {

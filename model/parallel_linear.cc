@@ -1,6 +1,8 @@
 // Linear layers and norms, forward and backward.
 #include "model/parallel_linear.h"
 
+#include "model/float8_linear.h"
+
 namespace moat::model {
 
 using tensor::ConstView;
@@ -19,6 +21,7 @@ void AddOrReplace(ConstView fresh, View gradient, bool accumulate, Stream& strea
 
 void ParameterGradients(const Linear& layer, ConstView x, ConstView dy, bool accumulate,
                         Stream& stream) {
+  if (layer.float8.used()) return Float8ParameterGradients(layer, x, dy, accumulate, stream);
   tensor::LinearParameterGrad(x.count / layer.in, layer.in, layer.out, dy, x, layer.weight_gradient,
                               layer.bias_gradient, accumulate, stream);
 }
@@ -42,12 +45,15 @@ void CopiedParameterGradients(const Linear& layer, const TensorAxis& axis, Const
   finish(fresh.bias_gradient, 1, layer.bias_gradient);
 }
 
+// After the layer's parameter gradients of the same dy.
 void InputGradient(const Linear& layer, ConstView dy, View dx, Stream& stream) {
+  if (layer.float8.used()) return Float8InputGradient(layer, dy, dx, stream);
   tensor::MatMul(false, false, dy.count / layer.out, layer.in, layer.out, dy, layer.weight, {}, dx,
                  false, stream);
 }
 
 void Product(const Linear& layer, ConstView x, ConstView bias, View y, Stream& stream) {
+  if (layer.float8.used()) return Float8Product(layer, x, bias, y, stream);
   tensor::MatMul(false, true, x.count / layer.in, layer.out, layer.in, x, layer.weight, bias, y,
                  false, stream);
 }
@@ -62,6 +68,10 @@ void SplitOutputForward(const Linear& layer, const TensorAxis& axis, ConstView x
 void SplitOutputGeluForward(const Linear& layer, const TensorAxis& axis, ConstView x, View before,
                             View y, Stream& stream) {
   const ConstView whole = axis.Whole(x, stream);
+  if (layer.float8.used()) {
+    Float8Product(layer, whole, layer.bias, before, stream);
+    return tensor::Gelu(before, y, stream);
+  }
   tensor::LinearGelu(whole.count / layer.in, layer.in, layer.out, whole, layer.weight, layer.bias,
                      before, y, stream);
 }
@@ -94,6 +104,10 @@ void SplitInputGeluBackward(const Linear& layer, const TensorAxis& axis, ConstVi
                             ConstView before, View dbefore, bool accumulate, Stream& stream) {
   const ConstView whole = axis.Whole(dy, stream);
   ParameterGradients(layer, x, whole, accumulate, stream);
+  if (layer.float8.used()) {
+    Float8InputGradient(layer, whole, dbefore, stream);
+    return tensor::GeluGrad(before, dbefore, dbefore, stream);
+  }
   tensor::LinearGeluGrad(x.count / layer.in, layer.in, layer.out, whole, layer.weight, before,
                          dbefore, stream);
 }

@@ -120,6 +120,18 @@ class TensorAxis {
   TensorScratch scratch_;
 };
 
+// What a linear layer's products in FP8 need (model/float8_linear.h), lent to it; all empty where
+// its products are not. But for the scales it is shared by all layers, and large enough for any.
+struct Float8Memory {
+  tensor::View input, weight;                  // e4m3
+  tensor::View gradient, gradient_transposed;  // e5m2, of the output
+  // [1] f32. The layer's own, from the forward pass to the backward one.
+  tensor::View input_scale, weight_scale;
+  tensor::View gradient_scale;
+
+  bool used() const { return !weight.empty(); }
+};
+
 // This rank's part of one layer. Biases are empty where the model has none, gradients where it
 // computes none.
 struct Linear {
@@ -129,6 +141,7 @@ struct Linear {
   // Rows of W, the last ones, which the axis has copies of: each of those ranks has a part of their
   // gradient.
   int64_t copied = 0;
+  Float8Memory float8 = {};
 };
 
 // `x` here, y of all slots.

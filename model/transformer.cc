@@ -34,16 +34,22 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
     : config_(config),
       dtype_(options.dtype),
       recompute_(options.recompute),
+      matmul_dtype_(options.matmul_dtype),
       max_rows_(options.max_rows),
       stream_(stream),
       table_(ParameterTable(config)),
       index_(IndexParameters(config, table_)),
       axis_({.group = options.tensor}, {}) {
-  plan_ = PlanActivations(config, {max_rows_, stream.threads(), dtype_, axis_.size(),
-                                   options.sequence_parallel, recompute_, stream.device()});
+  plan_ = PlanActivations(
+      config, {max_rows_, stream.threads(), dtype_, axis_.size(), options.sequence_parallel,
+               recompute_, stream.device(), matmul_dtype_});
   layout_ = FlatLayout(table_, axis_.rank(), axis_.size());
   const parallel::Slice tokens = slice(index_.embedding);
   vocabulary_ = {tokens.begin[0], tokens.end[0] - tokens.begin[0]};
+  if (matmul_dtype_ == configs::MatmulDType::kFp8) {
+    MOAT_CHECK(dtype_ == core::DType::kBF16, "FP8 products are of bf16 weights and activations");
+    tensor::CheckFloat8(stream);
+  }
   MOAT_CHECK(options.with_master_weights || dtype_ != core::DType::kF32,
              "in f32 the passes read the master weights");
   const int64_t multiple = options.flat_multiple;

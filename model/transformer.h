@@ -69,6 +69,8 @@ struct TransformerOptions {
   // f32 weights are kept here; false: elsewhere (ZeRO), and only rounded ones here. REQUIRES then:
   // a dtype other than f32.
   bool with_master_weights = true;
+  // Of the layers' products: model/float8_linear.h. FP8 REQUIRES dtype bf16.
+  configs::MatmulDType matmul_dtype = configs::MatmulDType::kSame;
   int64_t flat_multiple = 1;  // flat buffers are padded to a multiple of so many elements
 };
 
@@ -160,6 +162,7 @@ class Transformer {
   Linear LinearOf(int weight, int bias, int count, int64_t in, int64_t out);
   Norm NormOf(int weight, int bias);
   void BindParameters();
+  void BindFloat8();
   tensor::View Planned(const std::string& name);
   TensorScratch PlannedScratch();
   NormOutput PlannedNorm(const std::string& name);
@@ -191,6 +194,7 @@ class Transformer {
   configs::ModelConfig config_;
   core::DType dtype_;
   configs::Recompute recompute_;
+  configs::MatmulDType matmul_dtype_;
   int64_t max_rows_;
   tensor::Stream& stream_;
   std::vector<Parameter> table_;

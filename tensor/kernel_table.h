@@ -49,6 +49,18 @@ struct FusedProduct {
   float* dbias;  // kBiasGrad: [m]
 };
 
+// ops.h, ScaledMatMul: c [m, n] = a [m, k] b [n, k]^T by their scales.
+struct ScaledProduct {
+  int64_t m, n, k;
+  core::DType a_dtype;  // e4m3 or e5m2; b is e4m3
+  const void *a, *b;
+  const float *a_scale, *b_scale;
+  const void* bias;  // bf16; null for none
+  void* c;           // f32, or bf16
+  bool c_is_f32;
+  bool accumulate;
+};
+
 struct KernelTable {
   void (*matmul)(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void* a,
                  const void* b, const void* bias, void* c, bool c_is_f32, bool accumulate,
@@ -56,6 +68,12 @@ struct KernelTable {
   // May be null. False where the device does not do it in one pass: then nothing was done, and
   // linear_ops.cc calls the kernels for the parts.
   bool (*fused_product)(const FusedProduct&, const Stream&);
+  void (*scale_for)(core::DType format, int64_t count, const void* x, float* scale, const Stream&);
+  // values, transposed: null for none.
+  void (*quantize)(core::DType format, int64_t rows, int64_t columns, const void* x,
+                   const float* scale, uint8_t* values, uint8_t* transposed, const Stream&);
+  // Of the table of bf16; in f32 there is none.
+  void (*scaled_matmul)(const ScaledProduct&, const Stream&);
   void (*bias_grad)(int64_t rows, int64_t width, const void* dy, float* dbias, bool accumulate,
                     const Stream&);
   void (*embed)(int64_t tokens, int64_t width, int64_t first, int64_t table_rows,

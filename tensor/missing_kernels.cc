@@ -32,6 +32,9 @@ void Fill(Result (*&entry)(Arguments...)) {
 template <core::DeviceKind device>
 void RefuseMissingKernels(KernelTable* table) {
   Fill<device, "MatMul">(table->matmul);
+  Fill<device, "ScaleFor">(table->scale_for);
+  Fill<device, "Quantize">(table->quantize);
+  Fill<device, "ScaledMatMul">(table->scaled_matmul);
   Fill<device, "BiasGrad">(table->bias_grad);
   Fill<device, "Embed">(table->embed);
   Fill<device, "EmbedGrad">(table->embed_grad);
@@ -57,7 +60,7 @@ void RefuseMissingKernels(KernelTable* table) {
   Fill<device, "CrossEntropyOfPart">(table->cross_entropy_of_part);
   Fill<device, "AdamW">(table->adamw);
   Fill<device, "SumsOfSquares">(table->sums_of_squares);
-  static_assert(sizeof(KernelTable) == 28 * sizeof(void (*)()),
+  static_assert(sizeof(KernelTable) == 31 * sizeof(void (*)()),
                 "a new kernel needs its line above, or its call would end the program; "
                 "fused_product and check_attention may be missing");
 }

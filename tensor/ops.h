@@ -37,6 +37,30 @@ void LinearGeluGrad(int64_t rows, int64_t in, int64_t out, ConstView dy, ConstVi
 // with `accumulate`.
 void LinearParameterGrad(int64_t rows, int64_t in, int64_t out, ConstView dy, ConstView x,
                          View dweight, View dbias, bool accumulate, Stream& stream);
+// FP8: a tensor as codes of 8 bits (core/float8.h) and one scale for all of them, an f32 on the
+// same device; what a code stands for is its number times the scale.
+struct ScaledView {
+  ConstView values;
+  ConstView scale;
+};
+// scale [1] = the smallest power of two by which the largest magnitude of x fits into `format`
+// (e4m3 or e5m2); NaN where x has a number that is not finite (core::Float8Scale). One reading of
+// x; the device is not waited for.
+void ScaleFor(core::DType format, ConstView x, View scale, Stream& stream);
+// values [rows, columns] = x / scale, rounded to the nearest of their type, ties to even, and
+// transposed [columns, rows] the same codes: a product wants its sum along rows in memory. Either
+// may be empty. REQUIRES: rows and columns that 16 divides, memory at multiples of 16 bytes.
+void Quantize(int64_t rows, int64_t columns, ConstView x, ConstView scale, View values,
+              View transposed, Stream& stream);
+// c [m, n] = a b^T + bias, or c += a b^T with `accumulate`, of a [m, k] in e4m3 or e5m2 and b [n,
+// k] in e4m3. c is f32 or bf16, bias [n] (empty: none) bf16. Sums are f32, of exact products.
+// REQUIRES: as Quantize, of m, n and k; no bias with `accumulate`.
+void ScaledMatMul(int64_t m, int64_t n, int64_t k, const ScaledView& a, const ScaledView& b,
+                  ConstView bias, View c, bool accumulate, Stream& stream);
+// Throws ConfigError where the stream's device has no FP8 products: CUDA devices of compute
+// capability below 8.9. The CPU has none either, but gives their numbers.
+void CheckFloat8(const Stream& stream);
+
 // dbias [width] (f32) = sums of the columns of dy [rows, width], rows in order; += with
 // `accumulate`.
 void BiasGrad(ConstView dy, View dbias, bool accumulate, Stream& stream);

@@ -15,6 +15,16 @@ struct Help {
   core::Bytes needed;  // with it
 };
 
+// Can a model be computed like this at all?
+bool Possible(const configs::ModelConfig& model, const model::PlanOptions& passes) {
+  try {
+    model::PlanActivations(model, passes);
+    return true;
+  } catch (const core::ConfigError&) {
+    return false;
+  }
+}
+
 std::vector<Help> WhatHelps(const configs::ModelConfig& model,
                             const model::MemoryOptions& options) {
   std::vector<Help> helps;
@@ -36,13 +46,10 @@ std::vector<Help> WhatHelps(const configs::ModelConfig& model,
     shared.sharded = true;
     add("--zero=1", shared);
   }
-  const int tp = options.passes.tp * 2;
-  if (model.heads % tp == 0 && model.kv_heads % tp == 0 && model.ffn % tp == 0) {
-    model::MemoryOptions wider = options;
-    wider.passes.tp = tp;
-    wider.tp_index = 0;
-    add("--tp=" + std::to_string(tp), wider);
-  }
+  model::MemoryOptions wider = options;
+  wider.passes.tp *= 2;
+  wider.tp_index = 0;
+  if (Possible(model, wider.passes)) add("--tp=" + std::to_string(wider.passes.tp), wider);
   std::sort(helps.begin(), helps.end(),
             [](const Help& a, const Help& b) { return a.needed.value < b.needed.value; });
   return helps;

@@ -32,6 +32,7 @@ model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int d
   model::TransformerOptions options;
   options.max_rows = config.micro_batch;
   options.dtype = config.dtype;
+  options.matmul_dtype = config.matmul_dtype;
   options.tensor = tensor;
   options.sequence_parallel = config.sequence_parallel;
   options.recompute = config.recompute;

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kDataVersion = "data version";
 constexpr const char* kDataContent = "data content";
+constexpr const char* kMatmulDType = "matmul_dtype";
 
 // What makes weights of one run mean the same in another.
 constexpr std::array<const char*, 13> kModelIdentity = {
@@ -189,6 +190,10 @@ Identity ExpectedIdentity(const Identity& saved, const Identity& now,
                           const std::vector<data::Dataset>& datasets) {
   Identity expected = now;
   if (!saved.contains(kDataVersion)) expected.erase(kDataVersion);
+  if (!saved.contains(kMatmulDType) &&
+      ValueOr(now, kMatmulDType, "") == Name(configs::MatmulDType::kSame)) {
+    expected.erase(kMatmulDType);  // older checkpoints know no other
+  }
   const std::vector<std::string> were = core::SplitAtCommas(ValueOr(saved, kDataContent, ""));
   std::vector<std::string> contents = ContentsOf(datasets);
   for (size_t i = 0; i < std::min(were.size(), contents.size()); ++i) {

@@ -87,7 +87,7 @@ Trainer::~Trainer() = default;
 model::MemoryOptions Trainer::PlanOf() const {
   const configs::TrainConfig& c = options_.config;
   return {{c.micro_batch, stream_.threads(), c.dtype, groups_.tensor.size(), c.sequence_parallel,
-           c.recompute, stream_.device()},
+           c.recompute, stream_.device(), c.matmul_dtype},
           groups_.tensor.rank(),
           groups_.data.size(),
           Sharded(c, groups_.data.size()),

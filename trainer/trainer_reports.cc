@@ -18,7 +18,9 @@ void Trainer::Describe() const {
   core::Log() << "model: "
               << core::FormatCount(static_cast<double>(model::ParameterCount(model_.config())))
               << " parameters, vocabulary " << model_.config().vocab_size << ", seq_len "
-              << c.model.seq_len << "; " << core::Name(c.dtype) << " on " << options_.device;
+              << c.model.seq_len << "; " << core::Name(c.dtype)
+              << (c.matmul_dtype == configs::MatmulDType::kFp8 ? ", products of layers in fp8" : "")
+              << " on " << options_.device;
   DescribeData();
   core::Log() << "grid: dp=" << groups_.data.size() << " x tp=" << groups_.tensor.size()
               << (model_.axis().sequence_parallel() ? " with sequence parallelism" : "")

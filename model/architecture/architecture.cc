@@ -66,6 +66,10 @@ class TableBuilder {
   std::vector<Parameter> table_;
 };
 
+struct LinearExtents {
+  int64_t in = 0, out = 0;
+};
+
 class PlanBuilder {
  public:
   void Add(std::string name, int64_t elements, core::DType dtype = core::DType::kF32) {
@@ -79,6 +83,26 @@ class PlanBuilder {
  private:
   ActivationPlan plan_;
 };
+
+// Codes of one linear layer at a time: its input, its weight, and its output's gradient in both
+// layouts. Scales of inputs and weights are kept from the forward pass to the backward one.
+void AddFloat8(const configs::ModelConfig& c, int64_t tokens,
+               const std::vector<LinearExtents>& linears, PlanBuilder* plan) {
+  LinearExtents widest;
+  const auto scales = c.layers * std::ssize(linears);
+  int64_t weight = 0;
+  for (const auto& [in, out] : linears) {
+    widest = {std::max(widest.in, in), std::max(widest.out, out)};
+    weight = std::max(weight, in * out);
+  }
+  plan->Add("float8.input", tokens * widest.in, core::DType::kE4M3);
+  plan->Add("float8.weight", weight, core::DType::kE4M3);
+  plan->Add("float8.gradient", tokens * widest.out, core::DType::kE5M2);
+  plan->Add("float8.gradient.transposed", tokens * widest.out, core::DType::kE5M2);
+  plan->Add("float8.input.scales", scales);
+  plan->Add("float8.weight.scales", scales);
+  plan->Add("float8.gradient.scale", 1);
+}
 
 }  // namespace
 
@@ -170,6 +194,8 @@ std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const s
 
 ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions& o) {
   configs::ValidateTensorSplit(c, o.tp, o.sequence_parallel);
+  const bool float8 = o.matmul_dtype == configs::MatmulDType::kFp8;
+  if (float8) configs::ValidateFloat8(c, o.tp);
   const bool sequence_parallel = o.sequence_parallel && o.tp > 1;
   const int64_t tokens = o.rows * c.seq_len;
   const int64_t here = sequence_parallel ? tokens / o.tp : tokens;
@@ -230,6 +256,8 @@ ActivationPlan PlanActivations(const configs::ModelConfig& c, const PlanOptions&
   const int64_t norms = sequence_parallel ? 2 * c.width : 0;
   const int64_t copied = o.tp > c.kv_heads ? qkv * (c.width + 1) : 0;
   plan.Add("gradient.parameter", std::max(norms, copied));  // before tensor ranks add it up
+  if (float8)
+    AddFloat8(c, tokens, {{c.width, qkv}, {q, c.width}, {c.width, in}, {ffn, c.width}}, &plan);
   const core::AttentionShape attention{o.rows,   c.seq_len,      heads,
                                        kv_heads, c.head_width(), kAttentionTile};
   plan.Add("attention.workspace",

@@ -130,6 +130,7 @@ struct PlanOptions {
   bool sequence_parallel = false;         // and of the slots between them
   configs::Recompute recompute = configs::Recompute::kNone;
   core::DeviceKind device = core::DeviceKind::kCpu;
+  configs::MatmulDType matmul_dtype = configs::MatmulDType::kSame;  // of the layers' products
 };
 
 // The name of a layer's buffer `what` ("qkv"): its own, or "recomputed.qkv" where the backward pass
@@ -139,8 +140,9 @@ struct PlanOptions {
 std::string LayerBufferName(configs::Recompute recompute, int64_t layer, const std::string& what);
 
 // Forward and backward of `rows` sequences. Planned once; a step allocates nothing. Logits are kept
-// for a few slots only (LossChunksOn). Statistics, losses and logits are f32 whatever
-// the dtype. Throws ConfigError as configs::ValidateTensorSplit.
+// for a few slots only (LossChunksOn). Statistics, losses and logits are f32 whatever the dtype.
+// Throws ConfigError as configs::ValidateTensorSplit and, of products in FP8,
+// configs::ValidateFloat8.
 ActivationPlan PlanActivations(const configs::ModelConfig& config, const PlanOptions& options);
 
 }  // namespace moat::model

@@ -97,10 +97,12 @@ int Evaluate(const configs::EvalConfig& config) {
   const trainer::DeviceChoice device =
       trainer::ChooseDevice(config.device, trainer::DevicesHere(core::DeviceKind::kCuda), 0, *self);
   tensor::Stream stream = trainer::MakeStream(device, core::ThreadsOf(config.threads));
-  model::Transformer model(
-      model_config,
-      {.max_rows = run.train.micro_batch, .with_gradients = false, .dtype = run.train.dtype},
-      stream);
+  model::Transformer model(model_config,
+                           {.max_rows = run.train.micro_batch,
+                            .with_gradients = false,
+                            .dtype = run.train.dtype,
+                            .matmul_dtype = run.train.matmul_dtype},
+                           stream);
   trainer::LoadWeights(run.checkpoint, model, stream);
   std::vector<trainer::Evaluation> parts;
   for (size_t i = 0; i < data.size(); ++i) {

@@ -21,7 +21,10 @@ TrainedRun OpenRun(const std::string& run_root, const std::string& run,
       "train", std::vector<std::string>{"--flagfile=" + layout.flags().string()});
   configs::TrainConfig train = configs::TrainConfigFromFlags(line);
   // Checkpoints hold f32 weights: a run reads everywhere, at the speed of what the processor has.
-  if (!tensor::MissingInstructions(train.dtype).empty()) train.dtype = core::DType::kF32;
+  if (!tensor::MissingInstructions(train.dtype).empty()) {
+    train.dtype = core::DType::kF32;
+    train.matmul_dtype = configs::MatmulDType::kSame;
+  }
   return {train, trainer::ChooseTrained(layout.checkpoints(), run, checkpoint, *comm::MakeSelf())};
 }
 

@@ -152,6 +152,11 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
       trainer::UsableDType(options.config.dtype, options.config.dtype_fallback,
                            on_cpu ? tensor::MissingInstructions(options.config.dtype) : "", *world);
   options.identity["dtype"] = core::Name(options.config.dtype);
+  // Without bf16 there is nothing that FP8 would be made of.
+  if (options.config.dtype == core::DType::kF32) {
+    options.config.matmul_dtype = configs::MatmulDType::kSame;
+  }
+  options.identity["matmul_dtype"] = Name(options.config.matmul_dtype);
   comm::GridCommunicators groups = comm::MakeGrid(*world, grid);
   WarnOfWideTensorGroup(*groups.tensor);
   const std::string exchange = trainer::MoveToDevice(device, &groups);

@@ -13,6 +13,7 @@ template <typename T>
 KernelTable MakeTable() {
   KernelTable table{};
   cpu::FillMatMul<T>(table);
+  cpu::FillFloat8<T>(table);
   cpu::FillEmbedding<T>(table);
   cpu::FillNorm<T>(table);
   cpu::FillLayerNorm<T>(table);

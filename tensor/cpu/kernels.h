@@ -12,6 +12,8 @@ namespace moat::tensor::cpu {
 template <typename T>
 void FillMatMul(KernelTable& table);
 template <typename T>
+void FillFloat8(KernelTable& table);
+template <typename T>
 void FillEmbedding(KernelTable& table);
 template <typename T>
 void FillNorm(KernelTable& table);

@@ -12,6 +12,7 @@ namespace {
 KernelTable Make(core::DType dtype) {
   KernelTable table{};
   FillMatMul(dtype, table);
+  FillFloat8(dtype, table);
   FillEmbedding(dtype, table);
   FillNorm(dtype, table);
   FillAttention(dtype, table);

@@ -9,6 +9,7 @@ namespace moat::tensor::cuda {
 
 // `dtype`: f32 or bf16, the table's element type.
 void FillMatMul(core::DType dtype, KernelTable& table);
+void FillFloat8(core::DType dtype, KernelTable& table);
 void FillEmbedding(core::DType dtype, KernelTable& table);
 void FillNorm(core::DType dtype, KernelTable& table);
 void FillAttention(core::DType dtype, KernelTable& table);

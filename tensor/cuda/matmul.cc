@@ -14,7 +14,9 @@ MatmulShape ShapeOf(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
   shape.m = m;
   shape.n = n;
   shape.k = k;
-  shape.dtype = dtype;
+  shape.a_dtype = dtype;
+  shape.b_dtype = dtype;
+  shape.bias_dtype = dtype;
   shape.c_dtype = c_is_f32 ? core::DType::kF32 : dtype;
   shape.a_alignment = AlignmentOf(operands.a);
   shape.b_alignment = AlignmentOf(operands.b);
@@ -34,6 +36,21 @@ void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const v
   shape.bias = bias != nullptr;
   if (!ProductsOf(stream).Enqueue(shape, operands, nullptr)) {
     throw core::ConfigError("cuBLASLt has no algorithm for the product " + TextOf(shape));
+  }
+}
+
+// The library takes FP8 with the sum along both factors' rows in memory, as ours are. Where it has
+// no algorithm there is no other way than the bf16 that the run can ask for.
+void ScaledMatMul(const ScaledProduct& p, const Stream& stream) {
+  const MatmulOperands operands{p.a, p.b, p.bias, nullptr, p.c, p.a_scale, p.b_scale};
+  MatmulShape shape = ShapeOf(false, true, p.m, p.n, p.k, core::DType::kBF16, p.c_is_f32, operands);
+  shape.a_dtype = p.a_dtype;
+  shape.b_dtype = core::DType::kE4M3;
+  shape.accumulate = p.accumulate;
+  shape.bias = p.bias != nullptr;
+  if (!ProductsOf(stream).Enqueue(shape, operands, nullptr)) {
+    throw core::ConfigError("cuBLASLt has no algorithm for the product " + TextOf(shape) +
+                            "; use --matmul_dtype=same");
   }
 }
 
@@ -84,6 +101,7 @@ void Fill(KernelTable& table) {
 
 void FillMatMul(core::DType dtype, KernelTable& table) {
   dtype == core::DType::kF32 ? Fill<core::DType::kF32>(table) : Fill<core::DType::kBF16>(table);
+  if (dtype == core::DType::kBF16) table.scaled_matmul = ScaledMatMul;
 }
 
 }  // namespace moat::tensor::cuda

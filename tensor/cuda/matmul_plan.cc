@@ -12,12 +12,22 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/float8.h"
 
 namespace moat::tensor::cuda {
 namespace {
 
 cudaDataType TypeOf(core::DType dtype) {
-  return dtype == core::DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F;
+  switch (dtype) {
+    case core::DType::kBF16:
+      return CUDA_R_16BF;
+    case core::DType::kE4M3:
+      return CUDA_R_8F_E4M3;
+    case core::DType::kE5M2:
+      return CUDA_R_8F_E5M2;
+    default:
+      return CUDA_R_32F;
+  }
 }
 
 template <typename T>
@@ -58,7 +68,9 @@ int AlignmentOf(const void* memory) {
 std::string TextOf(const MatmulShape& s) {
   std::ostringstream text;
   text << s.m << " x " << s.k << (s.trans_a ? "^T times " : " times ") << s.k << " x " << s.n
-       << (s.trans_b ? "^T in " : " in ") << Name(s.dtype) << " to " << Name(s.c_dtype);
+       << (s.trans_b ? "^T in " : " in ") << Name(s.a_dtype);
+  if (s.b_dtype != s.a_dtype) text << " and " << Name(s.b_dtype);
+  text << " to " << Name(s.c_dtype);
   if (s.accumulate) text << ", added";
   if (s.bias) text << ", bias";
   if (s.ending == Ending::kGelu) text << ", gelu";
@@ -86,10 +98,10 @@ MatmulPlan::MatmulPlan(const MatmulShape& shape, const MatmulOperands& operands)
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSA, shape.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   Set(product_, CUBLASLT_MATMUL_DESC_TRANSB, shape.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   DescribeEnding(shape);
-  left_ =
-      shape.trans_b ? Layout(shape.dtype, shape.k, shape.n) : Layout(shape.dtype, shape.n, shape.k);
-  right_ =
-      shape.trans_a ? Layout(shape.dtype, shape.m, shape.k) : Layout(shape.dtype, shape.k, shape.m);
+  left_ = shape.trans_b ? Layout(shape.b_dtype, shape.k, shape.n)
+                        : Layout(shape.b_dtype, shape.n, shape.k);
+  right_ = shape.trans_a ? Layout(shape.a_dtype, shape.m, shape.k)
+                         : Layout(shape.a_dtype, shape.k, shape.m);
   result_ = Layout(shape.c_dtype, shape.n, shape.m);
   Point(operands);
 }
@@ -112,17 +124,22 @@ void MatmulPlan::DescribeEnding(const MatmulShape& shape) {
     return shape.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   };
   Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue());
-  if (shape.bias) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(shape.dtype));
+  if (shape.bias) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(shape.bias_dtype));
   if (shape.ending == Ending::kGelu || shape.ending == Ending::kGeluGrad) {
     Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, shape.n);
   }
 }
 
-// A choice depends on how these are aligned, too.
+// A choice depends on how these are aligned, too. Sums of FP8 are promoted to f32 as they go:
+// CUBLASLT_MATMUL_DESC_FAST_ACCUM, which would leave that out, is off unless it is set.
 void MatmulPlan::Point(const MatmulOperands& operands) const {
   if (operands.bias != nullptr) Set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
   if (operands.before != nullptr) {
     Set(product_, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.before);
+  }
+  if (operands.a_scale != nullptr) {
+    Set(product_, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, operands.b_scale);
+    Set(product_, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, operands.a_scale);
   }
 }
 
@@ -144,8 +161,9 @@ std::vector<cublasLtMatmulAlgo_t> MatmulPlan::Proposals(const MatmulShape& shape
       cublasLtMatmulAlgoGetHeuristic(blas, product_.get(), left_.get(), right_.get(), result_.get(),
                                      result_.get(), wish.get(), most, results.data(), &found);
   const bool fused = shape.ending != Ending::kNone;
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && fused)) {
-    return {};  // an ending that this type has not may be either
+  const bool special = fused || core::IsFloat8(shape.a_dtype);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_INVALID_VALUE && special)) {
+    return {};  // an ending or a pair of types that the library has not may be either
   }
   Check(status, "choosing an algorithm");
   std::vector<cublasLtMatmulAlgo_t> proposals;

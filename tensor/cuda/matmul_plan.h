@@ -16,8 +16,11 @@ enum class Ending { kNone, kGelu, kGeluGrad, kBiasGrad };  // FusedProduct's, or
 struct MatmulShape {
   bool trans_a, trans_b;
   int64_t m, n, k;
-  core::DType dtype;  // of a, b and the bias
+  // Of a and b: one type, or two of FP8, which the library takes without trans_a and with trans_b
+  // only (on Hopper and before).
+  core::DType a_dtype, b_dtype;
   core::DType c_dtype;
+  core::DType bias_dtype;
   bool accumulate;
   bool bias;
   Ending ending;
@@ -36,6 +39,8 @@ struct MatmulOperands {
   const void* bias;  // or, of Ending::kBiasGrad, the sums that are written
   void* before;      // FusedProduct's
   void* c;
+  const float* a_scale = nullptr;  // of FP8, on the device
+  const float* b_scale = nullptr;
 };
 
 // Whether the library's endings take such a shape at all.
@@ -74,7 +79,7 @@ class MatmulPlan {
 };
 
 // All of a shape, for people and as its name in ProductChoices: "8 x 16 times 16 x 32^T in bf16 to
-// f32, bias, aligned to 16 16 16 16 16".
+// f32, bias, aligned to 16 16 16 16 16"; of two types "in e5m2 and e4m3 to bf16".
 std::string TextOf(const MatmulShape& shape);
 
 }  // namespace moat::tensor::cuda

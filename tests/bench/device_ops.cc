@@ -19,6 +19,7 @@ namespace {
 
 using core::DType;
 using tensor::Tensor;
+using tensor::View;
 
 constexpr DType kBF16 = DType::kBF16, kF32 = DType::kF32;
 
@@ -70,6 +71,7 @@ class DeviceOps {
   void All(const Sizes& s) {
     size_ = &s;
     Products();
+    Float8();
     Norms();
     Activations();
     Attention();
@@ -166,6 +168,53 @@ class DeviceOps {
     map(tokens(), s.width, in, kBF16);
     map(tokens(), s.ffn, s.width, kBF16);
     map(std::min(kLossRows, tokens()), s.width, s.vocab, kF32);
+  }
+
+  // Of the MLP's first layer, the widest: scales, codes and the three products, whose share is of
+  // the bf16 ceiling.
+  void Float8() {
+    try {
+      tensor::CheckFloat8(stream_);
+    } catch (const core::ConfigError& error) {
+      std::printf("| %s | fp8: not measured, %s | | | | | | |\n", size_->name, error.what());
+      return;
+    }
+    const int64_t in = size_->width, out = (size_->llama ? 2 : 1) * size_->ffn;
+    const int64_t slots = tokens(), n = slots * in;
+    Tensor x = Numbers(n, kBF16), codes(n, DType::kE4M3, options_.device);
+    Tensor transposed(n, DType::kE4M3, options_.device), scale(1, kF32, options_.device);
+    const auto bytes = static_cast<double>(n);
+    Add("fp8 scale", 2 * bytes, 0,
+        [&] { tensor::ScaleFor(DType::kE4M3, x.view(), scale.view(), stream_); });
+    Add("fp8 codes", 3 * bytes, 0,
+        [&] { tensor::Quantize(slots, in, x.view(), scale.view(), codes.view(), {}, stream_); });
+    Add("fp8 codes, both layouts", 4 * bytes, 0, [&] {
+      tensor::Quantize(slots, in, x.view(), scale.view(), codes.view(), transposed.view(), stream_);
+    });
+    Float8Product("fp8 forward", DType::kE4M3, slots, out, in, kBF16);
+    Float8Product("fp8 input gradient", DType::kE5M2, slots, in, out, kBF16);
+    Float8Product("fp8 weight gradient", DType::kE5M2, out, in, slots, kF32);
+  }
+
+  void Float8Product(const std::string& what, DType left, int64_t m, int64_t n, int64_t k,
+                     DType result) {
+    const auto coded = [&](DType format, int64_t rows, View scale) {
+      const Tensor x = Numbers(rows * k, kBF16);
+      Tensor codes(rows * k, format, options_.device);
+      tensor::ScaleFor(format, x.view(), scale, stream_);
+      tensor::Quantize(rows, k, x.view(), scale, codes.view(), {}, stream_);
+      stream_.Synchronize();
+      return codes;
+    };
+    Tensor scales(2, kF32, options_.device), c(m * n, result, options_.device);
+    const View a_scale = scales.view().Range(0, 1), b_scale = scales.view().Range(1, 1);
+    const Tensor a = coded(left, m, a_scale), b = coded(DType::kE4M3, n, b_scale);
+    const auto bytes = static_cast<double>(a.bytes().value + b.bytes().value + c.bytes().value);
+    Add(what + " " + std::to_string(m) + " x " + std::to_string(k) + " x " + std::to_string(n),
+        bytes, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k), [&] {
+          tensor::ScaledMatMul(m, n, k, {a.view(), a_scale}, {b.view(), b_scale}, {}, c.view(),
+                               false, stream_);
+        });
   }
 
   void Norms() {

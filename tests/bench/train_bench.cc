@@ -2,7 +2,7 @@
 //
 //   build/bin/bench_train [--json] [--preset=gpt2_124m] [--dtype=bf16] [--threads=N]
 //                         [--sequences=4] [--seq_len=256] [--steps=12] [--reduction=canonical]
-//                         [--micro_batch=N] [--vocab_size=50257]
+//                         [--micro_batch=N] [--vocab_size=50257] [--matmul_dtype=fp8]
 //   mpirun -np 2 --bind-to none build/bin/bench_train --threads=1
 //   build/bin/bench_train --device=cuda --sequences=16 --seq_len=1024 [--peak_tflops=989]
 //                         [--json_file=PATH] [--configs=DIR]
@@ -17,8 +17,9 @@
 //
 // --device=cuda: a device for each rank, over NCCL, or shared, over staging buffers. The ceiling is
 // the best product of the device's library in the same run, and --peak_tflops what its maker says,
-// by which MFU is counted. It prints one row of a table in Markdown: model, ranks, sequences,
-// slots, ms a step (median), tokens/s, TFLOP/s a rank, MFU, share of the measured product.
+// by which MFU is counted; both are of bf16, with --matmul_dtype=fp8 too. It prints one row of a
+// table in Markdown: model, ranks, sequences, slots, ms a step (median), tokens/s, TFLOP/s a rank,
+// MFU, share of the measured product.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -47,13 +48,12 @@ namespace {
 using Options = std::map<std::string, std::string>;
 
 Options ParseOptions(int argc, char** argv) {
-  Options options = {{"preset", "gpt2_124m"}, {"dtype", "bf16"},
-                     {"threads", "0"},        {"sequences", "4"},
-                     {"seq_len", "256"},      {"steps", "12"},
-                     {"json", "false"},       {"reduction", "canonical"},
-                     {"vocab_size", "50257"}, {"micro_batch", ""},
-                     {"device", "cpu"},       {"peak_tflops", "989"},
-                     {"json_file", ""},       {"configs", MOAT_SOURCE_DIR "/configs"}};
+  Options options = {
+      {"preset", "gpt2_124m"}, {"dtype", "bf16"},   {"matmul_dtype", "same"},
+      {"threads", "0"},        {"sequences", "4"},  {"seq_len", "256"},
+      {"steps", "12"},         {"json", "false"},   {"reduction", "canonical"},
+      {"vocab_size", "50257"}, {"micro_batch", ""}, {"device", "cpu"},
+      {"peak_tflops", "989"},  {"json_file", ""},   {"configs", MOAT_SOURCE_DIR "/configs"}};
   for (int i = 1; i < argc; ++i) {
     const std::string text = argv[i];
     const size_t equals = text.find('=');
@@ -76,8 +76,8 @@ configs::TrainConfig ConfigFor(const Options& options, int ranks) {
       "train",
       {"--flagfile=" + options.at("configs") + "/" + options.at("preset") + ".flags", "--data=none",
        "--run=bench", "--dp=" + std::to_string(ranks), "--dtype=" + options.at("dtype"),
-       "--seq_len=" + options.at("seq_len"), "--vocab_size=" + options.at("vocab_size"),
-       "--global_batch=" + options.at("sequences"),
+       "--matmul_dtype=" + options.at("matmul_dtype"), "--seq_len=" + options.at("seq_len"),
+       "--vocab_size=" + options.at("vocab_size"), "--global_batch=" + options.at("sequences"),
        "--micro_batch=" + (options.at("micro_batch").empty() ? std::to_string(sequences / ranks)
                                                              : options.at("micro_batch")),
        "--warmup=0", "--reduction=" + options.at("reduction")}));
@@ -202,8 +202,9 @@ int OnDevice(const Options& options, comm::MpiSession& session) {
   const double median = measured.seconds[measured.seconds.size() / 2];
   const double rate = tokens * model::FlopsPerToken(config.model) / median / world->size();
   const double mfu = rate / (std::stod(options.at("peak_tflops")) * 1e12);
-  std::printf("| %s | %d | %lld | %lld | %.1f | %.0f | %.1f | %.1f%% | %.1f%% |\n",
-              options.at("preset").c_str(), world->size(),
+  const bool fp8 = config.matmul_dtype == configs::MatmulDType::kFp8;
+  std::printf("| %s%s | %d | %lld | %lld | %.1f | %.0f | %.1f | %.1f%% | %.1f%% |\n",
+              options.at("preset").c_str(), fp8 ? ", fp8" : "", world->size(),
               static_cast<long long>(config.global_batch),
               static_cast<long long>(config.model.seq_len), median * 1e3, tokens / median,
               rate / 1e12, mfu * 100, rate / ceiling * 100);
@@ -211,6 +212,7 @@ int OnDevice(const Options& options, comm::MpiSession& session) {
   const nlohmann::ordered_json json = {{"part", "train"},
                                        {"preset", options.at("preset")},
                                        {"dtype", core::Name(config.dtype)},
+                                       {"matmul_dtype", Name(config.matmul_dtype)},
                                        {"ranks", world->size()},
                                        {"sequences", config.global_batch},
                                        {"micro_batch", config.micro_batch},
@@ -260,6 +262,7 @@ int Main(int argc, char** argv) {
   if (world->rank() == 0) {
     const nlohmann::ordered_json json = {{"preset", options.at("preset")},
                                          {"dtype", core::Name(config.dtype)},
+                                         {"matmul_dtype", Name(config.matmul_dtype)},
                                          {"ranks", world->size()},
                                          {"threads", threads},
                                          {"sequences", config.global_batch},

@@ -142,6 +142,13 @@ TEST(Validate, RefusesEachImpossibleTrainConfig) {
       {[](C& c) { c.profile_steps = "3:4x"; }, "--profile_steps=3:4x: expected FIRST:LAST"},
       {[](C& c) { c.peak_tflops = -1; }, "--peak_tflops=-1: expected 0 or more"},
       {[](C& c) { c.dtype = core::DType::kU8; }, "--dtype=u8"},
+      {[](C& c) { c.matmul_dtype = MatmulDType::kFp8; },
+       "--matmul_dtype=fp8 with --dtype=f32: FP8 products are of weights and activations in bf16"},
+      {[](C& c) {
+         c.matmul_dtype = MatmulDType::kFp8, c.dtype = core::DType::kBF16;
+         c.model.ffn = 96, c.tp = 4;
+       },
+       "--ffn / tp = 24, and FP8 products take multiples of 16"},
       {[](C& c) { c.tp = 3; }, "heads / tp = 4 / 3 is not whole"},
       {[](C& c) {
          c.tp = 2, c.model.width = 24, c.model.heads = 6, c.model.kv_heads = 3, c.model.ffn = 60;

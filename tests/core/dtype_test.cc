@@ -25,6 +25,7 @@ TEST(DType, ParsesItsOwnNamesAndRefusesOthers) {
     EXPECT_EQ(ParseDType(Name(d)), d);
   }
   EXPECT_THROW(ParseDType("fp16"), ConfigError);
+  EXPECT_THROW(ParseDType(Name(DType::kE4M3)), ConfigError) << "no file holds FP8";
 }
 
 }  // namespace

@@ -284,5 +284,23 @@ TEST_F(EmulatorTest, AttentionThatAnAmpereCannotHoldIsRefusedByNameBeforeItRuns)
                core::ConfigError);
 }
 
+TEST_F(EmulatorTest, Float8OnADeviceWithoutItIsRefusedByName) {
+  configs::ModelConfig config = testing::TinyConfig();
+  config.width = 64, config.ffn = 32, config.seq_len = 16;
+  const model::TransformerOptions options = {.dtype = core::DType::kBF16,
+                                             .matmul_dtype = configs::MatmulDType::kFp8};
+  const model::Transformer taken(config, options, stream);
+  emulator::capability_offered = 80;
+  try {
+    const model::Transformer refused(config, options, stream);
+    ADD_FAILURE() << "not refused";
+  } catch (const core::ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("emulated has compute capability 8.0"),
+              std::string::npos)
+        << error.what();
+  }
+  emulator::capability_offered = 90;
+}
+
 }  // namespace
 }  // namespace moat::tensor::cuda

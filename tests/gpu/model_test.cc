@@ -94,6 +94,36 @@ TEST_P(ModelTest, LossesGradientsLogitsAndGenerationAreTheCpus) {
   }
 }
 
+// Codes are the CPU's wherever what they are of is, and sums differ in their order, after which a
+// number may fall to the other side of a code's edge.
+TEST_P(ModelTest, PassesInFp8AreTheCpusAndHaveTheSameBitsEachTime) {
+  try {
+    tensor::CheckFloat8(stream());
+  } catch (const core::ConfigError& error) {
+    GTEST_SKIP() << error.what();
+  }
+  for (configs::ModelConfig config : Configs()) {
+    config.width = 32, config.ffn = 48, config.seq_len = 16, config.dropout = 0.1;
+    const auto gradients = [&](configs::MatmulDType products, tensor::Stream& on) {
+      Transformer model(config, {.max_rows = 2, .dtype = DType::kBF16, .matmul_dtype = products},
+                        on);
+      model.InitializeWeights(3);
+      const auto batch = testing::TinyBatch(config, 2);
+      model.ForwardBackward(testing::View(batch, kSamples), 1, 1, false);
+      model.ForwardBackward(testing::View(batch, kSamples), 1, 2, true);
+      return Floats(model.gradients(), on);
+    };
+    constexpr auto kFp8 = configs::MatmulDType::kFp8;
+    tensor::Stream cpu;
+    const auto want = gradients(kFp8, cpu), got = gradients(kFp8, stream());
+    EXPECT_TRUE(testing::SameBits(got, gradients(kFp8, stream())));
+    const auto bf16 = gradients(configs::MatmulDType::kSame, stream());
+    const double from_bf16 = testing::RelativeError(got, bf16);
+    EXPECT_GT(from_bf16, 1e-2) << "no product was in FP8";
+    EXPECT_LT(testing::RelativeError(got, want), 0.6 * from_bf16);
+  }
+}
+
 std::vector<double> LossesOf(const configs::ModelConfig& config, DType dtype,
                              tensor::Stream& stream) {
   Transformer model(config, {.max_rows = 2, .dtype = dtype}, stream);

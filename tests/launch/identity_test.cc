@@ -56,6 +56,13 @@ TEST_F(IdentityTest, DataSetsAndTheirWeightsMayNotChange) {
   EXPECT_THROW(Check({"--data=e"}, {}), core::ConfigError);
 }
 
+TEST_F(IdentityTest, TheTypeOfProductsMayNotChange) {
+  const std::vector<std::string> fp8 = {"--dtype=bf16", "--matmul_dtype=fp8"};
+  EXPECT_TRUE(Check(fp8, fp8).empty());
+  EXPECT_THROW(Check(fp8, {"--dtype=bf16"}), core::ConfigError);
+  EXPECT_THROW(Check({"--dtype=bf16"}, fp8), core::ConfigError);
+}
+
 TEST_F(IdentityTest, AnotherOrderOfSumsIsNoted) {
   EXPECT_THAT(
       Check({"--micro_batch=2"}, {"--micro_batch=4"}),

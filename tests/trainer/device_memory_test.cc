@@ -49,6 +49,22 @@ TEST(DeviceMemory, TheSnapshotIsTheHosts) {
   EXPECT_GT(model::PlanMemory(Small(), OnGpu(1)).total.value, Needed(OnGpu(1)).value);
 }
 
+// Half of a half of its MLP is 24 wide, and 16 does not divide that.
+TEST(DeviceMemory, ASplitThatProductsInFp8CannotTakeIsNoHelp) {
+  configs::ModelConfig model = Small();
+  model.ffn = 96;
+  model::MemoryOptions options = OnGpu(1);
+  options.passes.dtype = core::DType::kBF16;
+  options.passes.tp = 2;
+  const auto said = [&] {
+    return testing::ErrorOf(core::ExitCode::kOutOfMemory,
+                            [&] { CheckFits(model, options, core::Bytes(1000)); });
+  };
+  EXPECT_NE(std::string::npos, said().find("--tp=4")) << said();
+  options.passes.matmul_dtype = configs::MatmulDType::kFp8;
+  EXPECT_EQ(std::string::npos, said().find("--tp=")) << said();
+}
+
 TEST(DeviceMemory, NamesThePartsAndWhatWouldHelpTheMost) {
   const std::string said = Refusal(OnGpu(2), core::Bytes(1000));
   for (const char* part : {"weights ", "gradients ", "optimizer ", "activations "}) {

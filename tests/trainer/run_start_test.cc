@@ -82,6 +82,16 @@ TEST_F(RunStartTest, GoesOnAfterItsDataForgotAUserAndRecordsIt) {
   EXPECT_EQ(identity.at("data content"), data::Dataset::Open(runs_ / "data", 1).content_digest());
 }
 
+// Its checkpoints do not say what products were in, and could be in nothing else.
+TEST_F(RunStartTest, AnOlderRunGoesOnWithProductsAsTheyWereAndInNoOtherWay) {
+  ASSERT_EQ(Train(StoppedAfter(OptionsOf("run"), 8), 1, 1).code, core::ExitCode::kPreempted);
+  TrainerOptions options = OptionsOf("run");
+  options.identity["matmul_dtype"] = "fp8";
+  EXPECT_THROW(Train(options, 1, 1), core::ConfigError);
+  options.identity["matmul_dtype"] = "same";
+  EXPECT_EQ(Train(options, 1, 1).code, core::ExitCode::kOk);
+}
+
 TEST_F(RunStartTest, RefusesDataThatChangedInAnyOtherWay) {
   ASSERT_EQ(Train(StoppedAfter(OptionsOf("run"), 8), 1, 1).code, core::ExitCode::kPreempted);
   data::Index index = data::ReadIndex(runs_ / "data");

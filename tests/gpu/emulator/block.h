@@ -21,6 +21,8 @@ constexpr unsigned kAll = 0xffffffffu;
 constexpr size_t kMostSharedBytes = 227 << 10;  // of a block on Hopper
 // What the device has, for tests that pose as a smaller one.
 inline size_t shared_bytes_offered = kMostSharedBytes;
+// Compute capability of the emulated device, in tenths.
+inline int capability_offered = 90;
 
 // What the running thread calls. `line` tells meeting places apart.
 int Lane();

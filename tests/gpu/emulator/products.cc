@@ -1,6 +1,7 @@
 // What the emulated device has in place of cuBLASLt, and what it says of itself.
 #include <cmath>
 
+#include "core/float8.h"
 #include "tensor/cuda/attention_plans.h"
 #include "tensor/cuda/element.cuh"
 #include "tensor/cuda/kernels.h"
@@ -40,6 +41,34 @@ void MatMul(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const v
   } else {
     run(static_cast<T*>(c));
   }
+}
+
+float NumberOf(core::DType dtype, const void* codes, int64_t at) {
+  return core::DecodeFloat8(static_cast<const uint8_t*>(codes)[at], core::Float8FormatOf(dtype));
+}
+
+// Scaled after the sum, as the library does.
+template <typename Result>
+void ScaledElement(const ScaledProduct p, Result* c) {
+  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (at >= p.m * p.n) return;
+  const int64_t i = at / p.n, j = at % p.n;
+  float sum = 0;
+  for (int64_t l = 0; l < p.k; ++l) {
+    sum += NumberOf(p.a_dtype, p.a, i * p.k + l) * NumberOf(core::DType::kE4M3, p.b, j * p.k + l);
+  }
+  sum *= *p.a_scale * *p.b_scale;
+  if (p.accumulate) sum += Load(c + at);
+  if (p.bias != nullptr) sum += Load(static_cast<const BFloat16*>(p.bias) + j);
+  Store(sum, c + at);
+}
+
+void ScaledMatMul(const ScaledProduct& p, const Stream& stream) {
+  const auto run = [&]<typename Result>(Result* result) {
+    Launch("a product in FP8", stream, ScaledElement<Result>, Blocks(p.m * p.n, kThreads), kThreads,
+           0, p, result);
+  };
+  p.c_is_f32 ? run(static_cast<float*>(p.c)) : run(static_cast<BFloat16*>(p.c));
 }
 
 // 1 + tanh(u) is 2 / (1 + exp(-2u)).
@@ -133,6 +162,7 @@ std::unique_ptr<ProductTuner> MakeProducts(CudaStream&) {
 
 void FillMatMul(core::DType dtype, KernelTable& table) {
   dtype == core::DType::kF32 ? Fill<float>(table) : Fill<BFloat16>(table);
+  if (dtype == core::DType::kBF16) table.scaled_matmul = ScaledMatMul;
 }
 
 }  // namespace cuda

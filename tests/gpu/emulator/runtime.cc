@@ -156,7 +156,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  *properties = {"emulated", {"emulated"}, 9, 0};
+  *properties = {"emulated",
+                 {"emulated"},
+                 moat::emulator::capability_offered / 10,
+                 moat::emulator::capability_offered % 10};
   return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
