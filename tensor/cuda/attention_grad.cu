@@ -6,6 +6,7 @@
 
 #include "tensor/cuda/attention.h"
 #include "tensor/cuda/attention_plans.h"
+#include "tensor/cuda/attention_queries.cuh"
 #include "tensor/cuda/attention_rows.cuh"
 #include "tensor/cuda/kernels.h"
 #include "tensor/cuda/launch.h"
@@ -13,11 +14,10 @@
 namespace moat::tensor::cuda {
 namespace {
 
-constexpr int kOthers = 32;  // rows of the tiles that a block looks at
-
-struct Smallest {
-  __device__ static int Of(int a, int b) { return min(a, b); }
-};
+// Tiles of the other side are loaded while the block computes where two of them fit beside as many
+// blocks as before: in bf16, up to 128 wide.
+template <typename T, int kWidth>
+inline constexpr int kStages = sizeof(T) == 2 && kWidth <= 128 ? 2 : 1;
 
 // delta = the sum of dout * out over a head: a warp for each. It is what a query's probabilities
 // have in common, but for the rounding of out.
@@ -48,48 +48,47 @@ constexpr int kKeys = kBlockRows<1>;
 template <typename T, int kWidth>
 struct KeyTiles {
   T k[kKeys * kPitch<T, kWidth>], v[kKeys * kPitch<T, kWidth>];
-  T q[kOthers * kPitch<T, kWidth>], dout[kOthers * kPitch<T, kWidth>];
+  OtherQueries<T, kWidth> others[kStages<T, kWidth>];
   T p[kKeys * kPitch<T, kOthers>];  // a warp's rows are its own
-  float log_sum[kOthers], delta[kOthers];
-  int32_t spans[kOthers];
 };
 
 // What one tile of queries adds to the warp's keys and values. Scores are transposed here: a row is
 // a key, a column a query.
 template <KeyGrads kGrads, typename T, int kWidth>
 __device__ inline void AddQueries(const AttentionArguments<T>& a, KeyTiles<T, kWidth>& tiles,
-                                  int key0, int query0, int queries, Accumulator<kWidth> (&dk)[1],
+                                  const OtherQueries<T, kWidth>& others, int key0, int query0,
+                                  int queries, Accumulator<kWidth> (&dk)[1],
                                   Accumulator<kWidth> (&dv)[1]) {
   const int own_rows = WarpId() * kTileRows;
   T* const own_p = tiles.p + own_rows * kPitch<T, kOthers>;
   Accumulator<kOthers> p[1], ds[1];
-  MultiplyByRows<kWidth>(tiles.k + own_rows * kPitch<T, kWidth>, tiles.q, p);
+  MultiplyByRows<kWidth>(tiles.k + own_rows * kPitch<T, kWidth>, others.q, p);
   if constexpr (kGrads != KeyGrads::kValues) {
-    MultiplyByRows<kWidth>(tiles.v + own_rows * kPitch<T, kWidth>, tiles.dout, ds);
+    MultiplyByRows<kWidth>(tiles.v + own_rows * kPitch<T, kWidth>, others.dout, ds);
   }
 #pragma unroll
   for (int j = 0; j < kOthers / 8; ++j) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int key = key0 + own_rows + RowOf(i), query = ColumnOf(j, i);
-      const bool seen = query < queries && key <= query0 + query && key >= tiles.spans[query];
+      const bool seen = query < queries && key <= query0 + query && key >= others.spans[query];
       const float log2_p =
-          p[0].value[j][i] * (a.scale * kLog2OfE) - tiles.log_sum[query] * kLog2OfE;
+          p[0].value[j][i] * (a.scale * kLog2OfE) - others.log_sum[query] * kLog2OfE;
       p[0].value[j][i] = seen ? exp2f(log2_p) : 0.0f;
       ds[0].value[j][i] =
-          seen ? p[0].value[j][i] * (ds[0].value[j][i] - tiles.delta[query]) * a.scale : 0.0f;
+          seen ? p[0].value[j][i] * (ds[0].value[j][i] - others.delta[query]) * a.scale : 0.0f;
     }
   }
   if constexpr (kGrads != KeyGrads::kKeys) {
     PutRows(p, own_p);
     __syncwarp();
-    MultiplyByColumns<kOthers>(own_p, tiles.dout, dv);
+    MultiplyByColumns<kOthers>(own_p, others.dout, dv);
     if constexpr (kGrads == KeyGrads::kBoth) __syncwarp();  // read before it is written again
   }
   if constexpr (kGrads != KeyGrads::kValues) {
     PutRows(ds, own_p);
     __syncwarp();
-    MultiplyByColumns<kOthers>(own_p, tiles.q, dk);
+    MultiplyByColumns<kOthers>(own_p, others.q, dk);
   }
 }
 
@@ -99,32 +98,25 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
     KeyGradKernel(const AttentionArguments<T> a) {
   KeyTiles<T, kWidth>& tiles = *static_cast<KeyTiles<T, kWidth>*>(DynamicShared());
   const int begin = static_cast<int>(blockIdx.x) * kKeys;
-  const int kv_head = static_cast<int>(blockIdx.y), group = a.heads / a.kv_heads;
+  const int kv_head = static_cast<int>(blockIdx.y);
   const int64_t row = blockIdx.z;
   const int keys = min(kKeys, a.seq_len - begin);
   LoadKeysAndValues<kKeys, kWidth>(a, row, begin, kv_head, keys, tiles.k, tiles.v);
   Accumulator<kWidth> dk[1], dv[1];
-  for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-    for (int from = begin; from < a.seq_len; from += kOthers) {
-      const int queries = min(kOthers, a.seq_len - from);
-      const int span =
-          LaneId() < queries ? a.span_start[row * a.seq_len + from + LaneId()] : a.seq_len;
-      if (OverLanes<Smallest>(span) >= begin + keys) continue;  // all look at later keys only
-      __syncthreads();                                          // the tiles before were read
-      LoadTile<kOthers, kWidth>(a.qkv + a.InQkv(row, from, head), queries, a.stride(), a.head_width,
-                                a.wide, tiles.q);
-      LoadTile<kOthers, kWidth>(a.dout + a.InOut(row, from, head), queries, a.out_stride(),
-                                a.head_width, a.wide, tiles.dout);
-      if (WarpId() == 0) {
-        const bool there = LaneId() < queries;
-        const int64_t at = a.InSums(row, from, head) + LaneId();
-        tiles.spans[LaneId()] = span;
-        tiles.log_sum[LaneId()] = there ? a.log_sum[at] : 0.0f;
-        tiles.delta[LaneId()] = there ? a.delta[at] : 0.0f;
-      }
-      __syncthreads();
-      AddQueries<kGrads>(a, tiles, begin, from, queries, dk, dv);
-    }
+  constexpr bool kAhead = kStages<T, kWidth> == 2;
+  QueryCursor<T> cursor(a, row, kv_head, begin, keys);
+  bool there = cursor.Advance();
+  if (there) cursor.Load(tiles.others[0]);
+  for (int stage = 0; there; stage = kAhead ? 1 - stage : 0) {
+    WaitForCopies();
+    __syncthreads();  // the tile is there, and the one before was read
+    const int from = cursor.from(), queries = cursor.queries();
+    there = cursor.Advance();
+    if (kAhead && there) cursor.Load(tiles.others[1 - stage]);
+    AddQueries<kGrads>(a, tiles, tiles.others[stage], begin, from, queries, dk, dv);
+    if (kAhead || !there) continue;
+    __syncthreads();  // the tile was read
+    cursor.Load(tiles.others[0]);
   }
   const int own_rows = WarpId() * kTileRows;
   T* const own_k = tiles.k + own_rows * kPitch<T, kWidth>;
@@ -144,10 +136,53 @@ template <typename T, int kWidth>
 struct QueryTiles {
   static constexpr int kQueries = kBlockRows<kRowTiles<T, kWidth>>;
   T q[kQueries * kPitch<T, kWidth>], dout[kQueries * kPitch<T, kWidth>];
-  T k[kOthers * kPitch<T, kWidth>], v[kOthers * kPitch<T, kWidth>];
+  T k[kStages<T, kWidth>][kOthers * kPitch<T, kWidth>], v[kOthers * kPitch<T, kWidth>];
   T ds[kQueries * kPitch<T, kOthers>];  // a warp's rows are its own
   int32_t spans[kQueries];
 };
+
+// log_sum, in units of ln 2, and delta of a lane's queries.
+template <int kTiles>
+struct LaneSums {
+  float log_sum[kTiles][2], delta[kTiles][2];
+
+  template <typename T>
+  __device__ LaneSums(const AttentionArguments<T>& a, const LaneQueries<kTiles>& own, int64_t row,
+                      int head, int end) {
+#pragma unroll
+    for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const bool there = own.slot[m][half] < end;
+        const int64_t at = a.InSums(row, own.slot[m][half], head);
+        log_sum[m][half] = there ? a.log_sum[at] * kLog2OfE : 0.0f;
+        delta[m][half] = there ? a.delta[at] : 0.0f;
+      }
+    }
+  }
+};
+
+// From products of queries with keys, and of dout with values, to gradients of scores, in place of
+// the latter.
+template <int kTiles>
+__device__ inline void ScoreGrads(const LaneQueries<kTiles>& own, const LaneSums<kTiles>& sums,
+                                  int from, float scale, const Accumulator<kOthers> (&p)[kTiles],
+                                  Accumulator<kOthers> (&ds)[kTiles]) {
+#pragma unroll
+  for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (int j = 0; j < kOthers / 8; ++j) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int half = i / 2;
+        const bool seen = own.Sees(m, half, from + ColumnOf(j, i));
+        const float weight = exp2f(p[m].value[j][i] * (scale * kLog2OfE) - sums.log_sum[m][half]);
+        float& of = ds[m].value[j][i];
+        of = seen ? weight * (of - sums.delta[m][half]) * scale : 0.0f;
+      }
+    }
+  }
+}
 
 // Block (tile of queries from the last, head, row).
 template <typename T, int kWidth>
@@ -166,45 +201,37 @@ __global__ void __launch_bounds__(kAttentionThreads, kBlocksAtOnce<kWidth>)
   const int first = LoadSpans(a, row, begin, queries, tiles.spans);
   const LaneQueries<kTiles> own(begin, queries, a.seq_len, tiles.spans);
   const int own_rows = WarpId() * kWarpRows<kTiles>;
-  float log_sum[kTiles][2], delta[kTiles][2];
-#pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const bool there = own.slot[m][half] < begin + queries;
-      const int64_t at = a.InSums(row, own.slot[m][half], head);
-      log_sum[m][half] = there ? a.log_sum[at] * kLog2OfE : 0.0f;
-      delta[m][half] = there ? a.delta[at] : 0.0f;
-    }
-  }
+  const LaneSums<kTiles> sums(a, own, row, head, begin + queries);
   T* const own_q = tiles.q + own_rows * kPitch<T, kWidth>;
   T* const own_ds = tiles.ds + own_rows * kPitch<T, kOthers>;
   Accumulator<kWidth> dq[kTiles];
-  for (int from = first / kOthers * kOthers; from < begin + queries; from += kOthers) {
-    __syncthreads();  // the tiles before were read
-    const int keys = min(kOthers, a.seq_len - from);
-    LoadKeysAndValues<kOthers, kWidth>(a, row, from, kv_head, keys, tiles.k, tiles.v);
-    __syncthreads();
+  const auto load = [&](int kv, int from, T* tile) {
+    LoadTileLater<kOthers, kWidth>(a.qkv + a.InQkv(row, from, kv), min(kOthers, a.seq_len - from),
+                                   a.stride(), a.head_width, a.wide, tile);
+  };
+  constexpr bool kAhead = kStages<T, kWidth> == 2;
+  int from = first / kOthers * kOthers;
+  load(a.KeyHead(kv_head), from, tiles.k[0]);
+  load(a.ValueHead(kv_head), from, tiles.v);
+  // The next keys come all the while, the next values while the product with keys is computed.
+  for (int stage = 0; from < begin + queries; from += kOthers, stage = kAhead ? 1 - stage : 0) {
+    const int next = from + kOthers;
+    const bool more = next < begin + queries;
+    WaitForCopies();
+    __syncthreads();  // keys and values are there, and the keys before were read
+    if (kAhead && more) load(a.KeyHead(kv_head), next, tiles.k[1 - stage]);
     Accumulator<kOthers> p[kTiles], ds[kTiles];
-    MultiplyByRows<kWidth>(own_q, tiles.k, p);
+    MultiplyByRows<kWidth>(own_q, tiles.k[stage], p);
     MultiplyByRows<kWidth>(tiles.dout + own_rows * kPitch<T, kWidth>, tiles.v, ds);
-#pragma unroll
-    for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-      for (int j = 0; j < kOthers / 8; ++j) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int half = i / 2;
-          const bool seen = own.Sees(m, half, from + ColumnOf(j, i));
-          const float weight = exp2f(p[m].value[j][i] * (a.scale * kLog2OfE) - log_sum[m][half]);
-          float& of = ds[m].value[j][i];
-          of = seen ? weight * (of - delta[m][half]) * a.scale : 0.0f;
-        }
-      }
-    }
+    if (more) __syncthreads();  // the values were read
+    if (more) load(a.ValueHead(kv_head), next, tiles.v);
+    ScoreGrads(own, sums, from, a.scale, p, ds);
     PutRows(ds, own_ds);
     __syncwarp();
-    MultiplyByColumns<kOthers>(own_ds, tiles.k, dq);
+    MultiplyByColumns<kOthers>(own_ds, tiles.k[stage], dq);
+    if (kAhead || !more) continue;
+    __syncthreads();  // the keys were read
+    load(a.KeyHead(kv_head), next, tiles.k[0]);
   }
   PutRows(dq, own_q);  // the warp has read its queries: their place is free
   __syncwarp();

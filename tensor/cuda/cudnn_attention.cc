@@ -76,15 +76,17 @@ bool Aligned(const AttentionShape& shape, std::initializer_list<const void*> mem
 
 // Sums of dout * out of a slice, and behind them the plan's workspace.
 struct GradScratch {
-  static constexpr uintptr_t kAlignment = 256;
-  static uintptr_t Up(uintptr_t at) { return (at + kAlignment - 1) / kAlignment * kAlignment; }
-
   GradScratch(const AttentionShape& s, const AttentionSlice& slice, float* memory)
-      : delta(Up(reinterpret_cast<uintptr_t>(memory))),
-        workspace(Up(delta + static_cast<uintptr_t>(slice.rows * slice.kv_heads) *
-                                 static_cast<uintptr_t>(s.heads / s.kv_heads * s.seq_len) *
-                                 sizeof(float))) {}
-  uintptr_t delta, workspace;
+      : delta(Up(reinterpret_cast<char*>(memory))),
+        workspace(Up(delta + slice.rows * slice.kv_heads * (s.heads / s.kv_heads) * s.seq_len *
+                                 static_cast<int64_t>(sizeof(float)))) {}
+  char *delta, *workspace;
+
+ private:
+  static char* Up(char* at) {
+    constexpr uintptr_t kAlignment = 256;
+    return at + (kAlignment - reinterpret_cast<uintptr_t>(at) % kAlignment) % kAlignment;
+  }
 };
 
 class CudnnAttention : public AttentionPlans {
@@ -146,11 +148,9 @@ class CudnnAttention : public AttentionPlans {
   bool Fits(const AttentionShape& s, const AttentionSlice& slice, float* workspace) {
     const std::optional<CudnnDescriptor>& plan = PlanOf(s, slice);
     if (!plan) return false;
-    const uintptr_t end = reinterpret_cast<uintptr_t>(workspace) +
-                          static_cast<uintptr_t>(core::GradSliceBytes(s, core::GradSliceOf(s)));
-    return GradScratch(s, slice, workspace).workspace +
-               static_cast<uintptr_t>(WorkspaceOf(*plan)) <=
-           end;
+    const char* const begin = reinterpret_cast<const char*>(workspace);
+    return GradScratch(s, slice, workspace).workspace + WorkspaceOf(*plan) <=
+           begin + core::GradSliceBytes(s, core::GradSliceOf(s));
   }
 
   void BackwardSlice(const AttentionShape& s, const PlacedSlice& at,
@@ -160,11 +160,11 @@ class CudnnAttention : public AttentionPlans {
     Memory memory = MemoryOfBoth(s, at, values, o.span_start, o.qkv, o.out, o.log_sum);
     const int64_t head = at.kv_head * (s.heads / s.kv_heads);
     Add(memory, AttentionTensor::kDout, HeadOf(s, o.dout, at.row, head, s.heads));
-    Add(memory, AttentionTensor::kDelta, reinterpret_cast<void*>(scratch.delta));
+    Add(memory, AttentionTensor::kDelta, scratch.delta);
     Add(memory, AttentionTensor::kOne, &values.one);
     AddHeads(memory, s, at, o.dqkv, AttentionTensor::kQueriesGrad, AttentionTensor::kKeysGrad,
              AttentionTensor::kValuesGrad);
-    Run(*PlanOf(s, at.slice), handle_.get(), memory, reinterpret_cast<void*>(scratch.workspace));
+    Run(*PlanOf(s, at.slice), handle_.get(), memory, scratch.workspace);
   }
 
   struct Destroy {

@@ -14,14 +14,22 @@ __device__ inline void* DynamicShared() {
   return dynamic_shared;
 }
 
-// Begins to copy 16 bytes from device memory to shared memory, both at multiples of 16, or, unless
-// `there`, to fill them with zeros; nothing may read or write them until the thread's
-// WaitForCopies() and a barrier. PTX: cp.async.
+// Begins to copy 16 bytes (or 4) from device memory to shared memory, both at multiples of so many,
+// or, unless `there`, to fill them with zeros; nothing may read or write them until the thread's
+// WaitForCopies() and a barrier. PTX: cp.async; 16 bytes pass by the multiprocessor's cache.
+template <int kBytes = 16>
 __device__ inline void CopyLater(void* to, const void* from, bool there) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(to))),
-               "l"(__cvta_generic_to_global(from)), "r"(there ? 16 : 0)
-               : "memory");
+  static_assert(kBytes == 16 || kBytes == 4);
+  const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  if constexpr (kBytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at),
+                 "l"(__cvta_generic_to_global(from)), "r"(there ? 16 : 0)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at),
+                 "l"(__cvta_generic_to_global(from)), "r"(there ? 4 : 0)
+                 : "memory");
+  }
 }
 // Returns when the calling thread's copies are done.
 __device__ inline void WaitForCopies() { asm volatile("cp.async.wait_all;" ::: "memory"); }

@@ -93,5 +93,24 @@ TEST_P(CudaAttentionTest, CudnnsIsOursWhereItIsChosen) {
   }
 }
 
+// With and without cuDNN: whichever is measured to be faster computes the same.
+TEST_P(CudaAttentionTest, WhatIsMeasuredToBeFasterIsOursToo) {
+  const AttentionShape shape{2, 300, 4, 2, 64, 64};
+  const Problem problem(shape, device(), stream());
+  const Outcome own = problem.Compute(stream());
+  tensor::Stream measured(device(), 0);
+  tensor::TunerOf(measured)->Measure(true);
+  problem.Compute(measured);
+  tensor::TunerOf(measured)->Measure(false);
+  const tensor::ProductChoices choices = tensor::TunerOf(measured)->choices();
+  EXPECT_EQ(choices.algorithms.size(), 2u);
+  for (const auto& [pass, whose] : choices.algorithms) {
+    EXPECT_TRUE(whose == "own" || whose == "cudnn") << pass << ": " << whose;
+  }
+  const Outcome chosen = problem.Compute(measured);
+  EXPECT_LT(testing::RelativeError(chosen.out, own.out), 1e-2);
+  EXPECT_LT(testing::RelativeError(chosen.dqkv, own.dqkv), 2e-2);
+}
+
 }  // namespace
 }  // namespace moat

@@ -165,9 +165,10 @@ cudaError_t Enqueue(const cudaLaunchConfig_t& config, const void* kernel,
 struct Copy {
   void* to;
   const void* from;
+  size_t bytes;
   bool there;
 };
-constexpr size_t kCopyBytes = 16, kMostThreads = 1024;
+constexpr size_t kMostThreads = 1024;
 inline std::vector<Copy>& CopiesOfThread() {
   static std::vector<Copy> copies[kMostThreads];
   return copies[threadIdx.x];

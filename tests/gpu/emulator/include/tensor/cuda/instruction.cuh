@@ -37,19 +37,21 @@ void Load(const void* row, uint32_t (&to)[4], int line) {
 
 }  // namespace emulated
 
-inline void CopyLater(void* to, const void* from, bool there) {
-  emulator::Expect(reinterpret_cast<uintptr_t>(to) % emulator::kCopyBytes == 0 &&
-                       reinterpret_cast<uintptr_t>(from) % emulator::kCopyBytes == 0,
+template <int kBytes = 16>
+void CopyLater(void* to, const void* from, bool there) {
+  static_assert(kBytes == 16 || kBytes == 4);
+  emulator::Expect(reinterpret_cast<uintptr_t>(to) % kBytes == 0 &&
+                       reinterpret_cast<uintptr_t>(from) % kBytes == 0,
                    "a copy to shared memory lies askew");
-  std::memset(to, 0xff, emulator::kCopyBytes);  // NaN, in any type
-  emulator::CopiesOfThread().push_back({to, from, there});
+  std::memset(to, 0xff, kBytes);  // NaN, in any type
+  emulator::CopiesOfThread().push_back({to, from, kBytes, there});
 }
 inline void WaitForCopies() {
   for (const emulator::Copy& copy : emulator::CopiesOfThread()) {
     if (copy.there) {
-      std::memcpy(copy.to, copy.from, emulator::kCopyBytes);
+      std::memcpy(copy.to, copy.from, copy.bytes);
     } else {
-      std::memset(copy.to, 0, emulator::kCopyBytes);
+      std::memset(copy.to, 0, copy.bytes);
     }
   }
   emulator::CopiesOfThread().clear();
