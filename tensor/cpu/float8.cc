@@ -56,7 +56,7 @@ MOAT_ROW_KERNEL void Widen(const T* x, float* y, int64_t n) {
   ForEach<T>(n, [&](auto at) MOAT_TERM { at.Store(y, at(x)); });
 }
 
-// The format is a constant to the compiler, which makes this twice as fast.
+// The format is a constant to the compiler, which is faster.
 template <core::DType dtype>
 MOAT_ROW_KERNEL void EncodeRow(const float* x, float inverse, uint8_t* y, int64_t n) {
   constexpr core::Float8Format kFormat = core::Float8FormatOf(dtype);

@@ -82,6 +82,26 @@ TEST_F(RunStartTest, GoesOnAfterItsDataForgotAUserAndRecordsIt) {
   EXPECT_EQ(identity.at("data content"), data::Dataset::Open(runs_ / "data", 1).content_digest());
 }
 
+// Scales have no history, and are of a micro-batch.
+TEST_F(RunStartTest, ARunInFp8GoesOnWithTheSameBitsForAnyDpAndThreads) {
+  const auto options = [&](const std::string& run, configs::MatmulDType products) {
+    TrainerOptions of = OptionsOf(run);
+    of.config.dtype = core::DType::kBF16;
+    of.config.matmul_dtype = products;
+    return of;
+  };
+  const End whole = Train(options("whole", configs::MatmulDType::kFp8), 1, 1);
+  const TrainerOptions parts = options("parts", configs::MatmulDType::kFp8);
+  ASSERT_EQ(Train(StoppedAfter(parts, 8), 4, 1).code, core::ExitCode::kPreempted);
+  const End end = Train(parts, 2, 2);
+  EXPECT_EQ(end.losses, whole.losses);
+  EXPECT_EQ(end.hash, whole.hash);
+  EXPECT_LT(whole.losses.back(), 0.8 * whole.losses.front());
+  const End bf16 = Train(options("bf16", configs::MatmulDType::kSame), 1, 1);
+  EXPECT_NE(whole.hash, bf16.hash);
+  EXPECT_NEAR(whole.losses.back() / bf16.losses.back(), 1, 0.03);
+}
+
 // Its checkpoints do not say what products were in, and could be in nothing else.
 TEST_F(RunStartTest, AnOlderRunGoesOnWithProductsAsTheyWereAndInNoOtherWay) {
   ASSERT_EQ(Train(StoppedAfter(OptionsOf("run"), 8), 1, 1).code, core::ExitCode::kPreempted);
