@@ -57,7 +57,11 @@ int32_t SampleToken(const std::vector<float>& logits, const Sampling& sampling, 
 }
 
 Generator::Generator(Transformer& model, tensor::Stream& stream)
-    : model_(model), stream_(stream), capacity_(model.config().seq_len) {
+    : model_(model),
+      stream_(stream),
+      capacity_(model.config().seq_len),
+      logits_(model.config().vocab_size, core::DType::kF32, stream.device()),
+      host_logits_(logits_.view().bytes(), stream.device()) {
   MOAT_CHECK(!model.axis().sequence_parallel(), "a single slot is not shared out");
   const LayerShape& shape = model.layer_shape();
   const int64_t layers = model.config().layers, width = shape.width;
@@ -81,7 +85,6 @@ Generator::Generator(Transformer& model, tensor::Stream& stream)
   inverse_ = each(capacity_, core::DType::kF32);
   tokens_ = each(capacity_, core::DType::kI32);
   positions_ = each(capacity_, core::DType::kI32);
-  logits_ = each(model.config().vocab_size, core::DType::kF32);
 }
 
 NormOutput Generator::Normed(int64_t count) {
@@ -107,10 +110,10 @@ std::vector<float> Generator::Feed(const std::vector<int32_t>& tokens) {
   NormForward(model_.final_norm(), hidden_.view().Range((count - 1) * width, width), normed,
               stream_);
   model_.WholeLogits(normed.y, logits_.view());
-  std::vector<float> logits(static_cast<size_t>(logits_.count()));
-  tensor::Copy(std::as_const(logits_).view(), HostView(logits.data(), logits_.count()), stream_);
+  const View logits = host_logits_.view(logits_.count(), core::DType::kF32);
+  tensor::Copy(logits_.view(), logits, stream_);
   model_.axis().Finish(stream_);
-  return logits;
+  return {logits.as<float>(), logits.as<float>() + logits.count};
 }
 
 void Generator::FeedLayer(int64_t l, int64_t count) {

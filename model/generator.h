@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/transformer.h"
+#include "tensor/host_buffer.h"
 
 namespace moat::model {
 
@@ -49,6 +50,7 @@ class Generator {
   tensor::Tensor hidden_, normed_, mean_, inverse_, qkv_, attention_, branch_, ffn_in_, ffn_;
   tensor::Tensor tokens_, positions_;  // [capacity] i32: of those at hand
   tensor::Tensor logits_;
+  tensor::HostBuffer host_logits_;
 };
 
 }  // namespace moat::model

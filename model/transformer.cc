@@ -2,6 +2,7 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/rng.h"
 
@@ -13,6 +14,8 @@ using tensor::View;
 static_assert(kLossStatistics == tensor::kPartStatistics, "the plan knows what the loss gathers");
 
 namespace {
+
+constexpr int64_t kHostElement = 4;  // bytes: all of it is i32 or f32
 
 // The ranks of `tensor` that hold this one's kv heads; null where no other does. Collective.
 std::unique_ptr<comm::Communicator> CopiesGroup(const std::vector<Parameter>& table,
@@ -39,7 +42,10 @@ Transformer::Transformer(const configs::ModelConfig& config, const TransformerOp
       stream_(stream),
       table_(ParameterTable(config)),
       index_(IndexParameters(config, table_)),
-      axis_({.group = options.tensor}, {}) {
+      axis_({.group = options.tensor}, {}),
+      host_(core::Bytes(static_cast<int64_t>(OnHost::kCount) * kHostElement * max_rows_ *
+                        config.seq_len),
+            stream.device()) {
   plan_ = PlanActivations(
       config, {max_rows_, stream.threads(), dtype_, axis_.size(), options.sequence_parallel,
                recompute_, stream.device(), matmul_dtype_});
@@ -72,31 +78,6 @@ void Transformer::RoundWeights() {
   if (rounded_.count() > 0) tensor::Cast(weights(), rounded_weights(), stream_);
 }
 
-void InitialValues(const Parameter& parameter, const parallel::Slice& slice, uint64_t seed, View to,
-                   tensor::Stream& stream) {
-  MOAT_CHECK(to.count == slice.elements(), "room for the slice");
-  if (to.device != core::DeviceKind::kCpu) {
-    std::vector<float> values(static_cast<size_t>(to.count));
-    tensor::Stream cpu;
-    InitialValues(parameter, slice, seed, tensor::HostView(values.data(), to.count), cpu);
-    tensor::Copy(tensor::HostView(values.data(), to.count), to, stream);
-    return stream.Synchronize();
-  }
-  auto* const values = to.as<float>();
-  const uint64_t key = core::KeyFromName(seed, parameter.name);
-  const auto deviation = static_cast<float>(parameter.deviation);
-  const size_t last = slice.begin.size() - 1;
-  const int64_t columns = slice.end[last] - slice.begin[last];
-  const int64_t first_row = last == 0 ? 0 : slice.begin[0];
-  const int64_t stride = parameter.split.global[static_cast<int>(last)];
-  for (int64_t i = 0; i < slice.elements(); ++i) {
-    const int64_t at = (first_row + i / columns) * stride + slice.begin[last] + i % columns;
-    values[i] = parameter.init == Init::kNormal
-                    ? deviation * core::RandomNormal(key, static_cast<uint64_t>(at))
-                    : (parameter.init == Init::kOnes ? 1.0f : 0.0f);
-  }
-}
-
 void Transformer::InitializeWeights(uint64_t seed) {
   for (int p = 0; p < static_cast<int>(table_.size()); ++p) {
     InitialValues(table_[static_cast<size_t>(p)], slice(p), seed, weight(p), stream_);
@@ -116,25 +97,40 @@ tensor::DropoutKey Transformer::DropoutFor(const MicroBatch& batch, int64_t plac
           axis_.Here(batch.rows * config_.seq_len).begin};
 }
 
+View Transformer::HostArray(OnHost array, int64_t count, core::DType dtype) {
+  const int64_t room = max_rows_ * config_.seq_len;
+  MOAT_CHECK(core::SizeOf(dtype) == kHostElement && count <= room, "an array of the host buffer");
+  const auto before = static_cast<int64_t>(array) * room;
+  return host_.view(before + room, dtype).Range(before, count);
+}
+
+// From host_ where the device is not the CPU: a copy from other memory may hold the host up. The
+// pass before has waited for its losses, so nothing reads host_ any more.
 void Transformer::LoadBatch(const MicroBatch& batch) {
   MOAT_CHECK(batch.rows >= 1 && batch.rows <= max_rows_, "more rows than planned");
   const int64_t tokens = batch.rows * config_.seq_len;
   const CommonBuffers at = CommonFor(batch.rows);
-  positions_.resize(static_cast<size_t>(tokens));
+  const View positions = HostArray(OnHost::kPositions, tokens, core::DType::kI32);
   for (int64_t t = 0; t < tokens; ++t) {
     const auto slot = static_cast<int32_t>(t % config_.seq_len);
     MOAT_CHECK(batch.span_start[t] >= 0 && batch.span_start[t] <= slot,
                "a span starts after its slot");
-    positions_[static_cast<size_t>(t)] = slot - batch.span_start[t];
+    positions.as<int32_t>()[t] = slot - batch.span_start[t];
   }
-  const auto copy = [&](const auto* from, View to) {
-    tensor::Copy(tensor::HostView(from, tokens), to, stream_);
+  const auto copy = [&](const auto* given, OnHost array, View to) {
+    ConstView from = tensor::HostView(given, tokens);
+    if (stream_.device() != core::DeviceKind::kCpu) {
+      const View pinned = HostArray(array, tokens, from.dtype);
+      std::memcpy(pinned.data, from.data, static_cast<size_t>(from.bytes().value));
+      from = pinned;
+    }
+    tensor::Copy(from, to, stream_);
   };
-  copy(batch.tokens, at.tokens);
-  copy(batch.targets, at.targets);
-  copy(batch.span_start, at.span_start);
-  copy(batch.weights, at.weights);
-  copy(std::as_const(positions_).data(), at.positions);
+  copy(batch.tokens, OnHost::kTokens, at.tokens);
+  copy(batch.targets, OnHost::kTargets, at.targets);
+  copy(batch.span_start, OnHost::kSpanStart, at.span_start);
+  copy(batch.weights, OnHost::kWeights, at.weights);
+  tensor::Copy(positions, at.positions, stream_);
 }
 
 void Transformer::EmbedTokens(ConstView tokens, ConstView positions, View hidden) {
@@ -302,7 +298,10 @@ LossSums Transformer::Evaluate(const MicroBatch& batch, float* losses) {
   ForwardLayers(batch);
   Loss(batch, false, false);
   const LossSums sums = SumsOfLosses(batch);
-  if (losses) std::copy_n(losses_.begin(), batch.rows * config_.seq_len, losses);
+  const int64_t tokens = batch.rows * config_.seq_len;
+  if (losses) {
+    std::copy_n(HostArray(OnHost::kLosses, tokens, core::DType::kF32).as<float>(), tokens, losses);
+  }
   return sums;
 }
 
@@ -375,12 +374,12 @@ void Transformer::Loss(const MicroBatch& batch, bool gradient, bool accumulate) 
 // the stream, so that a device does not wait for the host.
 LossSums Transformer::SumsOfLosses(const MicroBatch& batch) {
   const View losses = CommonFor(batch.rows).losses;
-  losses_.resize(static_cast<size_t>(losses.count));
-  tensor::Copy(losses, tensor::HostView(losses_.data(), losses.count), stream_);
+  const View here = HostArray(OnHost::kLosses, losses.count, losses.dtype);
+  tensor::Copy(losses, here, stream_);
   axis_.Finish(stream_);
   LossSums sums;
-  for (size_t t = 0; t < losses_.size(); ++t) {
-    sums.weighted_loss += static_cast<double>(losses_[t]);
+  for (int64_t t = 0; t < losses.count; ++t) {
+    sums.weighted_loss += static_cast<double>(here.as<float>()[t]);
     sums.weight += static_cast<double>(batch.weights[t]);
   }
   return sums;

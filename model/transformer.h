@@ -24,6 +24,7 @@
 #include "configs/model_config.h"
 #include "model/architecture/architecture.h"
 #include "model/layer.h"
+#include "tensor/host_buffer.h"
 #include "tensor/ops.h"
 
 namespace moat::model {
@@ -177,6 +178,9 @@ class Transformer {
   }
   tensor::DropoutKey DropoutFor(const MicroBatch& batch, int64_t place) const;
   tensor::AttentionShape AttentionOf(int64_t rows) const;
+  // The first `count` elements of one of the arrays in host_.
+  enum class OnHost { kPositions, kLosses, kTokens, kTargets, kSpanStart, kWeights, kCount };
+  tensor::View HostArray(OnHost array, int64_t count, core::DType dtype);
   void LoadBatch(const MicroBatch& batch);
   void ForwardLayers(const MicroBatch& batch);
   void ForwardLayer(const MicroBatch& batch, int64_t layer);
@@ -211,9 +215,8 @@ class Transformer {
   std::vector<LayerBuffers> layer_buffers_;
   OnWeightsNeeded on_weights_needed_;
   CommonBuffers common_;
-  std::vector<int32_t> positions_;  // on the host: of the batch at hand
-  std::vector<float> losses_;       // on the host: of the last pass
-  uint64_t seed_ = 0;               // of the step at hand
+  tensor::HostBuffer host_;  // what a pass copies from and to, [max_rows * seq_len] each
+  uint64_t seed_ = 0;        // of the step at hand
   int64_t step_ = 0;
   double dropout_ = 0;  // of the pass at hand
 };

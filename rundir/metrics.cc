@@ -49,6 +49,8 @@ void ReadLine(const std::string& text, Metrics& metrics) {
     line.gemm_fraction = Number(json, "gemm_fraction");
     line.peak_fraction = json.value("peak_fraction", 0.0);
     line.memory_bytes = json.value("memory_bytes", int64_t{0});
+    line.device_memory_bytes = json.value("device_memory_bytes", int64_t{0});
+    line.device_memory_room = json.value("device_memory_room", int64_t{0});
     line.data_wait = Number(json, "data_wait");
     line.exposed_communication = Number(json, "exposed_communication");
     line.eta_seconds = Number(json, "eta_seconds");
@@ -84,6 +86,10 @@ std::string ToJsonLine(const StepLine& line) {
                                  {"data_wait", line.data_wait},
                                  {"exposed_communication", line.exposed_communication},
                                  {"eta_seconds", line.eta_seconds}};
+  if (line.device_memory_room > 0) {
+    json["device_memory_bytes"] = line.device_memory_bytes;
+    json["device_memory_room"] = line.device_memory_room;
+  }
   if (line.peak_fraction > 0) json["peak_fraction"] = line.peak_fraction;
   if (!line.sample_hash.empty()) json["sample_hash"] = line.sample_hash;
   return json.dump() + "\n";

@@ -21,9 +21,14 @@ struct StepLine {
   double lr = 0;
   double ms = 0;  // of the whole step
   double tokens_per_second = 0;
-  double gemm_fraction = 0;          // model FLOP/s as a share of the products' rate, 0..1
-  double peak_fraction = 0;          // the same of the devices' dense peak; 0: not known
-  int64_t memory_bytes = 0;          // peak of rank 0's process
+  double gemm_fraction = 0;  // model FLOP/s as a share of the products' rate, 0..1
+  double peak_fraction = 0;  // the same of the devices' dense peak; 0: not known
+  int64_t memory_bytes = 0;  // peak of rank 0's process, on the host
+  // Of rank 0's device, 0 on CPUs: the most that was taken at the end of a step since the rank
+  // began to set its model up, of what was free then, as the driver says. Ranks that share the
+  // device count together.
+  int64_t device_memory_bytes = 0;
+  int64_t device_memory_room = 0;
   double data_wait = 0;              // share of the step, 0..1
   double exposed_communication = 0;  // share of the step, 0..1
   double eta_seconds = 0;

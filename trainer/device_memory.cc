@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "tensor/device.h"
 
 namespace moat::trainer {
 namespace {
@@ -73,6 +74,17 @@ void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& pl
              core::Format(help.needed) + (help.needed.value <= free.value ? " (it fits)" : "");
   }
   throw core::OutOfMemoryError(text + (helps.empty() ? "use a smaller model or --seq_len" : helps));
+}
+
+DeviceMemory::DeviceMemory(core::DeviceKind device) : device_(device) {
+  if (device_ != core::DeviceKind::kCpu) room_ = tensor::DeviceOf(device_).free_memory();
+}
+
+core::Bytes DeviceMemory::Peak() {
+  if (room_.value == 0) return {};
+  const core::Bytes taken(room_.value - tensor::DeviceOf(device_).free_memory().value);
+  if (taken.value > peak_.value) peak_ = taken;
+  return peak_;
 }
 
 }  // namespace moat::trainer

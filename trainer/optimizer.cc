@@ -59,9 +59,9 @@ Optimizer::Optimizer(const configs::TrainConfig& config, model::Transformer& mod
     if (range.count == 0) continue;
     blocks += (range.end() - 1) / plan_.block() - range.begin / plan_.block() + 1;
   }
-  block_squares_.resize(static_cast<size_t>(blocks));
   const core::DeviceKind device = stream.device();
   device_squares_ = tensor::Tensor(blocks, core::DType::kF64, device);
+  block_squares_.emplace(device_squares_.view().bytes(), device);
 
   const auto ranges =
       OptimizerRange(LocalSlices(model), sharded_ ? plan_ : WholePlan(plan_.elements()),
@@ -148,8 +148,8 @@ double Optimizer::GradientNorm() {
         model_.gradients().Range(begin, end - begin), plan_.block(), begin % plan_.block(),
         device_squares_.view().Range(first, (end - 1) / plan_.block() - block + 1), stream_);
   }
-  const auto blocks = static_cast<int64_t>(block_squares_.size());
-  const tensor::View all = tensor::HostView(block_squares_.data(), blocks);
+  const int64_t blocks = device_squares_.count();
+  const tensor::View all = block_squares_->view(blocks, core::DType::kF64);
   tensor::Copy(device_squares_.view(), all, stream_);
   data_.Finish(stream_);
   // Every block is of one rank, and stays zero on the others: adding zeros keeps its bits.
@@ -161,7 +161,7 @@ double Optimizer::GradientNorm() {
     const int64_t end = p + 1 < squares_.size() ? first_block_[p + 1] : blocks;
     squares_[p] = 0;
     for (int64_t b = first_block_[p]; counts && b < end; ++b) {
-      squares_[p] += block_squares_[static_cast<size_t>(b)];
+      squares_[p] += all.as<double>()[b];
     }
   }
   model_.axis().SumInPlace(tensor::HostView(squares_.data(), static_cast<int64_t>(squares_.size())),

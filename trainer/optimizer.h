@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -19,6 +20,7 @@
 #include "parallel/bucket_plan.h"
 #include "parallel/optimizer_range.h"
 #include "tensor/event.h"
+#include "tensor/host_buffer.h"
 
 namespace moat::trainer {
 
@@ -89,9 +91,10 @@ class Optimizer {
   bool sharded_;
   tensor::Tensor master_, moment1_, moment2_;  // of the held parts, one after the other
   std::vector<OptimizedPart> held_;
-  std::vector<int64_t> first_block_;             // by parameter: of its sums in block_squares_
-  tensor::Tensor device_squares_;                // by block, where the gradients are
-  std::vector<double> block_squares_, squares_;  // by block and by parameter: planned once
+  std::vector<int64_t> first_block_;                 // by parameter: of its sums in device_squares_
+  tensor::Tensor device_squares_;                    // by block, where the gradients are
+  std::optional<tensor::HostBuffer> block_squares_;  // the same on the host, f64
+  std::vector<double> squares_;                      // by parameter
   int64_t updates_ = 0;
   double waited_ = 0;
   int64_t gathers_given_ = 0;                      // to the thread, so far

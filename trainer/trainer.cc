@@ -59,6 +59,7 @@ std::optional<double> SecondsLeft(const std::optional<int64_t>& end_time) {
 
 Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Stream& stream)
     : options_(std::move(options)),
+      device_memory_(stream.device()),
       groups_(groups),
       stream_(stream),
       start_(options_.layout.checkpoints(), options_.config.resume, groups.world,

@@ -22,6 +22,7 @@
 #include "rundir/board.h"
 #include "rundir/layout.h"
 #include "rundir/metrics.h"
+#include "trainer/device_memory.h"
 #include "trainer/evaluation.h"
 #include "trainer/rank_groups.h"
 #include "trainer/run_checkpoints.h"
@@ -90,6 +91,7 @@ class Trainer {
 
   TrainerOptions options_;
   core::Bytes before_ = core::ResidentMemory();  // of this process, when the trainer was made
+  DeviceMemory device_memory_;
   RankGroups groups_;
   tensor::Stream& stream_;
   Start start_;

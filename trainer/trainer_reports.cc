@@ -87,6 +87,8 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
                          (options_.device_peak * groups_.world.size());
   }
   line.memory_bytes = core::PeakMemory().value;
+  line.device_memory_bytes = device_memory_.Peak().value;
+  line.device_memory_room = device_memory_.room().value;
   line.data_wait = waited / seconds;
   line.exposed_communication = groups_.data.size() > 1 ? result.communication_seconds / seconds : 0;
   line.eta_seconds = training_seconds_ / static_cast<double>(progress_.step - first_step_) *
@@ -94,16 +96,22 @@ void Trainer::Report(const StepResult& result, double seconds, double waited) {
   line.sample_hash = core::Hex(progress_.sample_hash);
   metrics_->Append(line);
   const bool of_peak = line.peak_fraction > 0;
-  char text[256];
+  std::string on_device;
+  if (line.device_memory_room > 0) {
+    on_device = ", on the device " + core::Format(core::Bytes(line.device_memory_bytes)) + " of " +
+                core::Format(core::Bytes(line.device_memory_room));
+  }
+  char text[320];
   std::snprintf(text, sizeof text,
                 "step %" PRId64 "/%" PRId64
-                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  %s %.0f%%  mem %s  "
+                "  loss %.4f  norm %.2f  lr %.1e  %.0f ms  %s tok/s  %s %.0f%%  mem %s%s  "
                 "data %.1f%%  comm %.1f%%  eta %s",
                 line.step, c.steps, line.loss, line.grad_norm, line.lr, line.ms,
                 core::FormatCount(line.tokens_per_second).c_str(), of_peak ? "mfu" : "gemm",
                 100 * (of_peak ? line.peak_fraction : line.gemm_fraction),
-                core::Format(core::Bytes(line.memory_bytes)).c_str(), 100 * line.data_wait,
-                100 * line.exposed_communication, core::FormatSeconds(line.eta_seconds).c_str());
+                core::Format(core::Bytes(line.memory_bytes)).c_str(), on_device.c_str(),
+                100 * line.data_wait, 100 * line.exposed_communication,
+                core::FormatSeconds(line.eta_seconds).c_str());
   core::Log() << text;
 }
 

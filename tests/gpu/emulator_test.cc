@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "core/error.h"
+#include "model/generator.h"
 #include "tensor/cuda/instruction.cuh"
 #include "tensor/cuda/launch.h"
 #include "tensor/cuda/reduce.cuh"
 #include "tensor/ops.h"
+#include "tests/gpu/emulator/memory.h"
 #include "tests/model/tiny_model.h"
 #include "tests/support/values.h"
 
@@ -255,6 +257,23 @@ TEST_F(EmulatorTest, AWarpMultipliesMatricesAsPtxSays) {
       EXPECT_EQ(got[static_cast<size_t>(i * 8 + j)], static_cast<float>(want)) << i << " " << j;
     }
   }
+}
+
+TEST_F(EmulatorTest, APassAndAGeneratedTokenCopyLargeThingsThroughPinnedMemoryOnly) {
+  const configs::ModelConfig config = testing::TinyConfig();
+  model::Transformer model(config, {}, stream);
+  model.InitializeWeights(3);
+  const auto batch = testing::TinyBatch(config, 1);
+  const std::vector<uint64_t> samples = {10};
+  const auto view = testing::View(batch, samples);
+  const uint64_t before = emulator::PageableCopies();
+  EXPECT_GT(before, 0u) << "initial values come from ordinary memory";
+  model.ForwardBackward(view, 1, 1, false);
+  std::vector<float> losses(static_cast<size_t>(config.seq_len));
+  model.Evaluate(view, losses.data());
+  EXPECT_EQ(emulator::PageableCopies(), before);
+  model::Generator(model, stream).Feed({1, 2});
+  EXPECT_EQ(emulator::PageableCopies(), before + 2) << "its tokens and their positions";
 }
 
 // Ampere has 163 KiB of shared memory a block, Hopper 227.

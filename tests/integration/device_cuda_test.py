@@ -188,7 +188,11 @@ def check_limits(shop):
     vast = DeviceRun(shop, "vast", *short, "--device=cuda", *VAST, code=71)
     vast.says("out of memory: this rank's tensors need .* free: weights .*, gradients .*, optimizer .*; .*--tp=2 would make it")
     rated = DeviceRun(shop, "rated", *short, "--device=cuda", "--peak_tflops=0.001", "--profile_steps=1:2")
-    rated.says(r"step 2/2 .* tok/s  mfu \d+%")
+    rated.says(r"step 2/2 .* tok/s  mfu \d+%  mem \S+ \S+, on the device \S+ \S+ of \S+ \S+  data")
+    with open(os.path.join(rated.path, "metrics.jsonl")) as file:
+        line = json.loads(file.readline())
+    if not 0 < line["device_memory_bytes"] < line["device_memory_room"]:
+        fail(f"the device's memory: {line}")
     DeviceRun(shop, "none", *short, "--device=auto", devices=0).says("f32 on cpu")
     refused = DeviceRun(shop, "refused", *short, "--device=cuda", "--dp=2", ranks=2, devices=0, code=2)
     refused.says("no CUDA device is seen by rank 0, 1 on ")

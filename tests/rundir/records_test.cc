@@ -135,6 +135,18 @@ TEST_F(RecordsTest, AShareOfAPeakIsWrittenWhereThePeakIsKnown) {
   EXPECT_EQ(0.375, ReadMetrics(layout_.metrics()).steps.at(1).peak_fraction);
 }
 
+TEST_F(RecordsTest, ADevicesMemoryIsWrittenWhereThereIsADevice) {
+  StepLine line;
+  line.step = 1;
+  EXPECT_EQ(std::string::npos, ToJsonLine(line).find("device_memory"));
+  line.device_memory_room = 3000;
+  line.device_memory_bytes = 2000;
+  MetricsWriter(layout_.metrics()).Append(line);
+  const Metrics metrics = ReadMetrics(layout_.metrics());
+  EXPECT_EQ(2000, metrics.steps.at(1).device_memory_bytes);
+  EXPECT_EQ(3000, metrics.steps.at(1).device_memory_room);
+}
+
 TEST_F(RecordsTest, ALineThatACrashCutShortSpoilsNoOther) {
   std::ofstream(layout_.metrics()) << "{\"attempt\": 0, \"st";
   StepLine line;

@@ -95,5 +95,11 @@ TEST(DeviceMemory, WhatCannotBeChangedIsNotProposed) {
   EXPECT_NE(std::string::npos, Refusal(least, core::Bytes(1000)).find("use a smaller model"));
 }
 
+TEST(DeviceMemory, OfACpuIsNotTold) {
+  DeviceMemory memory(core::DeviceKind::kCpu);
+  EXPECT_EQ(memory.room().value, 0);
+  EXPECT_EQ(memory.Peak().value, 0);
+}
+
 }  // namespace
 }  // namespace moat::trainer

@@ -50,6 +50,11 @@ void Protect(const Buffer& buffer, int access) {
 
 }  // namespace
 
+bool IsDeviceMemory(const void* memory) {
+  const char* const end = The().end;
+  return end != nullptr && memory >= end - kAddresses && memory < end;
+}
+
 void* Allocate(size_t bytes) {
   Memory& m = The();
   if (bytes > kDeviceBytes - m.used) return nullptr;

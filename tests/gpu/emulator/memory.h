@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace moat::emulator {
 
@@ -15,6 +16,11 @@ constexpr size_t kDeviceBytes = size_t{1} << 30;
 void* Allocate(size_t bytes);
 void Free(void* memory);
 size_t FreeBytes();
+bool IsDeviceMemory(const void* memory);
+
+// Copies so far between the device and memory of the host that is not pinned: on a device such a
+// copy may hold the host up until it is done.
+uint64_t PageableCopies();
 
 // While one of these lives, the device works and its memory may be touched.
 class DeviceWorks {

@@ -42,6 +42,7 @@ struct Runtime {
   std::set<cudaEvent_t> events;
   std::vector<std::unique_ptr<CUevent_st>> destroyed;  // queued work may still record them
   std::map<void*, size_t> host_memory;
+  uint64_t pageable_copies = 0;
   std::map<const void*, size_t> shared_bytes;  // kernels that asked for more than 48 KiB
   cudaError_t last = cudaSuccess;              // of a call: asked for once
   std::string failure;                         // of a kernel: for ever
@@ -82,6 +83,13 @@ void WorkAll() {
   for (const cudaStream_t stream : The().streams) Work(stream, stream->given);
 }
 
+bool IsPinned(const void* memory) {
+  const auto after = The().host_memory.upper_bound(const_cast<void*>(memory));
+  if (after == The().host_memory.begin()) return false;
+  const auto& [begin, bytes] = *std::prev(after);
+  return memory < static_cast<const char*>(begin) + bytes;
+}
+
 void RunGrid(const dim3& grid, const dim3& block, size_t shared,
              const std::function<void()>& body) {
   std::vector<uint64_t> order(uint64_t{grid.x} * grid.y * grid.z);
@@ -100,6 +108,11 @@ void RunGrid(const dim3& grid, const dim3& block, size_t shared,
 }
 
 }  // namespace
+
+uint64_t PageableCopies() {
+  const Turn turn(turns);
+  return The().pageable_copies;
+}
 
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, const void* kernel,
                     std::function<void()> body) {
@@ -226,6 +239,10 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   const Turn turn(turns);
+  const auto pageable = [](const void* at) {
+    return !moat::emulator::IsDeviceMemory(at) && !moat::emulator::IsPinned(at);
+  };
+  if (pageable(to) || pageable(from)) ++The().pageable_copies;
   Give(stream, [=] { std::memmove(to, from, bytes); });
   return State();
 }
