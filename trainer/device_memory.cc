@@ -2,6 +2,7 @@
 #include "trainer/device_memory.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,24 +57,46 @@ std::vector<Help> WhatHelps(const configs::ModelConfig& model,
   return helps;
 }
 
+// What lies on the device: snapshots are the host's.
+model::MemoryOptions OnDevice(model::MemoryOptions plan) {
+  if (plan.passes.device != core::DeviceKind::kCpu) plan.snapshots = false;
+  return plan;
+}
+
+// Which flags make the plan smaller, and whether it then fits, where `free` is known.
+std::string HelpsText(const configs::ModelConfig& model, const model::MemoryOptions& options,
+                      core::Bytes needed, std::optional<core::Bytes> free) {
+  std::string helps;
+  for (const Help& help : WhatHelps(model, options)) {
+    if (help.needed.value >= needed.value) continue;
+    helps += (helps.empty() ? "" : ", ") + help.flag + " would make it " +
+             core::Format(help.needed) +
+             (free && help.needed.value <= free->value ? " (it fits)" : "");
+  }
+  return helps.empty() ? "use a smaller model or --seq_len" : helps;
+}
+
 }  // namespace
 
 void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& plan,
                core::Bytes free) {
-  model::MemoryOptions options = plan;
-  options.snapshots = false;
+  const model::MemoryOptions options = OnDevice(plan);
   const model::MemoryPlan on_device = model::PlanMemory(model, options);
   if (on_device.total.value <= free.value) return;
-  const std::string text = "out of memory: this rank's tensors need " +
-                           core::Format(on_device.total) + " on its device, which has " +
-                           core::Format(free) + " free: " + on_device.text() + "; ";
-  std::string helps;
-  for (const Help& help : WhatHelps(model, options)) {
-    if (help.needed.value >= on_device.total.value) continue;
-    helps += (helps.empty() ? "" : ", ") + help.flag + " would make it " +
-             core::Format(help.needed) + (help.needed.value <= free.value ? " (it fits)" : "");
-  }
-  throw core::OutOfMemoryError(text + (helps.empty() ? "use a smaller model or --seq_len" : helps));
+  throw core::OutOfMemoryError("out of memory: this rank's tensors need " +
+                               core::Format(on_device.total) + " on its device, which has " +
+                               core::Format(free) + " free: " + on_device.text() + "; " +
+                               HelpsText(model, options, on_device.total, free));
+}
+
+core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,
+                                const configs::ModelConfig& model,
+                                const model::MemoryOptions& plan) {
+  const model::MemoryOptions options = OnDevice(plan);
+  const model::MemoryPlan planned = model::PlanMemory(model, options);
+  return core::OutOfMemoryError(std::string(error.what()) + "; this rank's tensors take " +
+                                core::Format(planned.total) + ": " + planned.text() + "; " +
+                                HelpsText(model, options, planned.total, {}));
 }
 
 DeviceMemory::DeviceMemory(core::DeviceKind device) : device_(device) {

@@ -200,6 +200,14 @@ std::vector<uint64_t> Trainer::SamplesOf(int64_t taken) const {
 }
 
 core::ExitCode Trainer::Run() {
+  try {
+    return Work();
+  } catch (const core::OutOfMemoryError& error) {
+    throw WithPlan(error, model_.config(), PlanOf());
+  }
+}
+
+core::ExitCode Trainer::Work() {
   StartOrResume();
   if (leader()) {
     metrics_ = std::make_unique<rundir::MetricsWriter>(options_.layout.metrics());

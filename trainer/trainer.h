@@ -65,6 +65,7 @@ class Trainer {
   uint64_t sample_hash() const { return progress_.sample_hash; }
 
  private:
+  core::ExitCode Work();
   void StartOrResume();
   void Resume();
   Identity LoadNewest();

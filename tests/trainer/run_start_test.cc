@@ -1,7 +1,6 @@
 // Where runs start: the version of the data they began with, whatever became of it; other runs'
 // weights.
 #include "trainer/run_start.h"
-#include "tests/support/errors.h"
 
 #include <functional>
 
@@ -10,6 +9,7 @@
 #include "data/forget.h"
 #include "data/import.h"
 #include "data/index.h"
+#include "tests/support/errors.h"
 #include "tests/trainer/fixture.h"
 
 namespace moat::trainer {
@@ -100,6 +100,20 @@ TEST_F(RunStartTest, ARunInFp8GoesOnWithTheSameBitsForAnyDpAndThreads) {
   const End bf16 = Train(options("bf16", configs::MatmulDType::kSame), 1, 1);
   EXPECT_NE(whole.hash, bf16.hash);
   EXPECT_NEAR(whole.losses.back() / bf16.losses.back(), 1, 0.03);
+}
+
+// A library may take more than any plan knows.
+TEST_F(RunStartTest, MemoryThatRunsOutUnderWaySaysWhatTookItAndWhatWouldHelp) {
+  TrainerOptions options = OptionsOf("run");
+  options.stop_code = [asked = 0]() mutable -> int {
+    if (++asked == 5) throw core::OutOfMemoryError("out of memory: a buffer of 7 B");
+    return 0;
+  };
+  const std::string said =
+      testing::ErrorOf(core::ExitCode::kOutOfMemory, [&] { Train(options, 1, 1); });
+  EXPECT_NE(std::string::npos, said.find("a buffer of 7 B; this rank's tensors take ")) << said;
+  EXPECT_NE(std::string::npos, said.find("optimizer ")) << said;
+  EXPECT_NE(std::string::npos, said.find("--recompute=block would make it ")) << said;
 }
 
 // Its checkpoints do not say what products were in, and could be in nothing else.
