@@ -155,7 +155,8 @@ class NcclCommunicator : public DeviceGroup {
         Link().CheckAlive();
         return stream.Done();
       });
-    } catch (const core::Error&) {
+    } catch (const core::Error& error) {
+      link_->Abort(error.what());  // also where this rank gave the group up
       LetRunOut(stream);
       throw;
     }

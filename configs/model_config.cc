@@ -5,6 +5,7 @@
 #include <string>
 
 #include "configs/bounds.h"
+#include "core/float8.h"
 
 namespace moat::configs {
 
@@ -64,7 +65,6 @@ void ValidateTensorSplit(const ModelConfig& config, int tp, bool sequence_parall
 }
 
 void ValidateFloat8(const ModelConfig& c, int tp) {
-  constexpr int64_t kStep = 16;
   const int64_t heads = c.heads / tp, kv_heads = std::max<int64_t>(1, c.kv_heads / tp);
   const struct {
     const char* what;
@@ -76,7 +76,7 @@ void ValidateFloat8(const ModelConfig& c, int tp) {
       {"(heads + 2 kv_heads) / tp x head width", (heads + 2 * kv_heads) * c.head_width()},
       {"--ffn / tp", c.ffn / tp}};
   for (const auto& [what, extent] : extents) {
-    if (extent % kStep == 0) continue;
+    if (extent % core::kFloat8Step == 0) continue;
     throw core::ConfigError("--matmul_dtype=fp8: " + std::string(what) + " = " +
                             std::to_string(extent) +
                             ", and FP8 products take multiples of 16; change it, or use "

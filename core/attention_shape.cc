@@ -6,8 +6,7 @@
 namespace moat::core {
 
 AttentionSlice GradSliceOf(const AttentionShape& s) {
-  constexpr int64_t kElements = 8;  // in 16 bytes of bf16, as heads have to lie
-  if (s.head_width % kElements != 0) return {0, 0};
+  if (s.head_width % kLibraryHeadStep != 0) return {0, 0};
   const int64_t fit = kMostSliceBytes / GradSliceBytes(s, {1, s.kv_heads});
   if (fit > 0) return {std::min(fit, s.rows), s.kv_heads};
   const int64_t kv_heads = kMostSliceBytes / GradSliceBytes(s, {1, 1});

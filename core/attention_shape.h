@@ -19,6 +19,9 @@ struct AttentionShape {
   int64_t tile;  // query slots handled at a time
 };
 
+// Heads that a GPU library takes are multiples of this wide: 16 bytes of bf16.
+inline constexpr int64_t kLibraryHeadStep = 8;
+
 // What a GPU library's backward pass is given at once: whole sequences, or some key/value heads of
 // one, with the query heads of their groups.
 struct AttentionSlice {

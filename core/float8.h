@@ -14,6 +14,9 @@
 
 namespace moat::core {
 
+// Extents of what FP8 products multiply, and addresses in bytes, are multiples of this.
+inline constexpr int kFloat8Step = 16;
+
 struct Float8Format {
   int mantissa_bits;
   int bias;
@@ -73,13 +76,13 @@ constexpr float DecodeFloat8(uint8_t code, const Float8Format& format) {
 // infinity and NaN NaN, so that all codes become NaN and a bad number is not hidden by saturation.
 // Kept from 2^-120 to 2^120, so that it and its inverse are normal numbers. Dividing by a power of
 // two is exact, on any device.
+inline constexpr uint32_t kAboveLargestMantissa = 0x1fffff;  // added, what is above 1.75 carries
 constexpr float Float8Scale(uint32_t largest_magnitude, int largest_exponent) {
   constexpr uint32_t kInfinity = 0x7f800000u;
   if (largest_magnitude == 0) return 1.0f;
   if (largest_magnitude >= kInfinity) return std::numeric_limits<float>::quiet_NaN();
-  // 1.75 is the largest mantissa: what is above goes to the next power.
   const int exponent =
-      static_cast<int>((largest_magnitude + 0x1fffffu) >> 23) - 127 - largest_exponent;
+      static_cast<int>((largest_magnitude + kAboveLargestMantissa) >> 23) - 127 - largest_exponent;
   return std::bit_cast<float>(static_cast<uint32_t>(std::clamp(exponent, -120, 120) + 127) << 23);
 }
 

@@ -6,16 +6,16 @@
 namespace moat::tensor {
 namespace {
 
-constexpr int64_t kStep = 16;  // of extents, and bytes of addresses
+using core::kFloat8Step;
 constexpr auto kBF16 = core::DType::kBF16;
 
 void ExpectAligned(ConstView view, const char* what) {
-  MOAT_CHECK(reinterpret_cast<uintptr_t>(view.data) % kStep == 0,
+  MOAT_CHECK(reinterpret_cast<uintptr_t>(view.data) % kFloat8Step == 0,
              std::string(what) + " does not lie at a multiple of 16 bytes");
 }
 
 void ExpectSteps(int64_t extent, const char* what) {
-  MOAT_CHECK(extent > 0 && extent % kStep == 0,
+  MOAT_CHECK(extent > 0 && extent % kFloat8Step == 0,
              std::string(what) + " = " + std::to_string(extent) + " in FP8: not a multiple of 16");
 }
 
@@ -78,15 +78,19 @@ void ScaledMatMul(int64_t m, int64_t n, int64_t k, const ScaledView& a, const Sc
                      stream);
 }
 
-void CheckFloat8(const Stream& stream) {
-  if (stream.device() == core::DeviceKind::kCpu) return;
+std::string MissingFloat8(const Stream& stream) {
+  if (stream.device() == core::DeviceKind::kCpu) return "";
   const DeviceDescription device = DeviceOf(stream.device()).describe(stream.index());
   constexpr int kFirst = 89;  // Ada; Hopper is 90
-  if (device.major * 10 + device.minor >= kFirst) return;
-  throw core::ConfigError("--matmul_dtype=fp8: " + device.name + " has compute capability " +
-                          std::to_string(device.major) + "." + std::to_string(device.minor) +
-                          ", and FP8 products need 8.9 (Ada) or 9.0 (Hopper); use "
-                          "--matmul_dtype=same");
+  if (device.major * 10 + device.minor >= kFirst) return "";
+  return device.name + " has compute capability " + std::to_string(device.major) + "." +
+         std::to_string(device.minor) + ", and FP8 products need 8.9 (Ada) or 9.0 (Hopper)";
+}
+
+void CheckFloat8(const Stream& stream) {
+  const std::string missing = MissingFloat8(stream);
+  if (missing.empty()) return;
+  throw core::ConfigError("--matmul_dtype=fp8: " + missing + "; use --matmul_dtype=same");
 }
 
 }  // namespace moat::tensor

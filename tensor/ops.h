@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "tensor/kernel_table.h"
 #include "tensor/stream.h"
@@ -57,8 +58,10 @@ void Quantize(int64_t rows, int64_t columns, ConstView x, ConstView scale, View 
 // REQUIRES: as Quantize, of m, n and k; no bias with `accumulate`.
 void ScaledMatMul(int64_t m, int64_t n, int64_t k, const ScaledView& a, const ScaledView& b,
                   ConstView bias, View c, bool accumulate, Stream& stream);
-// Throws ConfigError where the stream's device has no FP8 products: CUDA devices of compute
-// capability below 8.9. The CPU has none either, but gives their numbers.
+// Why the stream's device has no FP8 products, for people: a CUDA device of compute capability
+// below 8.9. Empty where it has, and on a CPU, which has none either but gives their numbers.
+std::string MissingFloat8(const Stream& stream);
+// Throws ConfigError with that.
 void CheckFloat8(const Stream& stream);
 
 // dbias [width] (f32) = sums of the columns of dy [rows, width], rows in order; += with

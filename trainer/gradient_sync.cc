@@ -109,6 +109,7 @@ void GradientSync::Prove(tensor::Stream& stream) {
     FinishMicroBatch(stream);
   }
   Finish(stream);
+  data_.Finish(stream);  // within its deadline; the copies below wait without one
   const auto expected = static_cast<float>(ways_.ways);
   for (int bucket = 0; bucket < plan_.count(); ++bucket) {
     const parallel::FlatRange mine =

@@ -72,7 +72,8 @@ class Optimizer {
   // Sharded: everybody's updated weights to everybody. Collective over data. To follow Update().
   // With config.overlap kOn they travel in a thread and on a stream of their own while the next
   // forward pass begins, which waits for those it is about to read; whoever else reads them, or
-  // uses the data group, calls WaitForWeights() first.
+  // uses the data group, calls WaitForWeights() first. They are there when this (without overlap)
+  // or the wait returns; PeerError where that is not within the data group's deadline.
   void GatherWeights();
   void WaitForWeights();
   // How long a thread that had something to compute waited for weights so far.

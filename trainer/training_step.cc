@@ -62,8 +62,9 @@ StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& n
   GatherScalars(result, say());
   sync_.Finish(stream_);
   sums_end_.Record(stream_);
-  // The one wait for the device since the losses.
+  // The one wait for the device since the losses, with the groups' deadline.
   const double norm = result.weight > 0 ? optimizer_.GradientNorm() : 0;
+  if (result.weight == 0) groups_.data.Finish(stream_);
   result.communication_seconds += sums_end_.SecondsSince(sums_begin_);
   if (result.weight == 0) return result;
 

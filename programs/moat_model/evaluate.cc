@@ -80,7 +80,7 @@ void Print(const configs::EvalConfig& config, const TrainedRun& run, int64_t ste
 }  // namespace
 
 int Evaluate(const configs::EvalConfig& config) {
-  const TrainedRun run = OpenRun(config.run_root, config.run, config.checkpoint);
+  TrainedRun run = OpenRun(config.run_root, config.run, config.checkpoint);
   const std::vector<std::string>& data = config.data.empty() ? run.train.data : config.data;
   const checkpoint::Manifest manifest = checkpoint::ReadManifest(run.checkpoint);
   std::vector<data::SampleStream> validation;
@@ -97,6 +97,7 @@ int Evaluate(const configs::EvalConfig& config) {
   const trainer::DeviceChoice device =
       trainer::ChooseDevice(config.device, trainer::DevicesHere(core::DeviceKind::kCuda), 0, *self);
   tensor::Stream stream = trainer::MakeStream(device, core::ThreadsOf(config.threads));
+  FitToDevice(stream, run.train);
   model::Transformer model(model_config,
                            {.max_rows = run.train.micro_batch,
                             .with_gradients = false,

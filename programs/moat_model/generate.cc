@@ -100,7 +100,7 @@ std::vector<int32_t> Continue(model::Generator& generator, const std::vector<int
 }  // namespace
 
 int Generate(const configs::GenerateConfig& config) {
-  const TrainedRun run = OpenRun(config.run_root, config.run, config.checkpoint);
+  TrainedRun run = OpenRun(config.run_root, config.run, config.checkpoint);
   const data::Dataset dataset = data::Dataset::Open(run.train.data.front());
   const data::Tokenizer tokenizer = data::Tokenizer::Load(dataset.tokenizer_path());
   configs::ModelConfig model_config = run.train.model;
@@ -108,6 +108,7 @@ int Generate(const configs::GenerateConfig& config) {
   const trainer::DeviceChoice device = trainer::ChooseDevice(
       config.device, trainer::DevicesHere(core::DeviceKind::kCuda), 0, *comm::MakeSelf());
   tensor::Stream stream = trainer::MakeStream(device, core::ThreadsOf(config.threads));
+  FitToDevice(stream, run.train);
   model::Transformer model(
       model_config, {.max_rows = 1, .with_gradients = false, .dtype = run.train.dtype}, stream);
   trainer::LoadWeights(run.checkpoint, model, stream);

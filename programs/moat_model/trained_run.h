@@ -5,6 +5,7 @@
 #include <string>
 
 #include "configs/train_config.h"
+#include "tensor/stream.h"
 
 namespace moat::programs {
 
@@ -17,5 +18,9 @@ struct TrainedRun {
 // ConfigError where there is no such run, or it has no checkpoint yet.
 TrainedRun OpenRun(const std::string& run_root, const std::string& run,
                    const std::string& checkpoint);
+
+// Checkpoints hold f32 weights, so a run is read everywhere: where the stream's device lacks what
+// the run computed in, in f32 for bf16, in bf16 for FP8, and says so.
+void FitToDevice(const tensor::Stream& stream, configs::TrainConfig& train);
 
 }  // namespace moat::programs

@@ -1,6 +1,6 @@
 // Whose attention a stream uses: our own kernels' unless the library's pass was measured to be
 // faster, and found to be ours.
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <sstream>
@@ -8,48 +8,24 @@
 
 #include "core/error.h"
 #include "core/logging.h"
+#include "tensor/attention_verdict.h"
 #include "tensor/cuda/planned_products.h"
 
 namespace moat::tensor::cuda {
 namespace {
 
+using core::DType;
+
 constexpr const char* kCudnn = "cudnn";
 constexpr const char* kOwn = "own";
 constexpr double kMostDifference = 5e-2;  // of two ways to round; a wrong mask is off by more
+constexpr double kMostOfLogSums = 1e-3;   // f32, of scores in f32
 
 std::string TextOf(const AttentionShape& s) {
   std::ostringstream text;
   text << "attention over " << s.rows << " x " << s.seq_len << " slots, " << s.heads << "/"
        << s.kv_heads << " heads of " << s.head_width;
   return text.str();
-}
-
-// Of the part of slots, `width` elements each, that differs most: relative, in L2. A gradient of
-// values is often far larger than one of queries. NaN where it cannot be told.
-double Difference(const std::vector<core::BFloat16>& a, const std::vector<core::BFloat16>& b,
-                  const std::vector<int64_t>& parts) {
-  const auto width = static_cast<size_t>(std::accumulate(parts.begin(), parts.end(), int64_t{0}));
-  double most = 0;
-  size_t begin = 0;
-  for (const int64_t part : parts) {
-    const size_t end = begin + static_cast<size_t>(part);
-    double squares = 0, of_b = 0;
-    for (size_t slot = 0; slot < b.size(); slot += width) {
-      for (size_t i = slot + begin; i < slot + end; ++i) {
-        const double want = static_cast<float>(b[i]), off = static_cast<float>(a[i]) - want;
-        squares += off * off;
-        of_b += want * want;
-      }
-    }
-    const double difference = std::sqrt(squares / of_b);
-    if (!(difference <= most)) most = difference;
-    begin = end;
-  }
-  return most;
-}
-
-bool SameBits(const std::vector<core::BFloat16>& a, const std::vector<core::BFloat16>& b) {
-  return std::memcmp(a.data(), b.data(), a.size() * sizeof(core::BFloat16)) == 0;
 }
 
 }  // namespace
@@ -66,8 +42,12 @@ bool PlannedProducts::Attend(const AttentionShape& s, const AttentionOperands& o
     return Cudnn() != nullptr &&
            Cudnn()->Forward(s, operands, stream_.workspace(), kWorkspaceBytes);
   };
-  return ByChoice(
-      {TextOf(s), library, own, operands.out, s.rows * s.seq_len, {s.heads * s.head_width}});
+  const int64_t slots = s.rows * s.seq_len;
+  return ByChoice({TextOf(s),
+                   library,
+                   own,
+                   {{operands.out, DType::kBF16, slots, {s.heads * s.head_width}, kMostDifference},
+                    {operands.log_sum, DType::kF32, slots * s.heads, {1}, kMostOfLogSums}}});
 }
 
 bool PlannedProducts::AttendGrad(const AttentionShape& s, const AttentionGradOperands& operands,
@@ -77,9 +57,11 @@ bool PlannedProducts::AttendGrad(const AttentionShape& s, const AttentionGradOpe
   return ByChoice({"gradient of " + TextOf(s),
                    library,
                    own,
-                   operands.dqkv,
-                   s.rows * s.seq_len,
-                   {s.heads * s.head_width, keys, keys}});
+                   {{operands.dqkv,
+                     DType::kBF16,
+                     s.rows * s.seq_len,
+                     {s.heads * s.head_width, keys, keys},
+                     kMostDifference}}});
 }
 
 bool PlannedProducts::ByChoice(const Pass& pass) {
@@ -87,10 +69,7 @@ bool PlannedProducts::ByChoice(const Pass& pass) {
   if (chosen != attention_choices_.end()) return chosen->second == kCudnn && pass.library();
   std::string choice = kOwn;
   if (measuring_) {
-    const auto library = [&] { pass.library(); };
-    if (pass.library() && IsOurs(pass) && SecondsOf(library) < SecondsOf(pass.own)) {
-      choice = kCudnn;
-    }
+    if (pass.library() && IsFasterAndOurs(pass)) choice = kCudnn;
   } else if (const auto given = given_.algorithms.find(pass.name);
              given != given_.algorithms.end()) {
     choice = given->second;
@@ -103,34 +82,42 @@ bool PlannedProducts::ByChoice(const Pass& pass) {
                           "them tuned again");
 }
 
-// To rounding, and with the same bits twice: its notes do not tell (attention_grad_graph.cc).
-bool PlannedProducts::IsOurs(const Pass& pass) {
+// Its notes do not tell whether its bits are the same each time (attention_grad_graph.cc), so they
+// are looked at again after the runs that were timed. REQUIRES: the library has just run.
+bool PlannedProducts::IsFasterAndOurs(const Pass& pass) {
+  const auto library = [&] { pass.library(); };
+  std::vector<AttentionResult> results;
+  for (const PassResult& of : pass.results) {
+    results.push_back({{}, ValuesOf(of), {}, of.parts, of.most_difference});
+  }
   pass.own();
-  const std::vector<core::BFloat16> want = ResultOf(pass);
-  pass.library();
-  const std::vector<core::BFloat16> got = ResultOf(pass);
-  pass.library();
-  const std::vector<core::BFloat16> again = ResultOf(pass);
-  const double difference = Difference(got, want, pass.parts);
-  if (!SameBits(got, again)) {
-    core::Log(core::Log::kWarning)
-        << "cuDNN's " << pass.name << " has other bits each time: it is not used";
+  for (size_t i = 0; i < results.size(); ++i) results[i].own = ValuesOf(pass.results[i]);
+  const double seconds = SecondsOf(library);
+  for (size_t i = 0; i < results.size(); ++i) {
+    results[i].later = ValuesOf(pass.results[i]);
+    const std::string wrong = WhyNotOurs(results[i]);
+    if (wrong.empty()) continue;
+    core::Log(core::Log::kWarning) << "cuDNN's " << pass.name << " " << wrong << ": it is not used";
     return false;
   }
-  if (difference < kMostDifference) return true;  // not where it is NaN
-  core::Log(core::Log::kWarning) << "cuDNN's " << pass.name << " differs from our own by "
-                                 << difference << " (relative, at most " << kMostDifference
-                                 << "): it is not used";
-  return false;
+  return seconds < SecondsOf(pass.own);
 }
 
-std::vector<core::BFloat16> PlannedProducts::ResultOf(const Pass& pass) {
-  const int64_t width = std::accumulate(pass.parts.begin(), pass.parts.end(), int64_t{0});
-  std::vector<core::BFloat16> values(static_cast<size_t>(pass.slots * width));
-  Check(cudaMemcpyAsync(values.data(), pass.result, values.size() * sizeof(core::BFloat16),
-                        cudaMemcpyDeviceToHost, stream_.get()),
-        "copying attention's results");
+std::vector<float> PlannedProducts::ValuesOf(const PassResult& of) {
+  const int64_t width = std::accumulate(of.parts.begin(), of.parts.end(), int64_t{0});
+  std::vector<char> bytes(static_cast<size_t>(of.slots * width * core::SizeOf(of.dtype)));
+  Check(
+      cudaMemcpyAsync(bytes.data(), of.memory, bytes.size(), cudaMemcpyDeviceToHost, stream_.get()),
+      "copying attention's results");
   Check(cudaStreamSynchronize(stream_.get()), "measuring attention");
+  std::vector<float> values(static_cast<size_t>(of.slots * width));
+  if (of.dtype == DType::kF32) {
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+  } else {
+    const auto* const narrow = reinterpret_cast<const core::BFloat16*>(bytes.data());
+    std::transform(narrow, narrow + values.size(), values.begin(),
+                   [](core::BFloat16 value) { return static_cast<float>(value); });
+  }
   return values;
 }
 

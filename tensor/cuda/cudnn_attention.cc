@@ -67,8 +67,7 @@ Memory MemoryOfBoth(const AttentionShape& s, const PlacedSlice& at, const Values
 // The graphs promise these, and heads side by side keep to it only if their width does.
 bool Aligned(const AttentionShape& shape, std::initializer_list<const void*> memory) {
   constexpr uintptr_t kAlignment = 16;
-  constexpr int64_t kElements = 8;
-  return shape.head_width % kElements == 0 &&
+  return shape.head_width % core::kLibraryHeadStep == 0 &&
          std::all_of(memory.begin(), memory.end(), [](const void* at) {
            return reinterpret_cast<uintptr_t>(at) % kAlignment == 0;
          });

@@ -41,8 +41,8 @@ __global__ void __launch_bounds__(kThreads)
 __device__ float ScaleOf(uint32_t largest_magnitude, int largest_exponent) {
   if (largest_magnitude == 0) return 1.0f;
   if (largest_magnitude >= 0x7f800000u) return __uint_as_float(0x7fc00000u);
-  const int exponent =
-      static_cast<int>((largest_magnitude + 0x1fffffu) >> 23) - 127 - largest_exponent;
+  const int exponent = static_cast<int>((largest_magnitude + core::kAboveLargestMantissa) >> 23) -
+                       127 - largest_exponent;
   return __uint_as_float(static_cast<uint32_t>(max(-120, min(exponent, 120)) + 127) << 23);
 }
 

@@ -3,11 +3,12 @@
 
 #include <cuda_fp8.h>
 
+#include "core/float8.h"
 #include "tensor/cuda/element.cuh"
 
 namespace moat::tensor::cuda {
 
-inline constexpr int kFloat8Pack = 16;  // codes of 16 bytes
+inline constexpr int kFloat8Pack = core::kFloat8Step;  // codes of 16 bytes
 
 // Two codes, the first number's in the lower byte; as core::EncodeFloat8.
 template <bool e5m2>

@@ -39,18 +39,23 @@ class PlannedProducts : public ProductTuner {
   std::optional<MatmulPlan> Fastest(const MatmulShape& shape, const MatmulOperands& operands,
                                     const std::function<void()>& in_parts);
   void Run(const MatmulPlan& plan, const MatmulOperands& operands);
-  // One of attention's passes, and what it writes, in bf16.
+  // What a pass of attention writes: [slots, the sum of parts] on the device, f32 or bf16.
+  struct PassResult {
+    const void* memory;
+    core::DType dtype;
+    int64_t slots;
+    std::vector<int64_t> parts;  // tensor/attention_verdict.h
+    double most_difference;
+  };
   struct Pass {
     std::string name;
     std::function<bool()> library;  // false, with nothing done, where it does not take it
     std::function<void()> own;
-    const void* result;
-    int64_t slots;
-    std::vector<int64_t> parts;  // elements of each in a slot
+    std::vector<PassResult> results;
   };
   bool ByChoice(const Pass& pass);
-  bool IsOurs(const Pass& pass);
-  std::vector<core::BFloat16> ResultOf(const Pass& pass);
+  bool IsFasterAndOurs(const Pass& pass);
+  std::vector<float> ValuesOf(const PassResult& of);
   AttentionPlans* Cudnn();  // null where there is none
   double SecondsOf(const std::function<void()>& work);
 

@@ -1,4 +1,4 @@
-// cuDNN's engines take the graph of attention, asked without a device: cuDNN compiles for a device
+// cuDNN's engines take the graphs of attention, asked without a device: cuDNN compiles for a device
 // that is only described to it. What they compute no test here can show.
 #include <dlfcn.h>
 #include <gtest/gtest.h>

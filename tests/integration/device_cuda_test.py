@@ -165,21 +165,25 @@ def check_float8(shop):
     fp8 = [*short, "--matmul_dtype=fp8"]
     products = DeviceRun(shop, "fp8", *fp8, "--device=cuda", code=None)
     if "FP8 products need 8.9" in products.said:
-        return
-    narrow = DeviceRun(shop, "bf16", *short, "--device=cpu")
+        return "fp8 skipped, the device has none"
+    narrow = DeviceRun(shop, "bf16", *short, "--device=cuda")
     products.says("bf16, products of layers in fp8 on cuda")
-    products.expect_losses_of(DeviceRun(shop, "fp8-cpu", *fp8, "--device=cpu"), 1e-3, 6)
     products.expect_losses_of(narrow, 1e-2, 6)
     if products.losses() == narrow.losses():
         fail("fp8 has the bits of bf16")
     shared = DeviceRun(shop, "fp8-dp", *fp8, "--device=cuda", "--dp=2", like=products, ranks=2)
     if shared.hash() != products.hash():
         fail(f"two ranks in fp8 end with other bits than one: {shared.said[-2000:]}")
-    parts = DeviceRun(shop, "fp8-tp", *fp8, "--device=cpu", "--tp=2", "--sequence_parallel", ranks=2)
+    parts = DeviceRun(shop, "fp8-tp", *fp8, "--device=cuda", "--tp=2", "--sequence_parallel", ranks=2)
     parts.expect_losses_of(narrow, 1e-2, 6)
     products.flags += ["--matmul_dtype=same", "--steps=8"]
     products.go_on(code=2)
     products.says("matmul_dtype was fp8, now same")
+    cpu = DeviceRun(shop, "fp8-cpu", *fp8, "--device=cpu", code=None)
+    if "use --dtype=f32" in cpu.said:
+        return "fp8 not compared, the processor has no bf16"
+    products.expect_losses_of(cpu, 1e-3, 6)
+    return ""
 
 
 def check_limits(shop):
@@ -214,9 +218,11 @@ def main():
         check_two_ranks(shop, "shared", 1, "shared by ranks of a node.*ranks exchange through the host")
         if len(machine.devices) > 1:
             check_two_ranks(shop, "nccl", 2, "one a rank.*ranks exchange over NCCL")
-        check_float8(shop)
+        missing = [check_float8(shop)]
         check_limits(shop)
-    print("ok" if len(machine.devices) > 1 else "ok: on one device, without NCCL")
+    if len(machine.devices) == 1:
+        missing.append("on one device, without NCCL")
+    print("ok " + "; ".join(filter(None, missing)))
 
 
 main()
