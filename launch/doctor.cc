@@ -160,10 +160,10 @@ Check GpuBuild(const Findings& found, const Json& cuda) {
     const int64_t version = cuda[name];
     return version == 0 ? std::string("none") : LibraryVersion(version);
   };
-  const std::string text = "built with CUDA " + CudaVersion(cuda["runtime"]) + ", driver for " +
-                           (driver == 0 ? "none" : CudaVersion(driver)) + ", cuBLASLt " +
-                           library("cublaslt") + ", NCCL " + library("nccl") + ", cuDNN " +
-                           library("cudnn");
+  const std::string text = "built with CUDA " + CudaVersion(cuda["runtime"]) +
+                           (driver == 0 ? ", no driver" : ", driver for " + CudaVersion(driver)) +
+                           ", cuBLASLt " + library("cublaslt") + ", NCCL " + library("nccl") +
+                           ", cuDNN " + library("cudnn");
   const std::string problem = cuda["problem"];
   if (problem.empty()) return {State::kOk, "GPU", text, ""};
   if (!present && driver == 0) {

@@ -24,7 +24,7 @@ std::string Blind(const std::vector<std::string>& ids, const comm::Communicator&
   }
   std::string text;
   for (const auto& [host, ranks] : by_host) {
-    text += (text.empty() ? "" : "; ") + ranks + " on " + host;
+    text += (text.empty() ? "" : "; ") + ranks + (host.empty() ? "" : " on " + host);
   }
   return text;
 }

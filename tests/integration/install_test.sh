@@ -52,6 +52,7 @@ PY
   fail "moat launch does not start the tree's own mpirun"
 "$moat" checkpoint verify "$work/runs/carried/ckpt/step-00000020" > "$work/log" 2>&1 || fail "checkpoint: $(tail -5 "$work/log")"
 [ -f "$tree/configs/quickstart.flags" ] || fail "no presets in the tree"
+"$tree/tests/gpu/run" --only=ops,opps > "$work/log" 2>&1 && fail "tests/gpu/run takes a part that it does not have"
 "$tree/tests/gpu/run" > "$work/log" 2>&1 || fail "tests/gpu/run: $(tail -5 "$work/log")"
 tail -n 1 "$work/log" | grep -q '^tests: [1-9][0-9]* passed, 0 failed, [0-9]* skipped$' || fail "no count: $(tail -n 1 "$work/log")"
 echo "ok: $(wc -l < "$work/libraries") libraries loaded, $(du -sm "$tree" | cut -f1) MiB"
