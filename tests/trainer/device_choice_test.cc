@@ -67,7 +67,7 @@ TEST(ChooseDevice, CudaIsRefusedOnAllRanksNamingThoseThatSeeNoDevice) {
       ChooseDevice("cuda", world.rank() == 1 ? Devices{kA} : Devices{}, 0, world);
     } catch (const core::ConfigError& error) {
       const std::lock_guard lock(mutex);
-      EXPECT_NE(std::string(error.what()).find("no CUDA device is seen by rank 0, 2 on "),
+      EXPECT_NE(std::string(error.what()).find("no CUDA device is seen by rank 0, 2; "),
                 std::string::npos)
           << error.what();
       ++refused;
