@@ -30,7 +30,7 @@ const char* NameOf(core::DType dtype) {
   for (const DTypeName& known : kNames) {
     if (known.dtype == dtype) return known.name;
   }
-  MOAT_CHECK(false, "a dtype without a name in safetensors");
+  throw core::BugError(std::string("safetensors has no name for ") + core::Name(dtype));
 }
 
 core::DType DTypeOfName(const std::string& name) {
