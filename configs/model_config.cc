@@ -78,8 +78,9 @@ void ValidateFloat8(const ModelConfig& c, int tp) {
   for (const auto& [what, extent] : extents) {
     if (extent % core::kFloat8Step == 0) continue;
     throw core::ConfigError("--matmul_dtype=fp8: " + std::string(what) + " = " +
-                            std::to_string(extent) +
-                            ", and FP8 products take multiples of 16; change it, or use "
+                            std::to_string(extent) + ", and FP8 products take multiples of " +
+                            std::to_string(core::kFloat8Step) +
+                            "; change it, or use "
                             "--matmul_dtype=same");
   }
 }

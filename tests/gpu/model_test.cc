@@ -135,14 +135,7 @@ std::vector<double> LossesOf(const configs::ModelConfig& config, DType dtype,
   for (int t = 1; t <= kSteps; ++t) {
     losses.push_back(
         model.ForwardBackward(testing::View(batch, kSamples), 1, t, false).weighted_loss);
-    const tensor::AdamWStep step{.learning_rate = 1e-2f,
-                                 .beta1 = 0.9f,
-                                 .beta2 = 0.95f,
-                                 .epsilon = 1e-8f,
-                                 .weight_decay = 0.1f,
-                                 .correction1 = 1 - std::pow(0.9f, static_cast<float>(t)),
-                                 .correction2 = 1 - std::pow(0.95f, static_cast<float>(t)),
-                                 .gradient_scale = 1};
+    const tensor::AdamWStep step = testing::TinyUpdate(t, 1e-2f, 1);
     tensor::AdamW(step, model.gradients(), moment1.view(), moment2.view(), model.weights(),
                   model.rounded_weights(), stream);
   }

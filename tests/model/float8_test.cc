@@ -161,14 +161,8 @@ TEST(Float8Model, LearnsAsInBf16) {
     for (int t = 1; t <= kSteps; ++t) {
       const LossSums sums = model.ForwardBackward(testing::View(batch, samples), 1, t, false);
       all.push_back(sums.weighted_loss / sums.weight);
-      const tensor::AdamWStep step{.learning_rate = 3e-3f,
-                                   .beta1 = 0.9f,
-                                   .beta2 = 0.95f,
-                                   .epsilon = 1e-8f,
-                                   .weight_decay = 0.1f,
-                                   .correction1 = 1 - std::pow(0.9f, static_cast<float>(t)),
-                                   .correction2 = 1 - std::pow(0.95f, static_cast<float>(t)),
-                                   .gradient_scale = 1 / static_cast<float>(sums.weight)};
+      const tensor::AdamWStep step =
+          testing::TinyUpdate(t, 3e-3f, 1 / static_cast<float>(sums.weight));
       tensor::AdamW(step, model.gradients(), moment1.view(), moment2.view(), model.weights(),
                     model.rounded_weights(), stream);
     }

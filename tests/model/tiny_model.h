@@ -1,11 +1,13 @@
 // A tiny configuration and a batch with packed spans and uneven weights, for tests of the model.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "configs/model_config.h"
 #include "core/rng.h"
 #include "model/transformer.h"
+#include "tensor/ops.h"
 #include "tests/support/reference_transformer.h"
 
 namespace moat::testing {
@@ -69,6 +71,18 @@ inline ReferenceBatch TinyBatch(const configs::ModelConfig& c, int64_t rows, uin
 inline model::MicroBatch View(const ReferenceBatch& b, const std::vector<uint64_t>& samples) {
   return {b.rows,           b.tokens.data(),     b.targets.data(),
           b.weights.data(), b.span_start.data(), samples.data()};
+}
+
+// The usual constants, at update `t` from 1.
+inline tensor::AdamWStep TinyUpdate(int t, float learning_rate, float gradient_scale) {
+  return {.learning_rate = learning_rate,
+          .beta1 = 0.9f,
+          .beta2 = 0.95f,
+          .epsilon = 1e-8f,
+          .weight_decay = 0.1f,
+          .correction1 = 1 - std::pow(0.9f, static_cast<float>(t)),
+          .correction2 = 1 - std::pow(0.95f, static_cast<float>(t)),
+          .gradient_scale = gradient_scale};
 }
 
 }  // namespace moat::testing
