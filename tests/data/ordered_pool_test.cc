@@ -80,22 +80,21 @@ TEST(OrderedPool, ThrowsWhatAThreadThrew) {
       if (i == 5000) throw std::runtime_error("number 5000");
     };
     int64_t consumed = 0;
-    OrderedPool<Item> pool(
-        2,
-        [&](Item& item) {
-          if (in_worker) fail_at(item.in);
-        },
-        [&](Item& item) {
-          if (!in_worker) fail_at(item.in);
-          EXPECT_EQ(item.in, consumed++);
-        });
-    EXPECT_THROW(
-        {
-          for (int64_t i = 0; i < 1'000'000; ++i) pool.Add({i, 0}, 100);
-          pool.Finish();
-        },
-        std::runtime_error);
-    EXPECT_LE(consumed, 5000);
+    const auto work_on_a_million = [&] {
+      OrderedPool<Item> pool(
+          2,
+          [&](Item& item) {
+            if (in_worker) fail_at(item.in);
+          },
+          [&](Item& item) {
+            if (!in_worker) fail_at(item.in);
+            EXPECT_EQ(item.in, consumed++);
+          });
+      for (int64_t i = 0; i < 1'000'000; ++i) pool.Add({i, 0}, 100);
+      pool.Finish();
+    };
+    EXPECT_THROW(work_on_a_million(), std::runtime_error);
+    EXPECT_LE(consumed, 5000);  // the consumer ended with the pool
   }
 }
 
