@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,10 @@ struct JobSpec {
   std::filesystem::path directory;   // that relative paths are meant from, absolute
   std::vector<std::string> command;  // as the user typed it, for the record
   MpiInstall mpi;                    // that starts the ranks
-  int cores = 1;                     // of this node
-  int attempt = 0;                   // 0 for a run's first
-  bool again = false;                // by itself, after another attempt of the same launch
+  std::map<std::string, std::string> waits;  // variables: launch/openmp_waits.h
+  int cores = 1;                             // of this node
+  int attempt = 0;                           // 0 for a run's first
+  bool again = false;                        // by itself, after another attempt of the same launch
 };
 
 }  // namespace moat::launch

@@ -39,7 +39,10 @@ Words Forwarded(const JobSpec& job) {
   Words names = {"OMP_NUM_THREADS", rundir::kAttemptVariable, rundir::kRunDirVariable,
                  rundir::kSupervisedVariable};
   if (LeavesThisNode(job.config)) names.push_back(rundir::kNodeWatchVariable);
-  for (const auto& [name, value] : job.config.env) names.push_back(name);
+  for (const auto& [name, value] : job.waits) names.push_back(name);
+  for (const auto& [name, value] : job.config.env) {
+    if (!job.waits.contains(name)) names.push_back(name);
+  }
   return names;
 }
 
@@ -125,6 +128,7 @@ LaunchPlan RenderProgram(const JobSpec& job, const std::string& name,
   if (LeavesThisNode(job.config)) plan.env[rundir::kNodeWatchVariable] = "";
   plan.env.insert(job.mpi.env.begin(), job.mpi.env.end());
   plan.env.insert(job.config.env.begin(), job.config.env.end());
+  plan.env.insert(job.waits.begin(), job.waits.end());
   plan.argv = job.config.starter == configs::Starter::kSrun ? Srun(job, place, plan.threads)
                                                             : Mpirun(job, place, plan.threads);
   // Slurm ends a job by TERM to all its processes: mpirun would kill the ranks on it within a

@@ -13,6 +13,7 @@
 #include "launch/doctor.h"
 #include "launch/mpi_job.h"
 #include "launch/node_watcher.h"
+#include "launch/openmp_waits.h"
 #include "launch/preflight.h"
 #include "launch/render.h"
 #include "launch/slurm_script.h"
@@ -51,6 +52,7 @@ launch::JobSpec JobHere(const Words& words) {
   job.command = {"moat"};
   job.command.insert(job.command.end(), words.begin(), words.end());
   job.mpi = launch::FindMpi(core::ProgramFolder());
+  job.waits = launch::OpenMpWaits();
   job.cores = core::Cores();
   job.directory = std::filesystem::current_path();
   return job;

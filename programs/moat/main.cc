@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "core/nearest.h"
+#include "launch/openmp_waits.h"
 #include "programs/moat/builtin.h"
 #include "programs/moat/siblings.h"
 
@@ -82,6 +83,7 @@ int Main(Words words) {
 
 int main(int argc, char** argv) {
   moat::core::StartLogging(argv[0]);
+  moat::launch::SetOpenMpWaits();
   return moat::core::RunMain(
       [&] { return moat::programs::Main(std::vector<std::string>(argv + 1, argv + argc)); });
 }

@@ -25,6 +25,20 @@ TEST(Render, GoldenPlan) {
             "'--flagfile=/my runs/r/run.flags'\n");
 }
 
+TEST(Render, HowThreadsWaitReachesRanksOfAllHostsAndIsTheUsersToChoose) {
+  JobSpec job = Job({"--dp=2"});
+  job.waits = {{"GOMP_SPINCOUNT", "7"}};
+  const LaunchPlan ours = Render(job);
+  EXPECT_EQ(ours.env.at("GOMP_SPINCOUNT"), "7");
+  EXPECT_THAT(ours.argv, ::testing::Contains("GOMP_SPINCOUNT").Times(1));
+
+  JobSpec chosen = Job({"--dp=2", "--env=GOMP_SPINCOUNT=9"});
+  chosen.waits = job.waits;
+  const LaunchPlan theirs = Render(chosen);
+  EXPECT_EQ(theirs.env.at("GOMP_SPINCOUNT"), "9");
+  EXPECT_THAT(theirs.argv, ::testing::Contains("GOMP_SPINCOUNT").Times(1));
+}
+
 TEST(Render, WithoutDpThereIsOneRankAndItSaysSo) {
   const LaunchPlan plan = Render(Job({}));
   EXPECT_EQ(plan.ranks, 1);
