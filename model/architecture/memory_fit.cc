@@ -54,6 +54,11 @@ std::vector<MemoryHelp> WhatHelps(const configs::ModelConfig& model, const Memor
     again.passes.recompute = configs::Recompute::kBlock;
     add("--recompute=block", again);
   }
+  if (options.waiting_sums > 0) {  // one way a rank, which is summed as it comes
+    MemoryOptions single = options;
+    single.waiting_sums = 0;
+    add("--canonical_ways=" + std::to_string(options.dp), single);
+  }
   if (!options.sharded && options.dp > 1) {
     MemoryOptions shared = options;
     shared.sharded = true;

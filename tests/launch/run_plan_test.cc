@@ -51,6 +51,7 @@ TEST(RunPlan, MemoryOfARankIsAsByHand) {
   EXPECT_EQ(f32.memory.of("optimizer").value, 4096 * 8);
   EXPECT_EQ(f32.memory.of("waiting sums").value, 8192 * 4);  // 2 ways a rank: one level
   EXPECT_EQ(f32.memory.of("snapshot").value, 4096 * 12);
+  EXPECT_EQ(Plan({"--canonical_ways=2"}).memory.of("waiting sums").value, 0);
   const RunPlan bf16 = Plan({"--dtype=bf16"});
   EXPECT_EQ(bf16.memory.of("weights").value, 8192 * 2);
   EXPECT_EQ(bf16.memory.of("optimizer").value, 4096 * 12);
@@ -128,7 +129,7 @@ TEST(RunPlan, AGridThatDoesNotFitSaysSoAndWhatWouldHelp) {
   EXPECT_EQ(json["hardware"]["fits"], false);
   std::vector<std::string> flags;
   for (const auto& help : json["hardware"]["helps"]) flags.push_back(help["flag"]);
-  EXPECT_THAT(flags, ::testing::ElementsAre("--tp=2", "--micro_batch=1"));
+  EXPECT_THAT(flags, ::testing::ElementsAre("--canonical_ways=2", "--tp=2", "--micro_batch=1"));
 }
 
 TEST(RunPlan, WithoutAMemoryItIsNotSaidWhetherItFits) {

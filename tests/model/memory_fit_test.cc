@@ -87,6 +87,15 @@ TEST(MemoryFit, SaysWhichFlagWouldMakeItFit) {
       << said;
 }
 
+TEST(MemoryFit, OneWayARankSavesTheSumsThatWait) {
+  MemoryOptions options = OnGpu(2);
+  EXPECT_EQ(std::string::npos, Refusal(options, core::Bytes(1000)).find("--canonical_ways"));
+  options.waiting_sums = 2;
+  EXPECT_NE(std::string::npos,
+            Refusal(options, core::Bytes(1000))
+                .find("--canonical_ways=2 would make it " + core::Format(Needed(OnGpu(2)))));
+}
+
 TEST(MemoryFit, WhatCannotBeChangedIsNotProposed) {
   MemoryOptions least = OnGpu(1);
   least.passes.rows = 1;
