@@ -24,6 +24,7 @@
 #include "configs/generate_config.h"
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
+#include "configs/plan_config.h"
 #include "configs/probe_config.h"
 #include "configs/synth_config.h"
 #include "configs/train_config.h"
@@ -99,6 +100,7 @@ enum class Completeness { kComplete, kAnyRun };
 TrainConfig TrainConfigFromFlags(const CommandLine& line,
                                  Completeness completeness = Completeness::kComplete);
 LaunchConfig LaunchConfigFromFlags(const CommandLine& line);
+PlanConfig PlanConfigFromFlags(const CommandLine& line);  // --run and --data may be missing
 ImportConfig ImportConfigFromFlags(const CommandLine& line);
 SynthConfig SynthConfigFromFlags(const CommandLine& line);
 EvalConfig EvalConfigFromFlags(const CommandLine& line);

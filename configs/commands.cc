@@ -74,6 +74,17 @@ const std::vector<CommandInfo>& Commands() {
        "Starts a training run (or resumes it), watches it, and records how it ended.",
        {"moat launch --flagfile=configs/coffee.flags --data=datasets/mine --dp=2 --run=mine",
         "moat launch --flagfile=configs/coffee.flags --data=datasets/mine --run=mine --dry_run"}},
+      {kPlan,
+       "plan",
+       "moat",
+       "",
+       0,
+       0,
+       "Says what a run would need, and starts nothing: memory of a rank on each grid, whether it "
+       "fits (71 if not), time, checkpoints.",
+       {"moat plan --flagfile=configs/gpt2_350m.flags --data=datasets/mine --dp=8 --hardware=h100",
+        "moat plan --flagfile=configs/llama_1b.flags --vocab_size=32000 --nodes=2 "
+        "--ranks_per_node=8 --tp=2 --hardware=a100 --json"}},
       {kTrain,
        "train",
        "moat-train",

@@ -27,6 +27,7 @@ inline constexpr CommandSet kDataForget = 1u << 14;
 inline constexpr CommandSet kSweep = 1u << 15;
 inline constexpr CommandSet kCompare = 1u << 16;
 inline constexpr CommandSet kDrill = 1u << 17;
+inline constexpr CommandSet kPlan = 1u << 18;
 inline constexpr CommandSet kDoctor = 1u << 20;
 inline constexpr CommandSet kProbe = 1u << 21;
 inline constexpr CommandSet kLogs = 1u << 22;

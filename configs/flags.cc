@@ -7,6 +7,7 @@
 #include "configs/generate_config.h"
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
+#include "configs/plan_config.h"
 #include "configs/probe_config.h"
 #include "configs/synth_config.h"
 #include "configs/train_config.h"
@@ -28,12 +29,14 @@ const ModelConfig model;
 const LaunchConfig launching;
 const GenerateConfig generate;
 const ImportConfig import_defaults;
+const PlanConfig plan;
 const ProbeConfig probe;
 const SynthConfig synth;
 
-constexpr CommandSet kLaunches = kLaunch | kSweep | kDrill;  // they start runs
-constexpr CommandSet kSubmits = kLaunch | kSweep;            // and may do so as jobs
-constexpr CommandSet kRun = kTrain | kLaunches;              // what a run is
+// They start runs; or plan one, by the same flagfiles, those of clusters included.
+constexpr CommandSet kLaunches = kLaunch | kSweep | kDrill | kPlan;
+constexpr CommandSet kSubmits = kLaunch | kSweep | kPlan;  // and may do so as jobs
+constexpr CommandSet kRun = kTrain | kLaunches;            // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunches | kCompare | kEval | kGenerate | kStatus |
                                  kRuns | kLogs | kWhy | kStop | kConfig;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
@@ -242,9 +245,9 @@ MOAT_LIST_FLAG(container_options, "", kLaunches,
                "further options of apptainer exec, as --nv; may be repeated");
 MOAT_FLAG(string, emit, launching.emit, kLaunch,
           "mpijob: print the run as an MPIJob for Kubernetes, start nothing");
-MOAT_FLAG(bool, wait, launching.wait, kSubmits,
+MOAT_FLAG(bool, wait, launching.wait, kLaunch | kSweep,
           "wait until what was submitted has ended, and exit with its code");
-MOAT_FLAG(bool, parsable, launching.parsable, kSubmits, "print the number of the job only");
+MOAT_FLAG(bool, parsable, launching.parsable, kLaunch | kSweep, "print the number of the job only");
 MOAT_FLAG(string, partition, launching.slurm.partition, kSubmits, "Slurm's, empty: the default");
 MOAT_FLAG(string, account, launching.slurm.account, kSubmits, "Slurm's, empty: the default");
 MOAT_FLAG(string, time, launching.slurm.time, kSubmits,
@@ -257,6 +260,15 @@ MOAT_LIST_FLAG(sbatch, "", kSubmits,
                "a further option of sbatch, as --constraint=ib; may be repeated");
 MOAT_LIST_FLAG(modules, "", kSubmits,
                "environment modules that the job loads, with commas or repeated");
+
+// Planning.
+const std::string hardware_help =
+    "what the ranks compute on: " + HardwareNames() + "; empty: it is not said whether it fits";
+MOAT_FLAG(string, hardware, plan.hardware, kPlan, hardware_help.c_str());
+MOAT_FLAG(double, device_memory, plan.device_memory, kPlan,
+          "GiB of one GPU, or of a node of CPUs; 0: as --hardware has them");
+MOAT_FLAG(double, utilization, plan.utilization, kPlan,
+          "share of the peak that steps are assumed to reach, in (0, 1]");
 
 // Several runs: sweeps, comparisons, drills.
 MOAT_LIST_FLAG(vary, "", kSweep,

@@ -203,6 +203,8 @@ void Validate(const TrainConfig& config) {
   AtLeast("keep_every", config.keep_every, 0);
 }
 
+bool Sharded(const TrainConfig& config, int dp) { return config.zero > 0 && dp > 1; }
+
 // The save at the end needs none: nothing changes any more.
 bool CopiesForCheckpoints(const TrainConfig& config) {
   return config.async_checkpoints && (config.checkpoint_every > 0 || config.eval_every > 0);

@@ -91,6 +91,9 @@ std::pair<int64_t, int64_t> ProfiledSteps(const std::string& text);
 // --device=auto|cpu|cuda. Throws ConfigError for anything else.
 void ValidateDevice(const std::string& device);
 
+// Does each of `dp` data ranks keep a part of the optimizer's state only?
+bool Sharded(const TrainConfig& config, int dp);
+
 // Does a run save from copies of its state, so that it needs memory for one?
 bool CopiesForCheckpoints(const TrainConfig& config);
 

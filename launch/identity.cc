@@ -2,9 +2,11 @@
 #include "launch/identity.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "checkpoint/manifest/line.h"
 #include "configs/identity.h"
+#include "core/durable_file.h"
 #include "core/error.h"
 #include "rundir/metrics.h"
 
@@ -21,6 +23,10 @@ bool Same(const std::string& flag, const configs::CommandLine& before,
   if (flag != "data") return before.value(flag) == now.value(flag);
   const std::vector<std::string> were = before.values(flag), are = now.values(flag);
   return std::equal(were.begin(), were.end(), are.begin(), are.end(), SameDirectory);
+}
+
+std::filesystem::path IndexOf(const std::string& data) {
+  return std::filesystem::path(data) / "index.json";
 }
 
 }  // namespace
@@ -81,10 +87,22 @@ void CheckStart(const std::filesystem::path& checkpoints, const configs::TrainCo
 
 void CheckData(const std::vector<std::string>& data) {
   for (const std::string& folder : data) {
-    const std::filesystem::path index = std::filesystem::path(folder) / "index.json";
+    const std::filesystem::path index = IndexOf(folder);
     if (std::filesystem::exists(index)) continue;
     throw core::ConfigError("--data=" + folder + ": there is no " + index.string() +
                             "; moat data import makes a data set");
+  }
+}
+
+std::optional<int64_t> VocabularyOf(const std::vector<std::string>& data) {
+  if (data.empty() || !std::filesystem::exists(IndexOf(data.front()))) return std::nullopt;
+  const std::filesystem::path index = IndexOf(data.front());
+  try {
+    return nlohmann::json::parse(core::ReadWholeFile(index)).at("vocab_size").get<int64_t>();
+  } catch (const nlohmann::json::exception&) {
+    throw core::DataError(index.string() +
+                          " does not say vocab_size, so it is no index of a data set; moat data "
+                          "verify says what is wrong with it");
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ void CheckStart(const std::filesystem::path& checkpoints, const configs::TrainCo
 
 // Throws ConfigError, naming the first of `data` that is no data set.
 void CheckData(const std::vector<std::string>& data);
+// The size of the vocabulary of the first of `data`, which all of a run's share; nullopt where it
+// is no data set. Throws DataError, naming the index, where that does not say it.
+std::optional<int64_t> VocabularyOf(const std::vector<std::string>& data);
 
 // Of the run's own line of `checkpoints`, -1: there is none. Whether it is intact, the ranks find
 // out, and say why where the directory cannot be read.

@@ -1,25 +1,10 @@
-// Does a rank's plan fit into its device, and if not, what took the memory and which flag helps?
+// How much of its device's memory a run takes.
 #pragma once
 
-#include "configs/model_config.h"
 #include "core/device_kind.h"
-#include "core/error.h"
 #include "core/units.h"
-#include "model/architecture/memory_plan.h"
 
 namespace moat::trainer {
-
-// Throws OutOfMemoryError when what `plan` puts on the device (all but the snapshot, which is the
-// host's) is more than `free`, before anything of it is allocated: the parts by name, and the flags
-// that save, the one that saves most first.
-void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& plan,
-               core::Bytes free);
-
-// The error of memory that ran out under way, with what the plan says took it, and the flags that
-// save as above: libraries take more than is planned, and so may others on the device.
-core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,
-                                const configs::ModelConfig& model,
-                                const model::MemoryOptions& plan);
 
 // How much of a device is taken since this was made, as the driver says: by this process with what
 // the libraries keep there, and by others that share the device. Nothing on a CPU, whose `room` is

@@ -25,8 +25,6 @@ parallel::BucketPlan WholePlan(int64_t elements) {
 
 }  // namespace
 
-bool Sharded(const configs::TrainConfig& config, int dp) { return config.zero > 0 && dp > 1; }
-
 model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int dp,
                                        comm::Communicator* tensor) {
   model::TransformerOptions options;

@@ -28,9 +28,6 @@ namespace moat::trainer {
 model::TransformerOptions ModelOptions(const configs::TrainConfig& config, int dp,
                                        comm::Communicator* tensor);
 
-// Does each data rank keep a part of the optimizer's state only?
-bool Sharded(const configs::TrainConfig& config, int dp);
-
 // A piece of a parameter, and where its f32 state is kept; each [range.end - range.begin].
 struct OptimizedPart {
   parallel::OptimizerPart range;

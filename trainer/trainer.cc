@@ -13,6 +13,7 @@
 #include "core/logging.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "model/architecture/memory_fit.h"
 #include "model/architecture/memory_plan.h"
 #include "model/product_agreement.h"
 #include "tensor/profiler.h"
@@ -86,19 +87,14 @@ Trainer::Trainer(TrainerOptions options, const RankGroups& groups, tensor::Strea
 Trainer::~Trainer() = default;
 
 model::MemoryOptions Trainer::PlanOf() const {
-  const configs::TrainConfig& c = options_.config;
-  return {{c.micro_batch, stream_.threads(), c.dtype, groups_.tensor.size(), c.sequence_parallel,
-           c.recompute, stream_.device(), c.matmul_dtype},
-          groups_.tensor.rank(),
-          groups_.data.size(),
-          Sharded(c, groups_.data.size()),
-          ways_.partial_sums(),
-          configs::CopiesForCheckpoints(c)};
+  return model::MemoryOptionsOf(options_.config,
+                                {groups_.data.size(), groups_.tensor.size(), groups_.tensor.rank(),
+                                 stream_.threads(), stream_.device()});
 }
 
 // Before anything of the model is there.
 const configs::ModelConfig& Trainer::Fitting(const configs::ModelConfig& model) const {
-  CheckFits(model, PlanOf(), tensor::DeviceOf(stream_.device()).free_memory());
+  model::CheckFits(model, PlanOf(), tensor::DeviceOf(stream_.device()).free_memory());
   return model;
 }
 
@@ -203,7 +199,7 @@ core::ExitCode Trainer::Run() {
   try {
     return Work();
   } catch (const core::OutOfMemoryError& error) {
-    throw WithPlan(error, model_.config(), PlanOf());
+    throw model::WithPlan(error, model_.config(), PlanOf());
   }
 }
 

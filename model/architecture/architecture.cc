@@ -166,14 +166,18 @@ std::vector<FlatRange> FlatLayout(const std::vector<Parameter>& table, int tp_in
   return layout;
 }
 
-double FlopsPerToken(const configs::ModelConfig& c) {
+int64_t ProductParameterCount(const configs::ModelConfig& c) {
   int64_t products = 0;
   for (const Parameter& p : ParameterTable(c)) {
     // An untied embedding is only looked up; a tied one is the output product, too.
     const bool looked_up = p.name == "position" || (p.name == "embedding" && !c.tie_embeddings);
     if (p.split.global.rank() == 2 && !looked_up) products += p.split.global.elements();
   }
-  return 6.0 * static_cast<double>(products) +
+  return products;
+}
+
+double FlopsPerToken(const configs::ModelConfig& c) {
+  return 6.0 * static_cast<double>(ProductParameterCount(c)) +
          6.0 * static_cast<double>(c.layers * c.width * c.seq_len);
 }
 

@@ -85,8 +85,11 @@ using parallel::FlatRange;
 // Ranges of tensor rank `tp_index` of `tp`, in the order of the table, without gaps.
 std::vector<FlatRange> FlatLayout(const std::vector<Parameter>& table, int tp_index, int tp);
 
-// Floating-point operations of one token's forward and backward pass: 6 N + 6 L C T, N being the
-// parameters in products (matrices; look-ups left out), counted as everywhere in moat's figures.
+// Those in products: matrices, look-ups left out (an untied embedding, learned positions).
+int64_t ProductParameterCount(const configs::ModelConfig& config);
+
+// Floating-point operations of one token's forward and backward pass: 6 N + 6 L C T, N being
+// ProductParameterCount(), counted as everywhere in moat's figures.
 // Recomputation is not work.
 double FlopsPerToken(const configs::ModelConfig& config);
 

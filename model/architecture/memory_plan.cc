@@ -3,8 +3,24 @@
 
 #include "core/error.h"
 #include "parallel/bucket_plan.h"
+#include "parallel/canonical_ways.h"
 
 namespace moat::model {
+
+MemoryOptions MemoryOptionsOf(const configs::TrainConfig& config, const RankPlace& place) {
+  const parallel::CanonicalWays ways =
+      parallel::MakeWays(config.reduction == configs::Reduction::kCanonical, config.global_batch,
+                         config.micro_batch, place.dp, config.canonical_ways);
+  MemoryOptions options;
+  options.passes = {config.micro_batch,       place.threads,    config.dtype, place.tp,
+                    config.sequence_parallel, config.recompute, place.device, config.matmul_dtype};
+  options.tp_index = place.tp_index;
+  options.dp = place.dp;
+  options.sharded = configs::Sharded(config, place.dp);
+  options.waiting_sums = ways.partial_sums();
+  options.snapshots = configs::CopiesForCheckpoints(config);
+  return options;
+}
 
 core::Bytes MemoryPlan::of(const std::string& name) const {
   for (const MemoryItem& item : items) {

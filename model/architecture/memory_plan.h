@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "configs/model_config.h"
+#include "configs/train_config.h"
 #include "core/units.h"
 #include "model/architecture/architecture.h"
 
@@ -19,6 +20,19 @@ struct MemoryOptions {
   int waiting_sums = 0;    // subtree sums of the canonical reduction (parallel/canonical_ways.h)
   bool snapshots = false;  // checkpoints are written from a copy of what the rank saves
 };
+
+// Where a rank of a run stands, and on what.
+struct RankPlace {
+  int dp = 1;
+  int tp = 1;
+  int tp_index = 0;
+  int threads = 1;
+  core::DeviceKind device = core::DeviceKind::kCpu;
+};
+
+// What a rank there plans with. Throws ConfigError where the micro-batches do not divide by the
+// ranks or the canonical ways (parallel/canonical_ways.h).
+MemoryOptions MemoryOptionsOf(const configs::TrainConfig& config, const RankPlace& place);
 
 struct MemoryItem {
   std::string

@@ -9,13 +9,16 @@
 #include "configs/config_report.h"
 #include "core/error.h"
 #include "core/host.h"
+#include "core/logging.h"
 #include "launch/allocation.h"
 #include "launch/doctor.h"
+#include "launch/identity.h"
 #include "launch/mpi_job.h"
 #include "launch/node_watcher.h"
 #include "launch/openmp_waits.h"
 #include "launch/preflight.h"
 #include "launch/render.h"
+#include "launch/run_plan.h"
 #include "launch/slurm_script.h"
 #include "launch/submission.h"
 #include "launch/submit.h"
@@ -27,6 +30,16 @@ using configs::CommandLine;
 using Words = std::vector<std::string>;
 
 namespace {
+
+// What the run would need, beside what would be started.
+void SaySizes(const launch::JobSpec& job) {
+  configs::PlanConfig config;
+  config.launch = job.config;
+  const auto vocabulary = launch::VocabularyOf(job.config.train.data);
+  for (const std::string& line : launch::Summary(launch::PlanRun(config, vocabulary, job.cores))) {
+    core::Log() << line;
+  }
+}
 
 int ShowPlan(const launch::JobSpec& job) {
   if (job.config.on == configs::LaunchOn::kSlurm) {
@@ -68,7 +81,11 @@ int Launch(const Words& arguments, const Words& words) {
     std::cout << launch::MpiJob(job);
     return 0;
   }
-  if (job.config.dry_run) return ShowPlan(job);
+  if (job.config.dry_run) {
+    const int code = ShowPlan(job);
+    SaySizes(job);
+    return code;
+  }
   switch (job.config.on) {
     case configs::LaunchOn::kLocal:
       if (job.config.preflight) launch::RequireFitNodes(job);

@@ -15,6 +15,7 @@ launch::JobSpec JobHere(const std::vector<std::string>& words);
 // Returns the exit code, as all that follow.
 int Launch(const std::vector<std::string>& arguments, const std::vector<std::string>& words);
 int Config(const std::vector<std::string>& arguments);
+int Plan(const std::vector<std::string>& arguments);
 int Status(const std::vector<std::string>& arguments);
 int Runs(const std::vector<std::string>& arguments);
 int Logs(const std::vector<std::string>& arguments);

@@ -55,7 +55,8 @@ int RunCommand(const configs::CommandInfo& command, const Words& words) {
   const std::map<configs::CommandSet, int (*)(const Words&)> builtin = {
       {configs::kConfig, Config}, {configs::kStatus, Status},   {configs::kRuns, Runs},
       {configs::kLogs, Logs},     {configs::kWhy, Why},         {configs::kStop, Stop},
-      {configs::kDoctor, Doctor}, {configs::kCompare, Compare}, {configs::kDrill, Drill}};
+      {configs::kDoctor, Doctor}, {configs::kCompare, Compare}, {configs::kDrill, Drill},
+      {configs::kPlan, Plan}};
   return builtin.at(command.bit)(arguments);
 }
 

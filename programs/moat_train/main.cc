@@ -13,6 +13,7 @@
 #include "configs/command_line.h"
 #include "configs/identity.h"
 #include "core/clock.h"
+#include "core/device_sheet.h"
 #include "core/digest.h"
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -29,7 +30,6 @@
 #include "rundir/failure.h"
 #include "rundir/lease.h"
 #include "tensor/cpu_features.h"
-#include "tensor/device_peak.h"
 #include "tensor/libraries.h"
 #include "trainer/device_choice.h"
 #include "trainer/gradient_sync.h"
@@ -59,7 +59,7 @@ int ThreadsPerRank(const configs::TrainConfig& config, const comm::MpiSession& s
 double PeakOf(const trainer::DeviceChoice& device, const configs::TrainConfig& config) {
   if (device.kind == core::DeviceKind::kCpu) return 0;
   if (config.peak_tflops > 0) return config.peak_tflops * 1e12;
-  return config.dtype == core::DType::kBF16 ? tensor::DenseBf16Peak(device.name) : 0;
+  return config.dtype == core::DType::kBF16 ? core::DenseBf16Peak(device.name) : 0;
 }
 
 // What only a rank knows: the libraries it runs with, and what it reads.

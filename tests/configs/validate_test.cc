@@ -8,6 +8,7 @@
 #include "configs/generate_config.h"
 #include "configs/import_config.h"
 #include "configs/launch_config.h"
+#include "configs/plan_config.h"
 #include "configs/train_config.h"
 #include "core/error.h"
 
@@ -28,6 +29,46 @@ std::string ErrorOf(Config config, const std::function<void(Config&)>& change) {
 TEST(Validate, AcceptsTheDefaults) {
   EXPECT_NO_THROW(Validate(TrainConfig{}));
   EXPECT_NO_THROW(Validate(LaunchConfig{}));
+}
+
+TEST(ValidatePlan, RefusesHardwareThatIsNotKnownOrNotTheDevices) {
+  EXPECT_NO_THROW(Validate(PlanConfig{}));
+  const auto refusal = [](const char* hardware, const char* device) {
+    return ErrorOf<PlanConfig>({}, [&](PlanConfig& c) {
+      c.hardware = hardware;
+      c.launch.train.device = device;
+    });
+  };
+  EXPECT_THAT(refusal("h1000", "auto"), ::testing::HasSubstr("did you mean h100?"));
+  EXPECT_THAT(refusal("H200", "auto"), ::testing::HasSubstr("did you mean h200?"));
+  EXPECT_THAT(refusal("abacus", "auto"), ::testing::HasSubstr("one of cpu, h200-nvl, h200, "));
+  EXPECT_THAT(refusal("h100", "cpu"), ::testing::HasSubstr("--device=cpu with --hardware=h100"));
+  EXPECT_THAT(refusal("cpu", "cuda"), ::testing::HasSubstr("--device=cuda with --hardware=cpu"));
+  EXPECT_EQ(refusal("h100", "cuda"), "no error");
+  EXPECT_EQ(refusal("cpu", "auto"), "no error");
+}
+
+TEST(ValidatePlan, RefusesSharesAndSizesThatAreNone) {
+  for (const double share : {0.0, 1.1, -0.4, std::nan("")}) {
+    EXPECT_THAT(ErrorOf<PlanConfig>({}, [&](PlanConfig& c) { c.utilization = share; }),
+                ::testing::StartsWith("--utilization="));
+  }
+  EXPECT_THAT(ErrorOf<PlanConfig>({}, [](PlanConfig& c) { c.device_memory = -1; }),
+              ::testing::StartsWith("--device_memory=-1"));
+}
+
+TEST(PlannedDevice, IsWhatAnyFlagSays) {
+  PlanConfig plan;
+  EXPECT_EQ(DeviceOf(plan), std::nullopt);
+  plan.launch.slurm.gpus_per_node = 4;
+  EXPECT_EQ(DeviceOf(plan), core::DeviceKind::kCuda);
+  plan.hardware = "cpu";
+  EXPECT_EQ(DeviceOf(plan), core::DeviceKind::kCpu);
+  plan.hardware = "a100";
+  EXPECT_EQ(DeviceOf(plan), core::DeviceKind::kCuda);
+  plan = {};
+  plan.launch.train.device = "cpu";
+  EXPECT_EQ(DeviceOf(plan), core::DeviceKind::kCpu);
 }
 
 TEST(SlurmSeconds, ReadsEveryFormThatSbatchTakes) {

@@ -100,5 +100,17 @@ TEST_F(IdentityTest, AStartThatCannotBeIsRefusedBeforeAnyRankIsStarted) {
   EXPECT_THAT(StartErrorOf(root, "auto", 20), ::testing::HasSubstr("has done 66 already"));
 }
 
+TEST_F(IdentityTest, TheVocabularyStandsInTheIndexOfTheData) {
+  const std::string data = directory_.path().string();
+  EXPECT_EQ(VocabularyOf({}), std::nullopt);
+  EXPECT_EQ(VocabularyOf({data}), std::nullopt);
+  core::WriteFileAtomically(directory_ / "index.json", R"({"vocab_size": 321})");
+  EXPECT_EQ(VocabularyOf({data}), 321);
+  for (const char* broken : {"{}", "{", R"({"vocab_size": "x"})"}) {
+    core::WriteFileAtomically(directory_ / "index.json", broken);
+    EXPECT_THROW(VocabularyOf({data}), core::DataError) << broken;
+  }
+}
+
 }  // namespace
 }  // namespace moat::launch

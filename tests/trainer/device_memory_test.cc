@@ -1,99 +1,10 @@
-// What does not fit is told before it is allocated, by part, with what would help.
+// What is taken of a device is asked of its driver.
 #include "trainer/device_memory.h"
 
 #include <gtest/gtest.h>
 
-#include "core/error.h"
-#include "tests/support/errors.h"
-
 namespace moat::trainer {
 namespace {
-
-configs::ModelConfig Small() {
-  configs::ModelConfig model;
-  model.layers = 4;
-  model.width = 64;
-  model.heads = 4;
-  model.kv_heads = 4;
-  model.ffn = 128;
-  model.vocab_size = 512;
-  model.seq_len = 128;
-  return model;
-}
-
-model::MemoryOptions OnGpu(int dp) {
-  model::MemoryOptions options;
-  options.passes.rows = 8;
-  options.passes.device = core::DeviceKind::kCuda;
-  options.dp = dp;
-  options.snapshots = true;
-  return options;
-}
-
-core::Bytes Needed(model::MemoryOptions options) {
-  options.snapshots = false;
-  return model::PlanMemory(Small(), options).total;
-}
-
-std::string Refusal(const model::MemoryOptions& options, core::Bytes free) {
-  return testing::ErrorOf(core::ExitCode::kOutOfMemory, [&] { CheckFits(Small(), options, free); });
-}
-
-TEST(DeviceMemory, APlanThatFitsToTheByteIsTaken) {
-  const core::Bytes needed = Needed(OnGpu(1));
-  CheckFits(Small(), OnGpu(1), needed);
-  EXPECT_NE("", Refusal(OnGpu(1), core::Bytes(needed.value - 1)));
-}
-
-TEST(DeviceMemory, TheSnapshotIsTheHosts) {
-  EXPECT_GT(model::PlanMemory(Small(), OnGpu(1)).total.value, Needed(OnGpu(1)).value);
-}
-
-// Half of a half of its MLP is 24 wide, and 16 does not divide that.
-TEST(DeviceMemory, ASplitThatProductsInFp8CannotTakeIsNoHelp) {
-  configs::ModelConfig model = Small();
-  model.ffn = 96;
-  model::MemoryOptions options = OnGpu(1);
-  options.passes.dtype = core::DType::kBF16;
-  options.passes.tp = 2;
-  const auto said = [&] {
-    return testing::ErrorOf(core::ExitCode::kOutOfMemory,
-                            [&] { CheckFits(model, options, core::Bytes(1000)); });
-  };
-  EXPECT_NE(std::string::npos, said().find("--tp=4")) << said();
-  options.passes.matmul_dtype = configs::MatmulDType::kFp8;
-  EXPECT_EQ(std::string::npos, said().find("--tp=")) << said();
-}
-
-TEST(DeviceMemory, NamesThePartsAndWhatWouldHelpTheMost) {
-  const std::string said = Refusal(OnGpu(2), core::Bytes(1000));
-  for (const char* part : {"weights ", "gradients ", "optimizer ", "activations "}) {
-    EXPECT_NE(std::string::npos, said.find(part)) << said;
-  }
-  EXPECT_EQ(std::string::npos, said.find("snapshot")) << said;
-  for (const char* flag : {"--micro_batch=4", "--recompute=block", "--zero=1", "--tp=2"}) {
-    EXPECT_NE(std::string::npos, said.find(flag)) << said;
-  }
-  // Activations are most of this model: half of them count for more than half of two moments.
-  EXPECT_LT(said.find("--micro_batch=4"), said.find("--zero=1")) << said;
-}
-
-TEST(DeviceMemory, SaysWhichFlagWouldMakeItFit) {
-  model::MemoryOptions half = OnGpu(1);
-  half.passes.rows = 4;
-  const std::string said = Refusal(OnGpu(1), Needed(half));
-  EXPECT_NE(std::string::npos,
-            said.find("--micro_batch=4 would make it " + core::Format(Needed(half)) + " (it fits)"))
-      << said;
-}
-
-TEST(DeviceMemory, WhatCannotBeChangedIsNotProposed) {
-  model::MemoryOptions least = OnGpu(1);
-  least.passes.rows = 1;
-  least.passes.recompute = configs::Recompute::kBlock;
-  least.passes.tp = 4;
-  EXPECT_NE(std::string::npos, Refusal(least, core::Bytes(1000)).find("use a smaller model"));
-}
 
 TEST(DeviceMemory, OfACpuIsNotTold) {
   DeviceMemory memory(core::DeviceKind::kCpu);

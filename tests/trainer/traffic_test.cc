@@ -4,6 +4,7 @@
 #include "comm/self.h"
 #include "comm/threads.h"
 #include "data/batch.h"
+#include "model/architecture/data_traffic.h"
 #include "trainer/training_step.h"
 
 namespace moat::trainer {
@@ -72,14 +73,14 @@ TEST(Traffic, AStepMovesWhatTheFormulaSays) {
     for (const int zero : {0, 1}) {
       for (const core::DType dtype : {core::DType::kF32, core::DType::kBF16}) {
         const Moved moved = Step(Config(zero, dtype), dp);
-        const double share = (dp - 1.0) / dp * static_cast<double>(moved.elements);
-        const double second = zero == 1 ? static_cast<double>(core::SizeOf(dtype)) : 4.0;
+        const model::MemoryOptions plan = model::MemoryOptionsOf(Config(zero, dtype), {.dp = dp});
+        const auto planned =
+            static_cast<double>(model::DataTrafficOfStep(Config(zero, dtype).model, plan).value);
         // Besides: the squares of the norm's blocks, 8 bytes of 4096 elements, there and back.
         const double norm =
             zero == 1 ? 2 * 8.0 * static_cast<double>(moved.elements) / 4096 + 512 : 0;
-        EXPECT_GE(static_cast<double>(moved.bytes), share * (4 + second)) << dp << " " << zero;
-        EXPECT_LE(static_cast<double>(moved.bytes), share * (4 + second) + norm)
-            << dp << " " << zero;
+        EXPECT_GE(static_cast<double>(moved.bytes), planned) << dp << " " << zero;
+        EXPECT_LE(static_cast<double>(moved.bytes), planned + norm) << dp << " " << zero;
       }
     }
   }
