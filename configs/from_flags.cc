@@ -34,9 +34,7 @@ Enum Choice(const CommandLine& line, const std::string& flag, const std::vector<
 
 core::DType DTypeOfFlag(const CommandLine& line) {
   if (line.value("dtype") == Name(MatmulDType::kFp8)) {
-    throw core::ConfigError(
-        "--dtype=fp8: products alone are in FP8: --dtype=bf16 "
-        "--matmul_dtype=fp8");
+    throw core::ConfigError("--dtype=fp8: products alone; write --dtype=bf16 --matmul_dtype=fp8");
   }
   return Choice(line, "dtype", std::vector{core::DType::kF32, core::DType::kBF16});
 }

@@ -84,6 +84,15 @@ TEST(CommandLine, SeveralDataSetsKeepTheirOrderThroughAFlagfile) {
   EXPECT_TRUE(TrainConfigFromFlags(other).data_version.empty());
 }
 
+TEST(CommandLine, TheTypeOfProductsIsPointedToWhereFp8IsAskedForAsTheTypeOfAll) {
+  try {
+    TrainConfigFromFlags(CommandLine::Parse("train", {"--run=r", "--data=d", "--dtype=fp8"}));
+    FAIL();
+  } catch (const core::ConfigError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--dtype=bf16 --matmul_dtype=fp8"));
+  }
+}
+
 struct Mistake {
   std::string command;
   Words arguments;
