@@ -35,7 +35,7 @@ std::string FileOf(const std::string& word, const std::string& run_root) {
 
 // Without its dashes, and one that launching knows.
 std::string Checked(const std::string& flag) {
-  const std::string name = flag.starts_with("--") ? flag.substr(2) : flag;
+  std::string name = flag.starts_with("--") ? flag.substr(2) : flag;
   const std::vector<std::string> known = FlagNamesOf(kLaunch);
   for (const std::string& one : known) {
     if (one == name) return name;

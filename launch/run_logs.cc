@@ -96,7 +96,7 @@ std::string WhySilent(const LogReader& logs, int rank, bool may_come) {
   text += known ? " has said nothing in attempt " : " is not in attempt ";
   text += std::to_string(logs.attempt());
   if (ranks.empty()) {
-    text += ", where no rank came up; moat logs without --rank prints what was said";
+    text += ", where no rank has come up; moat logs without --rank prints what was said";
   } else if (ranks.size() == 1) {
     text += "; there is rank " + std::to_string(ranks.front()) + " only";
   } else {

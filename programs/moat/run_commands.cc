@@ -114,8 +114,11 @@ int Logs(const Words& arguments) {
     const auto lines = reader.Read(rank);
     Print(lines, line.Bool("json"));
     if (!std::cout) return 0;
-    if (silent && lines.empty())
-      std::cerr << "moat: " << launch::WhySilent(reader, *rank, held) << "\n";
+    if (silent && lines.empty()) {
+      const bool may_come = held || (reader.Ranks().empty() && rundir::IsHeld(layout));
+      const std::string why = launch::WhySilent(reader, *rank, may_come);
+      std::cerr << "moat: " << why << "\n";
+    }
     silent = false;
     if (asked < 0 && line.Bool("follow") && reader.Next()) continue;
     if (!held) return 0;

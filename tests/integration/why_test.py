@@ -141,7 +141,7 @@ def looked_after(workshop):
     if silent.returncode != 0 or "rank 1 has said nothing in attempt 0; there are ranks 0 to 1" not in silent.stderr:
         fail(f"the log of a silent rank: {silent}")
     absent = subprocess.run([MOAT, "logs", root, "--rank=2"], capture_output=True, text=True)
-    if absent.returncode != 2 or "rank 2 is not in attempt 0; there are ranks 0 to 1" not in absent.stderr:
+    if absent.returncode != 2 or "moat: error: rank 2 is not in attempt 0; there are ranks 0 to 1" not in absent.stderr:
         fail(f"the log of a rank that is not there: {absent}")
     if status["step"] < 50 or not status["eta_seconds"] > 0 or not status["tokens_per_second"] > 0:
         fail(f"progress of a running run: {status}")

@@ -171,7 +171,7 @@ TEST_F(RunsTest, ARankThatSaidNothingIsToldFromOneThatDoesNotExist) {
       return error.what();
     }
   };
-  EXPECT_THAT(refused(0), HasSubstr("rank 0 is not in attempt 0, where no rank came up"));
+  EXPECT_THAT(refused(0), HasSubstr("rank 0 is not in attempt 0, where no rank has come up"));
   for (const int rank : {0, 1, 2, 10}) {
     std::ofstream(layout.board(0, rank)) << "a board";
   }
