@@ -27,7 +27,7 @@ class RunsTest : public ::testing::Test {
  protected:
   // `age`: seconds since its outcome changed.
   rundir::RunLayout Make(const std::string& name, int age, RunState state = RunState::kDone) {
-    const rundir::RunLayout layout{directory_ / name};
+    rundir::RunLayout layout{directory_ / name};
     core::MakeDirectories(layout.root);
     rundir::Outcome outcome;
     outcome.state = state;
