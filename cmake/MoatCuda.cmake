@@ -1,5 +1,5 @@
 # CUDA, NCCL and cuDNN's headers, where they are. Sets MOAT_HAVE_CUDA, MOAT_HAVE_NCCL and MOAT_HAVE_CUDNN, which only the CMakeLists that choose
-# between a backend and its no_*.cc twin read.
+# between a backend and its no_*.cc twin read, and rundir's, whose capsule says what was built.
 #
 #   MOAT_CUDA=AUTO  built when nvcc, the runtime and cuBLASLt are found; OFF under sanitizers, which the CUDA
 #                   runtime's address space does not go with

@@ -25,10 +25,10 @@ if(MOAT_TESTS)
           DESTINATION tests/gpu)
   install(PROGRAMS ${PROJECT_SOURCE_DIR}/tests/integration/device_cuda_test.py DESTINATION tests/integration)
   install(FILES ${PROJECT_SOURCE_DIR}/tests/support/training_run.py DESTINATION tests/support)
-  # What was installed, for those who read the results.
-  install(CODE "execute_process(COMMAND git -C \"${PROJECT_SOURCE_DIR}\" rev-parse HEAD
-                  OUTPUT_FILE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/moat/commit\" ERROR_QUIET)")
 endif()
+# What was installed, for moat version and for those who read results.
+install(CODE "execute_process(COMMAND git -C \"${PROJECT_SOURCE_DIR}\" rev-parse HEAD
+                OUTPUT_FILE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/moat/commit\" ERROR_QUIET)")
 
 find_program(MOAT_PATCHELF patchelf)
 set(built_programs)

@@ -67,6 +67,7 @@ CommandLine CommandLine::Parse(const std::string& command,
     return line;
   }
   line.ParseArguments(arguments);
+  line.TakeRun();
   line.CheckPositional();
   return line;
 }
@@ -144,6 +145,15 @@ void CommandLine::Assign(const FlagInfo& flag, const std::string& value, const F
   stored.settings.push_back({canonical, line.origin, true});
   stored.source = line.source;
   stored.origin = line.origin;
+}
+
+void CommandLine::TakeRun() {
+  if (!given("run") || FindCommand(command_).max_arguments != 1) return;
+  if (!positional_.empty()) {
+    throw core::ConfigError("--run=" + value("run") + " and \"" + positional_.front() +
+                            "\": name one");
+  }
+  positional_.push_back(value("run"));
 }
 
 void CommandLine::CheckPositional() const {

@@ -10,7 +10,9 @@
 // command line), and a later source replaces an earlier one's list. --flagfile=FILE reads more
 // lines of the same form at its place ('#' comments and blank lines allowed, nesting allowed,
 // relative to the current directory); mistakes in it are reported as FILE:LINE with the nearest
-// known name. gflags' own --fromenv, --tryfromenv, --undefok, --version are refused.
+// known name. Where a run is what a command takes behind its flags (moat status mine), --run=mine
+// says the same, and stands in positional(). gflags' own --fromenv, --tryfromenv, --undefok,
+// --version are refused.
 #pragma once
 
 #include <cstdint>
@@ -79,6 +81,7 @@ class CommandLine {
   // `next` is the argument behind it, or "": for the message about a value after a space.
   void Apply(const FlagLine& line, const std::string& next);
   void Assign(const FlagInfo& flag, const std::string& value, const FlagLine& line);
+  void TakeRun();
   void CheckPositional() const;
 
   std::string command_;

@@ -121,11 +121,12 @@ const std::vector<CommandInfo>& Commands() {
       {kCheckpointInspect,
        "checkpoint inspect",
        "moat-model",
-       "DIR",
+       "RUN|DIR",
        1,
        1,
-       "Says what a checkpoint holds: run, step, identity, tensors; of one tensor also statistics.",
-       {"moat checkpoint inspect runs/mine/ckpt/step-00000200",
+       "Says what a checkpoint (of a run the newest) holds: run, step, identity, tensors; of one "
+       "tensor also statistics.",
+       {"moat checkpoint inspect mine", "moat checkpoint inspect runs/mine/ckpt/step-00000200",
         "moat checkpoint inspect runs/mine/ckpt/step-00000200 --tensor=model.embed"}},
       {kCheckpointVerify,
        "checkpoint verify",
@@ -235,7 +236,8 @@ const std::vector<CommandInfo>& Commands() {
        0,
        1,
        "Asks a run (the newest that runs) or a sweep to save and end with 78, and waits until it "
-       "has.",
+       "has; exits with 76 where a step takes longer than --timeout: the run ends after it all the "
+       "same.",
        {"moat stop mine", "moat stop mine --timeout=0"}},
       {kDoctor,
        "doctor",
@@ -264,6 +266,14 @@ const std::vector<CommandInfo>& Commands() {
        {"moat config --check configs/coffee.flags", "moat config configs/coffee.flags",
         "moat config --explain=lr configs/coffee.flags -- --lr=1e-3",
         "moat config --diff configs/coffee.flags mine"}},
+      {kVersion,
+       "version",
+       "moat",
+       "",
+       0,
+       0,
+       "Says which moat this is: version, sources, how it was built, with CUDA or without.",
+       {"moat version", "moat --version", "moat version --json"}},
   };
   return *commands;
 }

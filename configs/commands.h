@@ -37,6 +37,7 @@ inline constexpr CommandSet kCheckpointInspect = 1u << 25;
 inline constexpr CommandSet kCheckpointDiff = 1u << 26;
 inline constexpr CommandSet kCheckpointPrune = 1u << 27;
 inline constexpr CommandSet kCheckpointCopy = 1u << 28;
+inline constexpr CommandSet kVersion = 1u << 29;
 
 struct CommandInfo {
   CommandSet bit = 0;

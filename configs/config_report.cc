@@ -6,6 +6,7 @@
 
 #include "configs/commands.h"
 #include "configs/flag_registry.h"
+#include "configs/flagfile.h"
 #include "core/error.h"
 #include "core/nearest.h"
 
@@ -25,13 +26,16 @@ std::string FileOf(const std::string& word, const std::string& run_root) {
     if (fs::is_regular_file(folder / "run.flags", ignored)) return folder / "run.flags";
   }
   if (fs::exists(word, ignored)) return word;
-  throw core::ConfigError(word + " is no flagfile, and there is no run " + word + " in " +
-                          run_root + "; moat runs lists the runs");
+  std::string nearest = core::NearestPath(word, run_root).filename().string();
+  if (nearest.empty() || fs::path(word).has_extension()) nearest = NearestFlagfile(word);
+  throw core::ConfigError(
+      word + " is no flagfile, and there is no run " + word + " in " + run_root +
+      (nearest.empty() ? "; moat runs lists the runs" : "; did you mean " + nearest + "?"));
 }
 
 // Without its dashes, and one that launching knows.
 std::string Checked(const std::string& flag) {
-  const std::string name = flag.starts_with("--") ? flag.substr(2) : flag;
+  std::string name = flag.starts_with("--") ? flag.substr(2) : flag;
   const std::vector<std::string> known = FlagNamesOf(kLaunch);
   for (const std::string& one : known) {
     if (one == name) return name;

@@ -7,6 +7,7 @@
 
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/nearest.h"
 
 namespace moat::configs {
 namespace {
@@ -23,7 +24,9 @@ std::string Contents(const std::string& file, const std::string& named_at) {
   try {
     return core::ReadWholeFile(file);
   } catch (const core::StorageError& error) {
-    throw core::ConfigError(Place(named_at) + "--flagfile=" + file + ": " + error.what());
+    const std::string nearest = NearestFlagfile(file);
+    throw core::ConfigError(Place(named_at) + "--flagfile=" + file + ": " + error.what() +
+                            (nearest.empty() ? "" : "; did you mean " + nearest + "?"));
   }
 }
 
@@ -69,6 +72,14 @@ std::vector<FlagLine> ReadFlagfile(const std::string& file, const std::string& n
   std::vector<std::string> open;
   Append(file, named_at, open, lines);
   return lines;
+}
+
+std::string NearestFlagfile(const std::string& file) {
+  namespace fs = std::filesystem;
+  const fs::path named(file);
+  if (fs::exists(named)) return "";
+  const fs::path beside = core::NearestPath(named, named.parent_path());
+  return (beside.empty() ? core::NearestPath(named, "configs") : beside).string();
 }
 
 std::string Place(const std::string& origin) {

@@ -19,6 +19,10 @@ struct FlagLine {
 // does not start with "--", and a comment behind a value.
 std::vector<FlagLine> ReadFlagfile(const std::string& file, const std::string& named_at);
 
+// The flagfile that is meant by the path of one that is not there: the nearest by name beside it,
+// else in configs/; "" where none is near.
+std::string NearestFlagfile(const std::string& file);
+
 // "configs/a.flags:3: " or, for the command line, "": how a message about a flag starts.
 std::string Place(const std::string& origin);
 

@@ -40,11 +40,14 @@ constexpr CommandSet kRun = kTrain | kLaunches;            // what a run is
 constexpr CommandSet kNamesRun = kTrain | kLaunches | kCompare | kEval | kGenerate | kStatus |
                                  kRuns | kLogs | kWhy | kStop | kConfig;
 constexpr CommandSet kMeasures = kDoctor | kProbe;
-constexpr CommandSet kOfRun = kCheckpointList | kCheckpointVerify | kCheckpointPrune;
-constexpr CommandSet kCheckpoint = kOfRun | kCheckpointInspect | kCheckpointDiff | kCheckpointCopy;
+constexpr CommandSet kOfRun =
+    kCheckpointList | kCheckpointInspect | kCheckpointVerify | kCheckpointPrune;
+constexpr CommandSet kTakesRun = kOfRun | kStatus | kLogs | kWhy | kStop;  // behind the flags, too
+constexpr CommandSet kCheckpoint = kOfRun | kCheckpointDiff | kCheckpointCopy;
 constexpr CommandSet kPrints = kDataForget | kDataImport | kDataSynth | kDataStat | kDataVerify |
                                kDataShow | kLaunches | kCompare | kEval | kGenerate | kStatus |
-                               kRuns | kLogs | kWhy | kStop | kConfig | kCheckpoint | kMeasures;
+                               kRuns | kLogs | kWhy | kStop | kConfig | kCheckpoint | kMeasures |
+                               kVersion;
 
 // The run: what, where, how long.
 MOAT_LIST_FLAG(data, "", kRun | kEval | kProbe,
@@ -61,7 +64,7 @@ MOAT_FLAG(string, init_from, train.init_from, kRun,
           "'/'); empty: random weights");
 MOAT_FLAG(string, run_root, train.run_root, kNamesRun | kMeasures | kDataStat | kOfRun,
           "directory that holds the runs");
-MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate,
+MOAT_FLAG(string, run, train.run, kRun | kEval | kGenerate | kTakesRun,
           "name of the run: letters, digits, '.', '_', '-'");
 MOAT_FLAG(string, resume, train.resume, kRun,
           "auto: from the newest intact checkpoint, if any; never: refuse if there is one; or the "
@@ -291,7 +294,8 @@ MOAT_FLAG(bool, follow, false, kStatus | kRuns | kLogs,
           "go on as things change, until the run (every run) has ended");
 MOAT_FLAG(int32, rank, -1, kLogs, "print this rank's messages only; -1: everything");
 MOAT_FLAG(int32, attempt, -1, kLogs, "attempt to print, 0 for the first; -1: the newest");
-MOAT_FLAG(double, timeout, 600, kStop, "seconds to wait for the run's end; 0: only ask it to end");
+MOAT_FLAG(double, timeout, 600, kStop,
+          "seconds to wait for the run's end, else 76 is the exit code; 0: only ask it to end");
 
 // Evaluation and generation.
 MOAT_FLAG(string, checkpoint, generate.checkpoint, kEval | kGenerate,

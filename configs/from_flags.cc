@@ -33,10 +33,10 @@ Enum Choice(const CommandLine& line, const std::string& flag, const std::vector<
 }
 
 core::DType DTypeOfFlag(const CommandLine& line) {
-  const std::string text = line.value("dtype");
-  if (text == "f32") return core::DType::kF32;
-  if (text == "bf16") return core::DType::kBF16;
-  throw core::ConfigError("--dtype=" + text + ": expected f32 or bf16");
+  if (line.value("dtype") == Name(MatmulDType::kFp8)) {
+    throw core::ConfigError("--dtype=fp8: products alone; write --dtype=bf16 --matmul_dtype=fp8");
+  }
+  return Choice(line, "dtype", std::vector{core::DType::kF32, core::DType::kBF16});
 }
 
 // Refuses what would make a data set disagree with itself.

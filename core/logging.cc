@@ -18,10 +18,16 @@ void StartLogging(const char* program, int rank) {
 }
 
 Log::~Log() {
-  if (level_ == kWarning) {
-    LOG(WARNING) << "moat: " << g_prefix << "warning: " << text_.str();
-  } else {
-    LOG(INFO) << "moat: " << g_prefix << text_.str();
+  switch (level_) {
+    case kInfo:
+      LOG(INFO) << "moat: " << g_prefix << text_.str();
+      break;
+    case kWarning:
+      LOG(WARNING) << "moat: " << g_prefix << "warning: " << text_.str();
+      break;
+    case kError:
+      LOG(ERROR) << "moat: " << g_prefix << "error: " << text_.str();
+      break;
   }
 }
 

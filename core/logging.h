@@ -16,7 +16,7 @@ void StartLogging(const char* program, int rank = -1);
 
 class Log {
  public:
-  enum Level { kInfo, kWarning };
+  enum Level { kInfo, kWarning, kError };  // an error: what a program ends with
   explicit Log(Level level = kInfo) : level_(level) {}
   ~Log();  // writes the line
   Log(const Log&) = delete;

@@ -2,6 +2,7 @@
 #include "core/nearest.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 namespace moat::core {
@@ -35,6 +36,20 @@ std::string NearestName(std::string_view name, const std::vector<std::string>& c
     }
   }
   return nearest;
+}
+
+std::filesystem::path NearestPath(const std::filesystem::path& path,
+                                  const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::map<std::string, fs::path> entries;  // in an order of their own
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ignored)) {
+    entries[entry.path().stem()] = folder / entry.path().filename();
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries) names.push_back(name);
+  const std::string nearest = NearestName(path.stem().string(), names);
+  return nearest.empty() ? fs::path() : entries.at(nearest);
 }
 
 }  // namespace moat::core

@@ -32,15 +32,18 @@ ImportSource LookAtTree(const fs::path& path, const std::vector<fs::path>& exclu
   if (source.files.empty() && source.git.inside) {
     source.files = ListTree(path, false, excluded);  // a folder that its repository ignores
   }
+  std::string first;
   int64_t records = 0;
   for (const TreeFile& file : source.files) {
     source.bytes += file.bytes;
-    if (file.path.ends_with(".jsonl")) ++records;
+    if (!file.path.ends_with(".jsonl")) continue;
+    if (records++ == 0) first = file.path;
   }
-  if (records > 0) {
-    core::Log(core::Log::kWarning)
-        << path.string() << " holds " << records
-        << " .jsonl files, which are read as text; name them with --in to read them as records";
+  if (records >
+      0) {  // in a repository they are among its sources, elsewhere perhaps what was meant
+    core::Log(source.git.inside ? core::Log::kInfo : core::Log::kWarning)
+        << path.string() << ": .jsonl files in it (" << records << ", the first is " << first
+        << ") are read as text; name them with --in to read them as records";
   }
   return source;
 }

@@ -1,10 +1,14 @@
 // One command for each way a run may end.
 #include "launch/advice.h"
 
+#include <re2/re2.h>
+
+#include <algorithm>
 #include <optional>
 #include <sstream>
 
 #include "configs/command_line.h"
+#include "configs/identity.h"
 #include "core/error.h"
 #include "launch/render.h"
 
@@ -61,6 +65,22 @@ Advice CheckData(const rundir::RunLayout& layout) {
           "moat data verify " + (data.empty() ? "DIR" : ShellQuoted(data.front()))};
 }
 
+// What only ranks can find: the launcher has read and checked the same flags before.
+Advice OtherFlags(const Why& why, const rundir::RunLayout& layout) {
+  std::string flag, value;
+  if (!RE2::PartialMatch(why.what, R"(use --([a-z_0-9]+)=([^\s,;]+))", &flag, &value)) {
+    return {"shows the run's flags, which are sound by themselves; change what the message names",
+            "moat config " + ShellQuoted(layout.flags().string())};
+  }
+  const auto& fixed = configs::IdentityFlags();
+  const bool new_run = std::find(fixed.begin(), fixed.end(), flag) != fixed.end();
+  return {
+      "does what the message proposes" +
+          std::string(new_run ? ", in a new run (a run's own --" + flag + " cannot change)" : ""),
+      Launch(layout, (new_run ? " --run=" + ShellQuoted(why.run + "-again") : "") + " --" + flag +
+                         "=" + ShellQuoted(value))};
+}
+
 }  // namespace
 
 Advice AdviceFor(const Why& why, const rundir::RunLayout& layout) {
@@ -86,8 +106,7 @@ Advice AdviceFor(const Why& why, const rundir::RunLayout& layout) {
       return go_on;
     case CauseClass::kUser:
       if (why.error_class != core::ExitCodeName(core::ExitCode::kConfig)) return go_on;
-      return {"says what the run's flags resolve to, and what is wrong with them",
-              "moat config --check " + ShellQuoted(layout.flags().string())};
+      return OtherFlags(why, layout);
     case CauseClass::kBug:
       return {"what it said; please report it",
               "moat logs " + why.run +

@@ -2,6 +2,7 @@
 #include "launch/attempt_watch.h"
 
 #include <poll.h>
+#include <re2/re2.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -28,6 +29,11 @@ constexpr double kEndHangSeconds = 5;  // mpirun may take to end the ranks of a 
 constexpr double kNodesSeconds = 2;    // the watchers of other nodes may take to end
 constexpr size_t kTailBytes = 16384;
 
+std::string ForTerminal(std::string text) {
+  RE2::GlobalReplace(&text, R"((?m)^mpirun: Forwarding signal \d+ to job\n)", "");
+  return text;
+}
+
 }  // namespace
 
 Tee::Tee(const fs::path& log) : log_(log, std::ios::app) {
@@ -40,7 +46,8 @@ bool Tee::Pass(int from, int to) {
   if (n < 0) return errno == EINTR || errno == EAGAIN;
   if (n == 0) return false;
   log_.write(buffer, n).flush();
-  [[maybe_unused]] const ssize_t shown = write(to, buffer, static_cast<size_t>(n));
+  const std::string text = ForTerminal({buffer, static_cast<size_t>(n)});
+  [[maybe_unused]] const ssize_t shown = write(to, text.data(), text.size());
   tail_.append(buffer, static_cast<size_t>(n));
   if (tail_.size() > 2 * kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
   return true;

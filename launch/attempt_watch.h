@@ -24,7 +24,8 @@
 
 namespace moat::launch {
 
-// Copies pipes to the terminal and to the node's log, and keeps the end of what passed.
+// Copies pipes to the terminal and to the node's log, and keeps the end of what passed. The
+// terminal is spared what mpirun says when it passes our own signals on.
 class Tee {
  public:
   explicit Tee(const std::filesystem::path& log);  // throws StorageError

@@ -8,6 +8,7 @@
 #include "configs/identity.h"
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "core/nearest.h"
 #include "rundir/metrics.h"
 
 namespace moat::launch {
@@ -31,8 +32,9 @@ std::filesystem::path IndexOf(const std::string& data) {
 
 }  // namespace
 
-std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
+std::vector<std::string> CheckSameRun(const rundir::RunLayout& run,
                                       const configs::CommandLine& wanted) {
+  const std::filesystem::path run_flags = run.flags();
   if (!std::filesystem::exists(run_flags)) return {};
   const auto before = configs::CommandLine::Parse(
       "train", std::vector<std::string>{"--flagfile=" + run_flags.string()});
@@ -43,11 +45,11 @@ std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
                    ("--" + flag + " was " + before.value(flag)) + ", now " + wanted.value(flag);
   }
   if (!differences.empty()) {
-    throw core::ConfigError(run_flags.parent_path().string() +
-                            " is a run of another configuration: " + differences +
-                            "; launch it as it was, or choose another --run");
+    throw core::ConfigError(run.root.string() + " is a run of another configuration: " +
+                            differences + "; launch it as it was, or choose another --run");
   }
   std::vector<std::string> notes;
+  if (LastStep(run) == 0 && NewestStep(run.checkpoints()) <= 0) return notes;
   for (const std::string& flag : configs::BitFlags()) {
     if (before.value(flag) == wanted.value(flag)) continue;
     notes.push_back("the chain of equal bits ends here: --" + flag + " was " + before.value(flag) +
@@ -89,8 +91,12 @@ void CheckData(const std::vector<std::string>& data) {
   for (const std::string& folder : data) {
     const std::filesystem::path index = IndexOf(folder);
     if (std::filesystem::exists(index)) continue;
+    const std::filesystem::path nearest =
+        core::NearestPath(folder, std::filesystem::path(folder).parent_path());
     throw core::ConfigError("--data=" + folder + ": there is no " + index.string() +
-                            "; moat data import makes a data set");
+                            (nearest.empty() || nearest == folder
+                                 ? "; moat data import makes a data set"
+                                 : "; did you mean " + nearest.string() + "?"));
   }
 }
 

@@ -14,9 +14,9 @@
 namespace moat::launch {
 
 // Throws ConfigError, with both values of every flag that differs, when `wanted` is not the run
-// whose flags stand in `run_flags`. Returns notes about changes that are allowed and yet matter:
-// those that end the chain of equal bits. An absent file is a new run.
-std::vector<std::string> CheckSameRun(const std::filesystem::path& run_flags,
+// whose run.flags is there. Returns notes about changes that are allowed and yet matter: those that
+// end the chain of equal bits, once the run has done a step. Without the file it is a new run.
+std::vector<std::string> CheckSameRun(const rundir::RunLayout& run,
                                       const configs::CommandLine& wanted);
 
 // Throws ConfigError, listing the steps that are saved in `checkpoints`, where --resume=never finds

@@ -39,17 +39,7 @@ std::optional<fs::path> Elsewhere(const std::string& run_root, const std::string
 
 [[noreturn]] void RefuseMissing(const std::string& run_root, const std::string& name,
                                 const std::string& what) {
-  std::string hint = "; moat runs lists them";
-  if (const auto place = Elsewhere(run_root, name)) {
-    hint = "; " + place->string() + " has " + (name.empty() ? "some" : "it") +
-           ": --run_root=" + place->string();
-  } else if (!name.empty()) {
-    const std::string nearest = core::NearestName(name, RunNames(run_root));
-    if (!nearest.empty()) hint = "; did you mean " + nearest + "?";
-  } else {
-    hint = "; moat launch starts one, --run_root=DIR names another directory of runs";
-  }
-  throw core::ConfigError(what + " in " + run_root + hint);
+  throw core::ConfigError(what + " in " + run_root + HintOfRun(run_root, name));
 }
 
 }  // namespace
@@ -64,6 +54,18 @@ std::vector<std::string> RunNames(const std::string& run_root) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string HintOfRun(const std::string& run_root, const std::string& name) {
+  if (const auto place = Elsewhere(run_root, name)) {
+    return "; " + place->string() + " has " + (name.empty() ? "some" : "it") +
+           ": --run_root=" + place->string();
+  }
+  if (name.empty()) {
+    return "; moat launch starts one, --run_root=DIR names another directory of runs";
+  }
+  const std::string nearest = core::NearestName(name, RunNames(run_root));
+  return nearest.empty() ? "; moat runs lists them" : "; did you mean " + nearest + "?";
 }
 
 void CheckRunExists(const std::string& run_root, const std::string& name) {

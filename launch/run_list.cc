@@ -6,8 +6,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "configs/train_config.h"
 #include "core/error.h"
 #include "core/units.h"
+#include "launch/identity.h"
 #include "launch/run_choice.h"
 #include "rundir/board.h"
 
@@ -24,13 +26,20 @@ std::string Number(const char* format, const std::optional<double>& value) {
 }
 
 // Of run.flags, which every version of moat writes the same way. nullopt: not there yet.
-std::optional<int64_t> TargetOf(const rundir::RunLayout& layout) {
+std::optional<std::string> FlagOf(const rundir::RunLayout& layout, const std::string& flag) {
+  const std::string start = "--" + flag + "=";
   std::ifstream file(layout.flags());
   for (std::string line; std::getline(file, line);) {
-    constexpr std::string_view kFlag = "--steps=";
-    if (line.starts_with(kFlag)) return std::strtoll(line.c_str() + kFlag.size(), nullptr, 10);
+    if (line.starts_with(start)) return line.substr(start.size());
   }
   return std::nullopt;
+}
+
+// Of a run that has not ended in order outcome.json says what was so when the attempt began.
+bool CouldGoOn(const rundir::RunLayout& layout) {
+  configs::TrainConfig config;
+  config.local_checkpoint_dir = FlagOf(layout, "local_checkpoint_dir").value_or("");
+  return KeptStep(config, layout) >= 0;
 }
 
 std::string Row(const std::vector<std::string>& cells) {
@@ -95,7 +104,13 @@ RunSummary RunReader::Read(const std::string& name) {
   run.name = name;
   run.outcome = rundir::ConcludeOutcome(layout).value_or(rundir::Outcome{});
   run.step = run.outcome.step;
-  run.target = TargetOf(layout);
+  if (const auto steps = FlagOf(layout, "steps")) {
+    run.target = std::strtoll(steps->c_str(), nullptr, 10);
+  }
+  if (run.outcome.state == rundir::RunState::kRunning ||
+      run.outcome.state == rundir::RunState::kLost) {
+    run.outcome.resumable = CouldGoOn(layout);
+  }
   auto& reader = metrics_.try_emplace(name, layout.metrics()).first->second;
   const rundir::Metrics& metrics = reader.Read();
   if (!metrics.steps.empty()) {

@@ -14,7 +14,7 @@ namespace moat::launch {
 
 struct RunSummary {
   std::string name;
-  rundir::Outcome outcome;
+  rundir::Outcome outcome;               // resumable: as of now, also while it runs
   int64_t step = 0;                      // by metrics.jsonl
   std::optional<int64_t> target;         // --steps
   std::optional<rundir::StepLine> last;  // of that step

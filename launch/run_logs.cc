@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <set>
 
 #include "core/error.h"
 
@@ -72,6 +73,38 @@ std::vector<LogLine> LogReader::Read(std::optional<int> rank) {
     }
   }
   return lines;
+}
+
+std::vector<int> LogReader::Ranks() const {
+  std::set<int> ranks;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(layout_.logs(attempt_), ignored)) {
+    const std::string name = entry.path().filename();
+    int rank = 0;
+    if (std::sscanf(name.c_str(), "board-%d", &rank) == 1 ||
+        std::sscanf(name.c_str(), "failure-%d.json", &rank) == 1) {
+      ranks.insert(rank);
+    }
+  }
+  return {ranks.begin(), ranks.end()};
+}
+
+std::string WhySilent(const LogReader& logs, int rank, bool may_come) {
+  const std::vector<int> ranks = logs.Ranks();
+  const bool known = std::find(ranks.begin(), ranks.end(), rank) != ranks.end();
+  std::string text = "rank " + std::to_string(rank);
+  text += known ? " has said nothing in attempt " : " is not in attempt ";
+  text += std::to_string(logs.attempt());
+  if (ranks.empty()) {
+    text += ", where no rank has come up; moat logs without --rank prints what was said";
+  } else if (ranks.size() == 1) {
+    text += "; there is rank " + std::to_string(ranks.front()) + " only";
+  } else {
+    text += "; there are ranks " + std::to_string(ranks.front()) + " to " +
+            std::to_string(ranks.back());
+  }
+  if (!known && !may_come) throw core::ConfigError(text);
+  return text;
 }
 
 bool LogReader::Next() {

@@ -34,11 +34,18 @@ class LogReader {
   std::vector<LogLine> Read(std::optional<int> rank);
   // Goes on with the next attempt, if there is one by now.
   bool Next();
+  // Of the attempt, in order: that have come up so far, as their boards say, or failed before.
+  std::vector<int> Ranks() const;
 
  private:
   rundir::RunLayout layout_;
   int attempt_;
   std::map<std::filesystem::path, std::streamoff> read_;  // bytes
 };
+
+// Where nothing was printed of `rank`, the reason: "rank 1 has said nothing in attempt 0; there are
+// ranks 0 to 3". `may_come`: the attempt goes on. Throws ConfigError where there is no such rank,
+// and none may come.
+std::string WhySilent(const LogReader& logs, int rank, bool may_come);
 
 }  // namespace moat::launch

@@ -6,7 +6,8 @@
 
 namespace moat::launch {
 
-// `git describe` of the work tree that `folder` lies in; "" where there is no git or no work tree.
+// Of the programs in `folder`: the commit that an installed tree brings along; else `git describe`
+// of the work tree they lie in. "" where there is no git or no work tree.
 std::string SourceVersion(const std::filesystem::path& folder);
 
 }  // namespace moat::launch

@@ -112,7 +112,7 @@ void CheckMayStart(const JobSpec& job, const rundir::RunLayout& run) {
   // What was queued and never started may still become another run.
   const auto outcome = rundir::ReadOutcome(run);
   if (outcome && outcome->attempts > 0) {
-    for (const std::string& note : CheckSameRun(run.flags(), job.flags)) core::Log() << note;
+    for (const std::string& note : CheckSameRun(run, job.flags)) core::Log() << note;
   }
   CheckStart(run.checkpoints(), job.config.train);
 }

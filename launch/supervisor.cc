@@ -70,7 +70,8 @@ void AddBoard(const rundir::RunLayout& layout, int attempt, Verdict& verdict) {
   if (board) verdict.first_failure->what += " (" + board->text() + ")";
 }
 
-void Tell(const rundir::Outcome& outcome, const std::string& run, bool json) {
+// `over`: no further attempt follows. Behind all that mpirun and the ranks printed.
+void Tell(const rundir::Outcome& outcome, const std::string& run, bool over, bool json) {
   std::string text = "run " + run + ": " + rundir::Name(outcome.state) + " at step " +
                      std::to_string(outcome.step) + ", exit code " +
                      std::to_string(outcome.exit_code);
@@ -82,9 +83,9 @@ void Tell(const rundir::Outcome& outcome, const std::string& run, bool json) {
             failure->what;
   }
   if (outcome.resumable) text += "; launch it again to go on";
-  core::Log(outcome.state == rundir::RunState::kFailed ? core::Log::kWarning : core::Log::kInfo)
-      << text;
-  if (json) std::cout << rundir::ToJson(outcome) << std::flush;
+  const bool failed = outcome.state == rundir::RunState::kFailed;
+  core::Log(!failed ? core::Log::kInfo : over ? core::Log::kError : core::Log::kWarning) << text;
+  if (json && over) std::cout << rundir::ToJson(outcome) << std::flush;
 }
 
 // Where nothing can be started (no mpirun), the attempt is recorded as failed.
@@ -207,7 +208,7 @@ int Run(const JobSpec& asked) {
   core::MakeDirectories(layout.root);
   rundir::Lease lease(layout);
   if (!lease.note().empty()) core::Log(core::Log::kWarning) << lease.note();
-  for (const std::string& note : CheckSameRun(layout.flags(), job.flags)) core::Log() << note;
+  for (const std::string& note : CheckSameRun(layout, job.flags)) core::Log() << note;
   CheckStart(layout.checkpoints(), job.config.train);
 
   RestartPolicy policy(job.config.restarts);
@@ -222,7 +223,7 @@ int Run(const JobSpec& asked) {
       outcome = GivenUp(outcome);
       rundir::WriteOutcome(layout, outcome);
     }
-    Tell(outcome, job.config.train.run, job.config.json && next != AfterAttempt::kStartAgain);
+    Tell(outcome, job.config.train.run, next != AfterAttempt::kStartAgain, job.config.json);
     TellHook(job.config, layout, outcome,
              next == AfterAttempt::kStartAgain ? kRestarting : rundir::Name(outcome.state));
     if (next != AfterAttempt::kStartAgain) return outcome.exit_code;

@@ -9,8 +9,10 @@
 
 #include "core/error.h"
 #include "launch/advice.h"
-#include "launch/run_choice.h"
+#include "launch/progress.h"
+#include "launch/run_list.h"
 #include "launch/run_logs.h"
+#include "launch/submit.h"
 #include "launch/verdict.h"
 #include "rundir/board.h"
 #include "rundir/failure.h"
@@ -89,13 +91,16 @@ void AddHang(const rundir::RunLayout& layout, int attempt, std::vector<Evidence>
   }
 }
 
-std::vector<Evidence> Collect(const rundir::RunLayout& layout, const rundir::Outcome& outcome,
-                              int attempt, int rank) {
-  std::vector<Evidence> evidence = {{"outcome.json", std::string("state ") +
-                                                         rundir::Name(outcome.state) + ", class " +
-                                                         outcome.error_class + ", exit code " +
-                                                         std::to_string(outcome.exit_code) +
-                                                         ", step " + std::to_string(outcome.step)}};
+std::string StateText(const rundir::Outcome& outcome, bool live) {
+  const std::string state = std::string("state ") + rundir::Name(outcome.state);
+  if (live) return state + ", attempts " + std::to_string(outcome.attempts);
+  return state + ", class " + outcome.error_class + ", exit code " +
+         std::to_string(outcome.exit_code) + ", step " + std::to_string(outcome.step);
+}
+
+std::vector<Evidence> Collect(const rundir::RunLayout& layout, const RunSummary& run, int attempt,
+                              int rank) {
+  std::vector<Evidence> evidence = {{"outcome.json", StateText(run.outcome, run.live())}};
   if (attempt < 0) return evidence;
   const auto relative = [&](const std::filesystem::path& path) {
     return path.lexically_relative(layout.root).string();
@@ -112,13 +117,14 @@ std::vector<Evidence> Collect(const rundir::RunLayout& layout, const rundir::Out
   return evidence;
 }
 
-std::string Sentence(const rundir::Outcome& outcome, const std::string& failure) {
+std::string Sentence(const RunSummary& run, const std::string& failure,
+                     const rundir::RunLayout& layout) {
+  const rundir::Outcome& outcome = run.outcome;
   const std::string at = " at step " + std::to_string(outcome.step);
   switch (outcome.state) {
     case rundir::RunState::kQueued:
-      return "it waits for its turn";
     case rundir::RunState::kRunning:
-      return "it runs" + at;
+      return Progress(run, layout);
     case rundir::RunState::kDone:
       return "it is done" + at;
     case rundir::RunState::kLost:
@@ -128,9 +134,9 @@ std::string Sentence(const rundir::Outcome& outcome, const std::string& failure)
     case rundir::RunState::kStopped:
       return failure.empty() ? "somebody stopped it, and it saved" + at : failure;
     case rundir::RunState::kFailed:
-      break;
+      return failure.empty() ? "it failed" + at : failure;
   }
-  return failure.empty() ? "it failed" + at : failure;
+  return "";
 }
 
 }  // namespace
@@ -162,17 +168,20 @@ const char* Name(CauseClass cause) {
 }
 
 Why Explain(const std::string& run_root, const std::string& run) {
-  CheckRunExists(run_root, run);
   const rundir::RunLayout layout = rundir::LayoutOf(run_root, run);
-  const rundir::Outcome outcome = rundir::ConcludeOutcome(layout).value_or(rundir::Outcome{});
+  std::vector<RunSummary> runs = {RunReader(run_root).Read(run)};
+  AddJobs(run_root, &runs);
+  const RunSummary& summary = runs.front();
+  const rundir::Outcome& outcome = summary.outcome;
   Why why;
   why.run = run;
+  why.state = outcome.state;
   why.attempt = outcome.attempts - 1;
   why.error_class = outcome.error_class;
   const rundir::FirstFailure failure = outcome.first_failure.value_or(rundir::FirstFailure{});
   why.rank = failure.rank;
   why.host = failure.host;
-  why.what = Sentence(outcome, failure.what);
+  why.what = Sentence(summary, failure.what, layout);
   if (outcome.state == rundir::RunState::kLost) {
     why.cause = CauseClass::kNode;
   } else if (outcome.error_class == core::ExitCodeName(ExitCode::kDoNotRequeue)) {
@@ -180,7 +189,7 @@ Why Explain(const std::string& run_root, const std::string& run) {
   } else {
     why.cause = CauseOf(outcome.error_class, failure.what);
   }
-  why.evidence = Collect(layout, outcome, why.attempt, why.rank);
+  why.evidence = Collect(layout, summary, why.attempt, why.rank);
   const Advice advice = AdviceFor(why, layout);
   why.advice = advice.text;
   why.command = advice.command;
@@ -188,7 +197,9 @@ Why Explain(const std::string& run_root, const std::string& run) {
 }
 
 std::string ToText(const Why& why) {
-  std::string text = "run " + why.run + ": " + Name(why.cause) + "\n  ";
+  const bool ended = why.cause != CauseClass::kNone;
+  std::string text =
+      "run " + why.run + ": " + (ended ? Name(why.cause) : rundir::Name(why.state)) + "\n  ";
   if (why.rank >= 0) text += "rank " + std::to_string(why.rank) + " on " + why.host + ": ";
   text += why.what + "\n";
   for (const Evidence& one : why.evidence) text += "  " + one.file + ": " + one.text + "\n";
@@ -197,15 +208,12 @@ std::string ToText(const Why& why) {
 }
 
 std::string ToJson(const Why& why) {
-  nlohmann::ordered_json json = {{"run", why.run},
-                                 {"class", Name(why.cause)},
-                                 {"what", why.what},
-                                 {"rank", why.rank},
-                                 {"host", why.host},
-                                 {"attempt", why.attempt},
-                                 {"advice", why.advice},
-                                 {"command", why.command},
-                                 {"evidence", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {
+      {"run", why.run},           {"state", rundir::Name(why.state)},
+      {"class", Name(why.cause)}, {"what", why.what},
+      {"rank", why.rank},         {"host", why.host},
+      {"attempt", why.attempt},   {"advice", why.advice},
+      {"command", why.command},   {"evidence", nlohmann::ordered_json::array()}};
   for (const Evidence& one : why.evidence) {
     json["evidence"].push_back({{"file", one.file}, {"text", one.text}});
   }

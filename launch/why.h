@@ -1,4 +1,5 @@
-// Why a run ended: the first cause by class, what shows it, and one command to go on with.
+// Why a run ended: the first cause by class, what shows it, and one command to go on with. Of one
+// that has not ended, how far it is and what it waits for.
 //
 // Reads the run directory only: what the supervisor judged (outcome.json), what ranks said before
 // they ended, the report of a hang, and the logs.
@@ -7,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "rundir/layout.h"
+#include "rundir/outcome.h"
 
 namespace moat::launch {
 
@@ -33,6 +34,7 @@ struct Evidence {
 
 struct Why {
   std::string run;
+  rundir::RunState state = rundir::RunState::kQueued;
   CauseClass cause = CauseClass::kNone;
   std::string error_class;  // of outcome.json
   std::string what;         // one sentence

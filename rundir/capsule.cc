@@ -14,7 +14,9 @@ namespace moat::rundir {
 CapsuleEntry DescribeBuild() {
   CapsuleEntry entry;
   entry.time = core::FormatUtc(core::WallMicroseconds());
+  entry.version = MOAT_VERSION;
   entry.build_type = MOAT_BUILD_TYPE;
+  entry.cuda = MOAT_BUILT_WITH_CUDA;
   entry.compiler = std::string("gcc ") + __VERSION__;
   entry.host = core::HostName();
   entry.cores = core::Cores();
@@ -37,8 +39,10 @@ void AppendCapsule(const RunLayout& layout, const CapsuleEntry& entry) {
   for (const CapsuleEntry& e : entries) {
     array.push_back({{"attempt", e.attempt},
                      {"time", e.time},
+                     {"version", e.version},
                      {"git", e.git},
                      {"build_type", e.build_type},
+                     {"cuda", e.cuda},
                      {"compiler", e.compiler},
                      {"host", e.host},
                      {"cores", e.cores},
@@ -55,7 +59,8 @@ std::vector<CapsuleEntry> ReadCapsule(const RunLayout& layout) {
   if (!std::filesystem::exists(layout.capsule())) return entries;
   try {
     for (const auto& json : nlohmann::json::parse(core::ReadWholeFile(layout.capsule()))) {
-      entries.push_back({json.at("attempt"), json.at("time"), json.at("git"), json.at("build_type"),
+      entries.push_back({json.at("attempt"), json.at("time"), json.value("version", ""),
+                         json.at("git"), json.at("build_type"), json.value("cuda", ""),
                          json.at("compiler"), json.at("host"), json.at("cores"),
                          json.value("cpu", ""), json.value("instruction_set", ""),
                          json.at("libraries"), json.at("data")});

@@ -12,8 +12,10 @@ namespace moat::rundir {
 struct CapsuleEntry {
   int attempt = 0;
   std::string time;        // UTC
+  std::string version;     // of moat: "0.1.0"
   std::string git;         // git describe of the sources; "" where there is none
   std::string build_type;  // "Release"
+  std::string cuda;        // the version its CUDA backend was built with; "" where it has none
   std::string compiler;
   std::string host;
   int cores = 0;

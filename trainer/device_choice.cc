@@ -61,8 +61,8 @@ DeviceChoice ChooseDevice(const std::string& asked,
   const std::string blind = Blind(ids, world);
   if (!blind.empty() && asked == "cuda") {
     throw core::ConfigError("--device=cuda, but no CUDA device is seen by " + blind +
-                            "; moat doctor says why; ask for GPUs (--gpus_per_node), start fewer "
-                            "ranks, or use --device=cpu");
+                            "; moat doctor says why; ask for GPUs (--gpus_per_node), start on "
+                            "another machine, or use --device=auto or --device=cpu");
   }
   if (!blind.empty()) {
     const bool none =

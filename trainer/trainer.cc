@@ -37,7 +37,8 @@ configs::ModelConfig ModelFor(const configs::TrainConfig& config, const data::Da
     throw core::ConfigError("--vocab_size=" + std::to_string(model.vocab_size) + " but " +
                             dataset.directory().string() + " has a vocabulary of " +
                             std::to_string(dataset.vocab_size()) +
-                            "; leave the flag out, or import the data with that vocabulary");
+                            "; use --vocab_size=0, which takes the data's, or import the data with "
+                            "that vocabulary");
   }
   model.vocab_size = dataset.vocab_size();
   configs::Validate(model);
@@ -178,7 +179,8 @@ void Trainer::AgreeOnProducts() {
       model::AgreeOnProducts(model_, stream_, groups_.world, saved, options_.config.tune_products);
   if (!products.applies || !leader()) return;
   if (products.changed) core::WriteFileAtomically(kept, products.text);
-  if (!saved.empty() && !products.note.empty()) core::Log() << products.note;
+  // Before the first step there is no chain of bits that could end.
+  if (!saved.empty() && !products.note.empty() && first_step_ > 0) core::Log() << products.note;
   core::Log() << "algorithms of products: " << products.digest.substr(0, 16) << " ("
               << kept.string() << ")";
 }

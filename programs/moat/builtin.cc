@@ -20,9 +20,11 @@
 #include "launch/render.h"
 #include "launch/run_plan.h"
 #include "launch/slurm_script.h"
+#include "launch/source_version.h"
 #include "launch/submission.h"
 #include "launch/submit.h"
 #include "launch/supervisor.h"
+#include "rundir/capsule.h"
 
 namespace moat::programs {
 
@@ -150,6 +152,28 @@ int Doctor(const Words& arguments) {
   const std::vector<launch::Check> checks = launch::Diagnose(found);
   std::cout << (line.Bool("json") ? launch::ToJson(found, checks) : launch::ToText(found, checks));
   return launch::CanTrain(checks) ? 0 : static_cast<int>(core::ExitCode::kNode);
+}
+
+int Version(const Words& arguments) {
+  const auto line = CommandLine::Parse("version", arguments);
+  if (line.help_printed()) return 0;
+  const rundir::CapsuleEntry build = rundir::DescribeBuild();
+  const std::string git = launch::SourceVersion(core::ProgramFolder());
+  if (line.Bool("json")) {
+    std::cout << nlohmann::ordered_json{{"version", build.version},
+                                        {"git", git},
+                                        {"build_type", build.build_type},
+                                        {"compiler", build.compiler},
+                                        {"cuda", build.cuda}}
+                     .dump(2)
+              << "\n";
+    return 0;
+  }
+  std::cout << "moat " << build.version
+            << "\nsources: " << (git.empty() ? "no git work tree around the programs" : git)
+            << "\nbuild: " << build.build_type << ", " << build.compiler
+            << "\nCUDA: " << (build.cuda.empty() ? "off" : "on, " + build.cuda) << "\n";
+  return 0;
 }
 
 int WatchNode(const Words& arguments) {

@@ -22,6 +22,7 @@ int Logs(const std::vector<std::string>& arguments);
 int Why(const std::vector<std::string>& arguments);
 int Stop(const std::vector<std::string>& arguments);
 int Doctor(const std::vector<std::string>& arguments);
+int Version(const std::vector<std::string>& arguments);
 int Sweep(const std::vector<std::string>& arguments, const std::vector<std::string>& words);
 int Compare(const std::vector<std::string>& arguments);
 int Drill(const std::vector<std::string>& arguments);

@@ -28,15 +28,20 @@ const configs::CommandInfo* CommandOf(const Words& words) {
 }
 
 [[noreturn]] void RefuseUnknown(const Words& words) {
-  std::vector<std::string> names = {"help"};
+  std::vector<std::string> names = {"help"}, second;
   std::string family;
   for (const configs::CommandInfo& command : configs::Commands()) {
     names.push_back(command.name);
-    if (command.name.starts_with(words[0] + " ")) family += " moat " + command.name + ",";
+    if (!command.name.starts_with(words[0] + " ")) continue;
+    family += " moat " + command.name + ",";
+    second.push_back(command.name.substr(words[0].size() + 1));
   }
   if (!family.empty()) {
     family.pop_back();
-    throw core::ConfigError("moat " + words[0] + " needs its second word:" + family);
+    const std::string nearest = core::NearestName(words.size() > 1 ? words[1] : "", second);
+    throw core::ConfigError(
+        "moat " + words[0] + " needs its second word:" + family +
+        (nearest.empty() ? "" : "; did you mean moat " + words[0] + " " + nearest + "?"));
   }
   const std::string two = words.size() > 1 ? words[0] + " " + words[1] : words[0];
   std::string nearest = core::NearestName(words[0], names);
@@ -56,7 +61,7 @@ int RunCommand(const configs::CommandInfo& command, const Words& words) {
       {configs::kConfig, Config}, {configs::kStatus, Status},   {configs::kRuns, Runs},
       {configs::kLogs, Logs},     {configs::kWhy, Why},         {configs::kStop, Stop},
       {configs::kDoctor, Doctor}, {configs::kCompare, Compare}, {configs::kDrill, Drill},
-      {configs::kPlan, Plan}};
+      {configs::kPlan, Plan},     {configs::kVersion, Version}};
   return builtin.at(command.bit)(arguments);
 }
 
@@ -71,6 +76,7 @@ int Main(Words words) {
     words.erase(words.begin());
     words.push_back("--help");
   }
+  if (words[0] == "--version") words[0] = "version";
   if (words[0] == "watch-node") return WatchNode(Words(words.begin() + 1, words.end()));
   const configs::CommandInfo* command = CommandOf(words);
   const bool family = words.size() == 2 && (words[1] == "--help" || words[1] == "-h");

@@ -107,11 +107,19 @@ int Logs(const Words& arguments) {
   const auto rank =
       line.Int("rank") < 0 ? std::nullopt : std::optional(static_cast<int>(line.Int("rank")));
   launch::LogReader reader(layout, asked);
+  bool silent = rank.has_value();
   while (true) {
     // Asked before the lines are read: what it says last is not missed.
     const bool held = line.Bool("follow") && rundir::IsHeld(layout);
-    Print(reader.Read(rank), line.Bool("json"));
+    const auto lines = reader.Read(rank);
+    Print(lines, line.Bool("json"));
     if (!std::cout) return 0;
+    if (silent && lines.empty()) {
+      const bool may_come = held || (reader.Ranks().empty() && rundir::IsHeld(layout));
+      const std::string why = launch::WhySilent(reader, *rank, may_come);
+      std::cerr << "moat: " << why << "\n";
+    }
+    silent = false;
     if (asked < 0 && line.Bool("follow") && reader.Next()) continue;
     if (!held) return 0;
     poll(nullptr, 0, kMilliseconds);

@@ -10,6 +10,7 @@
 #include "configs/bounds.h"
 #include "core/error.h"
 #include "core/units.h"
+#include "launch/run_choice.h"
 #include "programs/moat_model/checkpoint_commands.h"
 #include "rundir/lease.h"
 
@@ -90,7 +91,7 @@ int CheckpointPrune(const configs::CommandLine& line) {
       rundir::LayoutOf(line.value("run_root"), line.positional().front());
   if (!fs::is_directory(layout.root)) {
     throw core::ConfigError("there is no run " + layout.root.string() +
-                            "; moat runs lists what there is");
+                            launch::HintOfRun(line.value("run_root"), line.positional().front()));
   }
   const rundir::Lease lease(layout);  // nobody saves meanwhile
   const fs::path root = layout.checkpoints();

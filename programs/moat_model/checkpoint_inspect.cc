@@ -6,6 +6,7 @@
 #include "checkpoint/statistics.h"
 #include "core/units.h"
 #include "programs/moat_model/checkpoint_commands.h"
+#include "programs/moat_model/checkpoint_place.h"
 
 namespace moat::programs {
 namespace {
@@ -126,7 +127,7 @@ void PrintTensor(const std::string& name, const TensorEntry& tensor,
 }  // namespace
 
 int CheckpointInspect(const configs::CommandLine& line) {
-  const std::string& directory = line.positional().front();
+  const std::string directory = OneCheckpoint(line.value("run_root"), line.positional().front());
   const Manifest manifest = checkpoint::ReadManifest(directory);
   const std::string name = line.value("tensor");
   if (!name.empty()) {

@@ -1,8 +1,10 @@
 // Names of runs first: a run and a directory of one name are told apart by a '/'.
 #include "programs/moat_model/checkpoint_place.h"
 
+#include "checkpoint/manifest/line.h"
 #include "checkpoint/manifest/manifest.h"
 #include "core/error.h"
+#include "launch/run_choice.h"
 #include "rundir/layout.h"
 
 namespace moat::programs {
@@ -17,8 +19,16 @@ fs::path CheckpointRootOf(const std::string& run_root, const std::string& place)
   const rundir::RunLayout as_run{place};
   if (fs::is_directory(as_run.checkpoints())) return as_run.checkpoints();
   if (fs::is_directory(place)) return place;
-  throw core::ConfigError("'" + place + "' is neither a run in " + run_root +
-                          " nor a directory; moat runs lists the runs");
+  throw core::ConfigError("'" + place + "' is neither a run in " + run_root + " nor a directory" +
+                          launch::HintOfRun(run_root, place));
+}
+
+fs::path OneCheckpoint(const std::string& run_root, const std::string& place) {
+  if (IsOneCheckpoint(place)) return place;
+  const fs::path root = CheckpointRootOf(run_root, place);
+  const auto line = checkpoint::ListLine(root);
+  if (line.empty()) throw core::ConfigError("there is no checkpoint in " + root.string() + " yet");
+  return line.front().path;
 }
 
 bool IsOneCheckpoint(const fs::path& place) {

@@ -10,6 +10,10 @@ namespace moat::programs {
 // the ckpt/ in it. Throws ConfigError where there is no such place.
 std::filesystem::path CheckpointRootOf(const std::string& run_root, const std::string& place);
 
+// The place itself where it is one checkpoint, else the newest of a run's own line in it. Throws
+// ConfigError as CheckpointRootOf, and where there is none.
+std::filesystem::path OneCheckpoint(const std::string& run_root, const std::string& place);
+
 // Is the place itself a checkpoint, or meant to be one by its name?
 bool IsOneCheckpoint(const std::filesystem::path& place);
 

@@ -5,6 +5,7 @@
 #include "configs/command_line.h"
 #include "core/error.h"
 #include "core/logging.h"
+#include "launch/run_choice.h"
 #include "rundir/layout.h"
 #include "tensor/cpu_features.h"
 #include "tensor/ops.h"
@@ -17,7 +18,8 @@ TrainedRun OpenRun(const std::string& run_root, const std::string& run,
   const rundir::RunLayout layout = rundir::LayoutOf(run_root, run);
   if (!std::filesystem::exists(layout.flags())) {
     throw core::ConfigError("there is no run " + run + " in " + run_root + " (" +
-                            layout.flags().string() + " is absent); moat runs lists what there is");
+                            layout.flags().string() + " is absent)" +
+                            launch::HintOfRun(run_root, run));
   }
   const auto line = configs::CommandLine::Parse(
       "train", std::vector<std::string>{"--flagfile=" + layout.flags().string()});

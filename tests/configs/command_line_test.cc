@@ -84,6 +84,26 @@ TEST(CommandLine, SeveralDataSetsKeepTheirOrderThroughAFlagfile) {
   EXPECT_TRUE(TrainConfigFromFlags(other).data_version.empty());
 }
 
+TEST(CommandLine, ARunThatFollowsTheFlagsMayBeAFlag) {
+  for (const char* command : {"status", "logs", "why", "stop", "checkpoint list",
+                              "checkpoint inspect", "checkpoint verify", "checkpoint prune"}) {
+    EXPECT_EQ(CommandLine::Parse(command, Words{"--run=mine"}).positional(), Words{"mine"});
+    EXPECT_EQ(CommandLine::Parse(command, Words{"mine"}).positional(), Words{"mine"});
+    EXPECT_THAT(ErrorOf(command, {"--run=mine", "other"}),
+                ::testing::HasSubstr("--run=mine and \"other\": name one"));
+  }
+  EXPECT_TRUE(CommandLine::Parse("train", Words{"--run=mine"}).positional().empty());
+}
+
+TEST(CommandLine, TheTypeOfProductsIsPointedToWhereFp8IsAskedForAsTheTypeOfAll) {
+  try {
+    TrainConfigFromFlags(CommandLine::Parse("train", {"--run=r", "--data=d", "--dtype=fp8"}));
+    FAIL();
+  } catch (const core::ConfigError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("--dtype=bf16 --matmul_dtype=fp8"));
+  }
+}
+
 struct Mistake {
   std::string command;
   Words arguments;

@@ -74,6 +74,13 @@ TEST_F(ConfigReportTest, AWordIsAFileOrARunOrAFlag) {
   EXPECT_THAT(WhyRefused({"nowhere"}, "lr"), HasSubstr("there is no run nowhere in"));
 }
 
+TEST_F(ConfigReportTest, AMistypedFlagfileOrRunIsAnsweredWithTheNearest) {
+  EXPECT_THAT(WhyRefused({directory_ / "bass.flags"}, "lr"),
+              HasSubstr("did you mean " + base_ + "?"));
+  core::MakeDirectories(directory_ / "quickstart");
+  EXPECT_THAT(WhyRefused({"quikstart"}, "lr"), HasSubstr("did you mean quickstart?"));
+}
+
 TEST_F(ConfigReportTest, AnUnknownFlagIsAnsweredWithTheNearest) {
   EXPECT_THAT(WhyRefused({file_}, "layer"), HasSubstr("did you mean layers?"));
 }

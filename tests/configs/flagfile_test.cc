@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "configs/command_line.h"
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -105,6 +107,25 @@ TEST_F(FlagfileTest, EveryMistakeIsReportedWithFileAndLine) {
     EXPECT_THAT(error, ::testing::HasSubstr(message)) << text;
     EXPECT_THAT(error, ::testing::HasSubstr("a.flags:")) << text;
   }
+}
+
+TEST_F(FlagfileTest, AMistypedFileIsAnsweredWithTheNearest) {
+  Write("gpt2_124m.flags", "");
+  const std::string meant = directory_ / "gpt2_124m.flags";
+  EXPECT_EQ(NearestFlagfile(directory_ / "gpt_124m.flags"), meant);
+  EXPECT_EQ(NearestFlagfile(meant), "") << "it is there";
+  EXPECT_THAT(ErrorOf("--flagfile=" + (directory_ / "gpt_124m.flags").string() + "\n"),
+              ::testing::HasSubstr("; did you mean " + meant + "?"));
+}
+
+TEST_F(FlagfileTest, APresetNamedWithoutItsFolderIsFound) {
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::current_path(directory_.path());
+  std::filesystem::create_directory("configs");
+  Write("configs/coffee.flags", "");
+  const std::string named = NearestFlagfile("coffee.flags");
+  std::filesystem::current_path(here);
+  EXPECT_EQ(named, "configs/coffee.flags");
 }
 
 TEST_F(FlagfileTest, AMissingFileAndADirectoryAreErrorsOfTheConfiguration) {

@@ -53,6 +53,28 @@ void MakeRepository(const fs::path& root) {
   Git(root, {"merge", "-q", "--no-ff", "-m", "merge", "side"});
 }
 
+TEST(PlanImport, WarnsOfRecordsThatAreReadAsTextButInARepository) {
+  const testing::TemporaryDirectory directory;
+  const auto said = [&](const fs::path& folder) {
+    fs::create_directories(folder);
+    WriteText(folder / "a.jsonl", "{}\n");
+    WriteText(folder / "b.txt", "b\n");
+    configs::ImportConfig config;
+    config.in = {folder};
+    ::testing::internal::CaptureStderr();
+    PlanImport(config, {});
+    return ::testing::internal::GetCapturedStderr();
+  };
+  const std::string plain = said(directory / "plain");
+  EXPECT_NE(plain.find("warning: "), std::string::npos) << plain;
+  EXPECT_NE(plain.find("(1, the first is a.jsonl) are read as text"), std::string::npos) << plain;
+  fs::create_directories(directory / "repository");
+  Git(directory / "repository", {"init", "-q"});
+  const std::string repository = said(directory / "repository");
+  EXPECT_NE(repository.find("a.jsonl"), std::string::npos) << repository;
+  EXPECT_EQ(repository.find("warning: "), std::string::npos) << repository;
+}
+
 TEST(GitHistory, OneInteractionPerCommitAndFile) {
   const testing::TemporaryDirectory directory;
   MakeRepository(directory / "r");

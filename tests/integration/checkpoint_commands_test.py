@@ -56,6 +56,14 @@ def check_list(shop, run):
     if "step-00000012" not in table or "newest" not in table:
         fail(f"the table says nothing: {table}")
     checkpoint("list", "no-such-run", f"--run_root={shop.runs}", code=2)
+    root = f"--run_root={shop.runs}"
+    expect("the run as a flag", parsed("list", f"--run={run.name}", root)["checkpoints"], listed["checkpoints"])
+    expect("the newest of a run", parsed("inspect", f"--run={run.name}", root)["step"], 12)
+    mistyped = run.name[:-1] + "_" + run.name[-1]
+    for words in [["checkpoint", "list", mistyped], ["checkpoint", "prune", mistyped], ["generate", f"--run={mistyped}", "--prompt=a"]]:
+        done = subprocess.run([MOAT, *words, root], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 2 or f"did you mean {run.name}?" not in done.stderr:
+            fail(f"{words}: {done.returncode}, {done.stderr}")
 
 
 def check_inspect(run):

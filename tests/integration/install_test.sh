@@ -34,6 +34,10 @@ grep -q "$tree/.*/mca_pml_" "$work/libraries" || fail "no plugin of Open MPI was
 foreign=$(strangers < "$work/libraries")
 [ -z "$foreign" ] || fail "loads libraries of this machine: $foreign"
 
+if commit=$(git rev-parse HEAD 2> /dev/null); then
+  "$moat" --version | grep -qx "sources: $commit" || fail "moat --version does not name the commit: $("$moat" --version)"
+fi
+
 # Two ranks train, and what they saved is good.
 /usr/bin/python3 - "$work/chats.jsonl" <<'PY'
 import json, sys

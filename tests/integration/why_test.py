@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -104,7 +105,22 @@ def bad_flags(workshop):
     run = Run(workshop, "config", [*FLAGS, "--vocab_size=17"])
     run.launch()
     rank = run.outcome()["first_failure"]["rank"]
-    expect_why(workshop, run, "user", rank, "moat config --check")
+    expect_why(workshop, run, "user", rank, "--run=config-again --vocab_size=0")
+    last = run.said().splitlines()[-1]
+    if not last.startswith("moat: error: run config: failed at step 0, exit code 2; rank ") or "--vocab_size=17 but" not in last:
+        fail(f"the error is not the last line: {run.said()}")
+
+
+def bad_devices(workshop):
+    """Only the ranks can know; what is proposed works."""
+    run = Run(workshop, "devices", [*FLAGS, "--device=cuda", "--steps=3"])
+    if run.launch() == 0:
+        return  # there are some
+    expect_why(workshop, run, "user", run.outcome()["first_failure"]["rank"], "--device=auto")
+    why = json.loads(workshop.moat("why", f"--run_root={run.root}", run.name, "--json"))
+    subprocess.run([MOAT, *shlex.split(why["command"])[1:]], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if "equal bits" in workshop.moat("logs", f"--run_root={run.root}", run.name):
+        fail("a chain of bits ended that had not begun")
 
 
 def looked_after(workshop):
@@ -115,6 +131,18 @@ def looked_after(workshop):
     status = json.loads(workshop.moat("status", root, "--json"))
     if (status["run"], status["state"], status["exit_code"], status["target"]) != ("watched", "running", None, 100000):
         fail(f"status of a running run: {status}")
+    run.until("a checkpoint", run.checkpoints)
+    if json.loads(workshop.moat("status", root, "--json"))["resumable"] is not True:
+        fail("a running run with a checkpoint is not resumable")
+    why = json.loads(workshop.moat("why", root, "watched", "--json"))
+    if why["state"] != "running" or " of 100000, loss " not in why["what"] or "nothing to explain yet" not in why["what"]:
+        fail(f"why of a running run: {why}")
+    silent = subprocess.run([MOAT, "logs", root, "--run=watched", "--rank=1"], capture_output=True, text=True)
+    if silent.returncode != 0 or "rank 1 has said nothing in attempt 0; there are ranks 0 to 1" not in silent.stderr:
+        fail(f"the log of a silent rank: {silent}")
+    absent = subprocess.run([MOAT, "logs", root, "--rank=2"], capture_output=True, text=True)
+    if absent.returncode != 2 or "moat: error: rank 2 is not in attempt 0; there are ranks 0 to 1" not in absent.stderr:
+        fail(f"the log of a rank that is not there: {absent}")
     if status["step"] < 50 or not status["eta_seconds"] > 0 or not status["tokens_per_second"] > 0:
         fail(f"progress of a running run: {status}")
     if "moat: step 1/100000" not in workshop.moat("logs", root, "watched"):
@@ -141,7 +169,7 @@ def main():
         little_memory(workshop)  # limits this process: alone
         cases = [(by_signal, "node", signal.SIGKILL, "node"), (by_signal, "bug", signal.SIGSEGV, "bug"),
                  (asked, "preempted", signal.SIGTERM, "preemption"), (asked, "stopped", signal.SIGINT, "user"),
-                 (without_a_launcher,), (bad_numbers,), (damaged_data,), (full_disk,), (hang,), (bad_flags,)]
+                 (without_a_launcher,), (bad_numbers,), (damaged_data,), (full_disk,), (hang,), (bad_flags,), (bad_devices,)]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:  # most of them wait for mpirun to end
             for done in [pool.submit(case, workshop, *more) for case, *more in cases]:
                 done.result()

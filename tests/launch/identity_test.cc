@@ -6,6 +6,7 @@
 
 #include "core/durable_file.h"
 #include "core/error.h"
+#include "rundir/metrics.h"
 #include "tests/support/temporary_directory.h"
 
 namespace moat::launch {
@@ -20,14 +21,15 @@ class IdentityTest : public ::testing::Test {
   }
   std::vector<std::string> Check(const std::vector<std::string>& before,
                                  const std::vector<std::string>& now) {
-    core::WriteFileAtomically(directory_ / "run.flags", Line(before).ResolvedFlags("train"));
-    return CheckSameRun(directory_ / "run.flags", Line(now));
+    core::WriteFileAtomically(run_.flags(), Line(before).ResolvedFlags("train"));
+    return CheckSameRun(run_, Line(now));
   }
   testing::TemporaryDirectory directory_;
+  rundir::RunLayout run_{directory_.path()};
 };
 
 TEST_F(IdentityTest, ANewRunIsItsOwn) {
-  EXPECT_TRUE(CheckSameRun(directory_ / "absent", Line({})).empty());
+  EXPECT_TRUE(CheckSameRun({directory_ / "absent"}, Line({})).empty());
 }
 
 TEST_F(IdentityTest, HowLongHowOftenAndWhereMayChange) {
@@ -63,10 +65,29 @@ TEST_F(IdentityTest, TheTypeOfProductsMayNotChange) {
   EXPECT_THROW(Check({"--dtype=bf16"}, fp8), core::ConfigError);
 }
 
-TEST_F(IdentityTest, AnotherOrderOfSumsIsNoted) {
-  EXPECT_THAT(
-      Check({"--micro_batch=2"}, {"--micro_batch=4"}),
-      ::testing::ElementsAre("the chain of equal bits ends here: --micro_batch was 2, now 4"));
+TEST_F(IdentityTest, AnotherOrderOfSumsIsNotedOnceTheRunHasDoneAStep) {
+  const auto noted = [&] { return Check({"--micro_batch=2"}, {"--micro_batch=4"}); };
+  EXPECT_TRUE(noted().empty()) << "there is no chain yet that could end";
+  rundir::StepLine line;
+  line.step = 1;
+  rundir::MetricsWriter(run_.metrics()).Append(line);
+  EXPECT_THAT(noted(), ::testing::ElementsAre(
+                           "the chain of equal bits ends here: --micro_batch was 2, now 4"));
+}
+
+TEST_F(IdentityTest, AMistypedDataSetIsAnsweredWithTheNearest) {
+  core::MakeDirectories(directory_ / "quickstart");
+  const auto refused = [&](const std::string& name) -> std::string {
+    try {
+      CheckData({directory_ / name});
+    } catch (const core::ConfigError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(refused("quikstart"),
+              ::testing::HasSubstr("did you mean " + (directory_ / "quickstart").string() + "?"));
+  EXPECT_THAT(refused("quickstart"), ::testing::HasSubstr("moat data import makes a data set"));
 }
 
 std::string StartErrorOf(const std::filesystem::path& checkpoints, const std::string& resume,

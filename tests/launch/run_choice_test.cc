@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "core/durable_file.h"
 #include "core/error.h"
@@ -26,7 +27,7 @@ class RunsTest : public ::testing::Test {
  protected:
   // `age`: seconds since its outcome changed.
   rundir::RunLayout Make(const std::string& name, int age, RunState state = RunState::kDone) {
-    const rundir::RunLayout layout{directory_ / name};
+    rundir::RunLayout layout{directory_ / name};
     core::MakeDirectories(layout.root);
     rundir::Outcome outcome;
     outcome.state = state;
@@ -101,6 +102,32 @@ TEST_F(RunsTest, ARunningRunHasProgressAndTimeLeftAndNoExitCode) {
   EXPECT_THAT(ToJson(run), HasSubstr("\"target\": 40"));
 }
 
+TEST_F(RunsTest, ARunningRunIsResumableAsSoonAsACheckpointIsThere) {
+  const rundir::RunLayout layout = Make("r", 1, RunState::kRunning);
+  std::optional<rundir::Lease> lease(layout);
+  RunReader reader(directory_.path());
+  EXPECT_FALSE(reader.Read("r").outcome.resumable);
+  core::MakeDirectories(layout.checkpoints() / "step-00000010");
+  EXPECT_FALSE(reader.Read("r").outcome.resumable) << "a checkpoint without a manifest is none";
+  core::WriteFileAtomically(layout.checkpoints() / "step-00000010" / "manifest.json", "{}");
+  EXPECT_TRUE(reader.Read("r").outcome.resumable);
+  EXPECT_THAT(ToJson(reader.Read("r")), HasSubstr("\"resumable\": true"));
+  lease.reset();
+  EXPECT_THAT(ToText(reader.Read("r")), HasSubstr("resumable: launch it again to go on")) << "lost";
+}
+
+TEST_F(RunsTest, ARunningRunWithCopiesOnItsNodesIsResumableFromItsFirstStepOn) {
+  const rundir::RunLayout layout = Make("r", 1, RunState::kRunning);
+  const rundir::Lease lease(layout);
+  core::WriteFileAtomically(layout.flags(), "--local_checkpoint_dir=/dev/shm\n--steps=40\n");
+  RunReader reader(directory_.path());
+  EXPECT_FALSE(reader.Read("r").outcome.resumable);
+  rundir::StepLine line;
+  line.step = 1;
+  rundir::MetricsWriter(layout.metrics()).Append(line);
+  EXPECT_TRUE(reader.Read("r").outcome.resumable);
+}
+
 TEST_F(RunsTest, ARunThatEndedHasItsExitCode) {
   Make("r", 1);
   EXPECT_THAT(ToJson(RunReader(directory_.path()).Read("r")), HasSubstr("\"exit_code\": 0"));
@@ -130,6 +157,29 @@ TEST_F(RunsTest, LogsAreReadAsTheyGrowByRankAndAttempt) {
   EXPECT_TRUE(all.Next());
   EXPECT_EQ(all.Read(0), (std::vector<LogLine>{{0, "moat: again"}}));
   EXPECT_THROW(LogReader(layout, 2), core::ConfigError);
+}
+
+TEST_F(RunsTest, ARankThatSaidNothingIsToldFromOneThatDoesNotExist) {
+  const rundir::RunLayout layout = Make("r", 1);
+  core::MakeDirectories(layout.logs(0));
+  std::ofstream(layout.node_log(0, "n7")) << "moat: one\n";
+  const LogReader logs(layout, 0);
+  const auto refused = [&](int rank) -> std::string {
+    try {
+      return "not refused: " + WhySilent(logs, rank, false);
+    } catch (const core::ConfigError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_THAT(refused(0), HasSubstr("rank 0 is not in attempt 0, where no rank has come up"));
+  for (const int rank : {0, 1, 2, 10}) {
+    std::ofstream(layout.board(0, rank)) << "a board";
+  }
+  EXPECT_EQ(logs.Ranks(), (std::vector<int>{0, 1, 2, 10}));
+  EXPECT_EQ(WhySilent(logs, 1, false),
+            "rank 1 has said nothing in attempt 0; there are ranks 0 to 10");
+  EXPECT_EQ(refused(11), "rank 11 is not in attempt 0; there are ranks 0 to 10");
+  EXPECT_EQ(WhySilent(logs, 11, true), refused(11)) << "it may come yet";
 }
 
 }  // namespace

@@ -106,6 +106,11 @@ TEST_F(SupervisorTest, ReportsTheFirstFailureOfARank) {
   ASSERT_TRUE(outcome.first_failure);
   EXPECT_EQ(outcome.first_failure->rank, 1);
   EXPECT_EQ(outcome.first_failure->what, "shard 7 is torn");
+  const std::string output = Output();
+  const size_t last = output.rfind('\n', output.size() - 2) + 1;
+  EXPECT_EQ(output.find("moat: error: run r: failed at step ", last), last)
+      << "mpirun's words come before it: " << output;
+  EXPECT_THAT(output.substr(last), HasSubstr("shard 7 is torn"));
 }
 
 TEST_F(SupervisorTest, AKilledRankIsALostPeerAndItsBoardIsRead) {
@@ -197,6 +202,9 @@ TEST_F(SupervisorTest, SignalsAskTheRanksToSaveAndMeanWhatTheySay) {
     EXPECT_EQ(Outcome().state,
               code == 75 ? rundir::RunState::kPreempted : rundir::RunState::kStopped);
     EXPECT_TRUE(AllGone(ranks));
+    EXPECT_EQ(Output().find("Forwarding signal"), std::string::npos) << Output();
+    EXPECT_THAT(core::ReadWholeFile(layout_.node_log(attempt - 1, core::HostName())),
+                HasSubstr("mpirun: Forwarding signal"));
   }
 }
 

@@ -11,6 +11,8 @@
 #include "core/host.h"
 #include "rundir/board.h"
 #include "rundir/failure.h"
+#include "rundir/lease.h"
+#include "rundir/metrics.h"
 #include "rundir/outcome.h"
 #include "tests/support/temporary_directory.h"
 
@@ -27,6 +29,13 @@ class WhyTest : public ::testing::Test {
     core::MakeDirectories(layout_.logs(0));
     core::WriteFileAtomically(
         layout_.flags(), "--data=sets/mine\n--run=r\n--micro_batch=8\n--lr=0.002\n--steps=9\n");
+  }
+  void Begun(RunState state) {
+    rundir::Outcome outcome;
+    outcome.state = state;
+    outcome.error_class = "ok";
+    outcome.attempts = 1;
+    rundir::WriteOutcome(layout_, outcome);
   }
   void Ended(ExitCode code, int rank, const std::string& what, const char* error_class = nullptr) {
     rundir::Outcome outcome;
@@ -120,9 +129,21 @@ TEST_F(WhyTest, AStoppedRunIsItsUsersDoing) {
   Expect(CauseClass::kUser, -1, "moat launch --flagfile=", "somebody stopped it");
 }
 
-TEST_F(WhyTest, BadFlagsAreChecked) {
+TEST_F(WhyTest, WhatARankProposesInsteadOfAFlagIsTheCommand) {
+  Failed(ExitCode::kConfig, 1,
+         "--device=cuda, but no CUDA device is seen by rank 1; use --device=auto or --device=cpu");
+  Expect(CauseClass::kUser, 1, "run.flags --device=auto", "no CUDA device is seen");
+  EXPECT_EQ(Why().command.find("--run="), std::string::npos) << "a run's device may change";
+}
+
+TEST_F(WhyTest, WhatCannotChangeInARunIsProposedForANewOne) {
+  Failed(ExitCode::kConfig, 0, "no bf16 here; use --dtype=f32, or --dtype_fallback");
+  Expect(CauseClass::kUser, 0, "run.flags --run=r-again --dtype=f32", "no bf16 here");
+}
+
+TEST_F(WhyTest, FlagsWithoutAProposalAreShown) {
   Failed(ExitCode::kConfig, 0, "--canonical_ways=3");
-  Expect(CauseClass::kUser, 0, "moat config --check ", "--canonical_ways=3");
+  Expect(CauseClass::kUser, 0, "moat config ", "--canonical_ways=3");
 }
 
 TEST_F(WhyTest, ABugShowsWhatTheRankSaid) {
@@ -141,12 +162,41 @@ TEST_F(WhyTest, ARunThatWasGivenUpHasTheCauseOfItsLastAttempt) {
 }
 
 TEST_F(WhyTest, ALostRunLostItsLauncher) {
-  rundir::Outcome outcome;
-  outcome.state = RunState::kRunning;
-  outcome.error_class = "ok";
-  outcome.attempts = 1;
-  rundir::WriteOutcome(layout_, outcome);  // and nobody holds the lease
+  Begun(RunState::kRunning);  // and nobody holds the lease
   Expect(CauseClass::kNode, -1, "moat launch --flagfile=", "its launcher is gone without a word");
+}
+
+TEST_F(WhyTest, ARunThatGoesOnSaysHowFarItIsAndThatThereIsNothingToExplain) {
+  Begun(RunState::kRunning);
+  const rundir::Lease lease(layout_);
+  rundir::StepLine line;
+  line.step = 6;
+  line.loss = 2.25;
+  rundir::MetricsWriter(layout_.metrics()).Append(line);
+  rundir::BoardWriter(layout_.board(0, 0)).EnterPhase(rundir::Phase::kSaving, 6);
+  Expect(CauseClass::kNone, -1, "",
+         "it runs: step 6 of 9, loss 2.2500, rank 0 in its phase 'saving' for ");
+  EXPECT_THAT(ToText(Why()), ::testing::StartsWith("run r: running\n"));
+  EXPECT_THAT(ToText(Why()), HasSubstr("there is nothing to explain yet"));
+  EXPECT_THAT(ToText(Why()), ::testing::Not(HasSubstr("class ok")));
+  EXPECT_THAT(ToJson(Why()), HasSubstr("\"state\": \"running\""));
+  EXPECT_EQ(Why().command, "");
+}
+
+TEST_F(WhyTest, ARankThatOthersWaitForIsNamedWhileTheRunGoesOn) {
+  Begun(RunState::kRunning);
+  const rundir::Lease lease(layout_);
+  rundir::BoardWriter waits(layout_.board(0, 0)), computes(layout_.board(0, 1));
+  waits.EnterPhase(rundir::Phase::kStep, 3);
+  computes.EnterPhase(rundir::Phase::kStep, 3);
+  EXPECT_THAT(Why().what, ::testing::Not(HasSubstr("waits for")));
+  waits.EnterCollective(waits.AddGroup("data"), "all_reduce", 64, 7);
+  EXPECT_THAT(Why().what, HasSubstr("; rank 0 waits for rank 1 in data all_reduce(64) 7 for "));
+}
+
+TEST_F(WhyTest, AQueuedRunWaitsForItsTurn) {
+  Begun(RunState::kQueued);
+  Expect(CauseClass::kNone, -1, "", "run r: queued\n  it waits for its turn\n");
 }
 
 TEST_F(WhyTest, ADoneRunHasNoCauseAndNoCommand) {

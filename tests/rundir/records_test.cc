@@ -160,7 +160,9 @@ TEST_F(RecordsTest, ALineThatACrashCutShortSpoilsNoOther) {
 
 TEST_F(RecordsTest, CapsuleGrowsByAttemptAndTakesDigestsLater) {
   CapsuleEntry entry = DescribeBuild();
+  EXPECT_FALSE(entry.version.empty());
   entry.git = "v1";
+  entry.cuda = "13.0";
   AppendCapsule(layout_, entry);
   CapsuleEntry digests;
   digests.data = {{"content", "abc"}};
