@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using parallel::Slice;
 
-constexpr int64_t kStretch = 1 << 18;  // elements
+constexpr int64_t kComparedAtOnce = 1 << 18;  // elements
 
 // The index of the n-th element of `box` in its tensor.
 std::vector<int64_t> IndexIn(const Slice& box, int64_t n) {
@@ -80,10 +80,11 @@ std::optional<TensorDifference> CompareTensor(const std::string& name, Side& a, 
     for (const Piece& other : b.Tensor(name).pieces) {
       const Slice common = parallel::Intersect(one.slice, other.slice);
       if (common.elements() == 0) continue;
-      ForEachStretch(common, {&one.slice, &other.slice}, kStretch, [&](const Slice& stretch) {
-        AddStretch(stretch, dtype, a.reader.Read(one, dtype, stretch),
-                   b.reader.Read(other, dtype, stretch), &difference);
-      });
+      ForEachStretch(common, {&one.slice, &other.slice}, kComparedAtOnce,
+                     [&](const Slice& stretch) {
+                       AddStretch(stretch, dtype, a.reader.Read(one, dtype, stretch),
+                                  b.reader.Read(other, dtype, stretch), &difference);
+                     });
     }
   }
   if (difference.differing == 0) return std::nullopt;

@@ -11,12 +11,12 @@
 namespace moat::checkpoint {
 namespace {
 
-constexpr int64_t kStretch = 256 << 10;  // bytes: fits a core's own cache
-constexpr int64_t kShare = 16ll << 20;   // bytes that a thread takes at a time
-constexpr int64_t kAlignment = 64;       // of each copy
+constexpr int64_t kCopiedAtOnce = 256 << 10;  // bytes: fits a core's own cache
+constexpr int64_t kShare = 16ll << 20;        // bytes that a thread takes at a time
+constexpr int64_t kCopyAlignment = 64;        // of each copy
 
 int64_t Room(const SliceToSave& slice) {
-  return (slice.data.bytes().value + kAlignment - 1) / kAlignment * kAlignment;
+  return (slice.data.bytes().value + kCopyAlignment - 1) / kCopyAlignment * kCopyAlignment;
 }
 
 // A part of one slice, for one thread.
@@ -28,8 +28,8 @@ struct Share {
   uint32_t crc32c = 0;
 
   void Copy() {
-    for (int64_t at = 0; at < bytes; at += kStretch) {
-      const auto n = static_cast<size_t>(std::min(kStretch, bytes - at));
+    for (int64_t at = 0; at < bytes; at += kCopiedAtOnce) {
+      const auto n = static_cast<size_t>(std::min(kCopiedAtOnce, bytes - at));
       crc32c = from == nullptr ? core::Crc32c(to + at, n, crc32c)
                                : core::CopyWithCrc32c(to + at, from + at, n, crc32c);
     }

@@ -12,7 +12,7 @@
 namespace moat::checkpoint {
 namespace {
 
-constexpr int64_t kStretch = 1 << 18;  // elements
+constexpr int64_t kReadAtOnce = 1 << 18;  // elements
 
 template <typename T>
 std::vector<double> As(const std::vector<char>& bytes) {
@@ -92,7 +92,7 @@ TensorStatistics MeasureTensor(const std::filesystem::path& directory, const Man
   };
   const core::DType dtype = found->second.dtype;
   for (const Piece& piece : found->second.pieces) {
-    ForEachStretch(piece.slice, {&piece.slice}, kStretch, [&](const parallel::Slice& stretch) {
+    ForEachStretch(piece.slice, {&piece.slice}, kReadAtOnce, [&](const parallel::Slice& stretch) {
       for (const double value : ToDoubles(reader.Read(piece, dtype, stretch), dtype)) add(value);
     });
   }

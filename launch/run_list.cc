@@ -72,7 +72,7 @@ ordered_json OrNull(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
-ordered_json Json(const RunSummary& run) {
+ordered_json SummaryJson(const RunSummary& run) {
   ordered_json json = {{"run", run.name}};
   json.update(ordered_json::parse(rundir::ToJson(run.outcome)));
   if (run.live() || run.outcome.state == rundir::RunState::kLost) json["exit_code"] = nullptr;
@@ -174,10 +174,10 @@ std::string ToText(const RunSummary& run) {
 
 std::string ToJson(const std::vector<RunSummary>& runs, int indent) {
   auto array = ordered_json::array();
-  for (const RunSummary& run : runs) array.push_back(Json(run));
+  for (const RunSummary& run : runs) array.push_back(SummaryJson(run));
   return Dump(array, indent);
 }
 
-std::string ToJson(const RunSummary& run, int indent) { return Dump(Json(run), indent); }
+std::string ToJson(const RunSummary& run, int indent) { return Dump(SummaryJson(run), indent); }
 
 }  // namespace moat::launch

@@ -129,8 +129,8 @@ TEST(Import, LeavesOutExactDuplicates) {
 }
 
 // `words` words drawn from `vocabulary`, with those at `changed` replaced.
-std::string Words(uint64_t seed, int words, const std::vector<int>& changed = {},
-                  int vocabulary = 5000) {
+std::string RandomWords(uint64_t seed, int words, const std::vector<int>& changed = {},
+                        int vocabulary = 5000) {
   std::mt19937_64 random(seed);
   std::string text;
   for (int i = 0; i < words; ++i) {
@@ -171,7 +171,7 @@ TEST(Sketch, LikenessIsTheShareOfShinglesInCommon) {
   EXPECT_DOUBLE_EQ(LikenessOf("", "a"), 0);
   // Characters of other scripts are tokens, with no spaces needed between them.
   EXPECT_DOUBLE_EQ(LikenessOf("温かいほうじ茶", "温かいほうじ水"), 3.0 / 9);
-  EXPECT_LT(LikenessOf(Words(1, 400), Words(2, 400)), 0.05);
+  EXPECT_LT(LikenessOf(RandomWords(1, 400), RandomWords(2, 400)), 0.05);
   Interaction other_role = Said("a b c");
   other_role.segments[0].role = Role::kTool;
   EXPECT_LT(Likeness(SketchOf(Said("a b c")).smallest, SketchOf(other_role).smallest), 1);
@@ -180,8 +180,8 @@ TEST(Sketch, LikenessIsTheShareOfShinglesInCommon) {
 TEST(Sketch, EstimatesWhereTextsAreLong) {
   std::vector<int> tenths;  // every tenth word of 4000: five shingles of ten
   for (int i = 0; i < 4000; i += 10) tenths.push_back(i);
-  const Sketch text = SketchOf(Said(Words(1, 4000)));
-  const Sketch changed = SketchOf(Said(Words(1, 4000, tenths)));
+  const Sketch text = SketchOf(Said(RandomWords(1, 4000)));
+  const Sketch changed = SketchOf(Said(RandomWords(1, 4000, tenths)));
   EXPECT_EQ(text.smallest.size(), kSmallest);
   EXPECT_TRUE(std::is_sorted(text.smallest.begin(), text.smallest.end()));
   EXPECT_NEAR(Likeness(text.smallest, changed.smallest), 0.37, 0.08);
@@ -201,16 +201,16 @@ TEST(NearDuplicates, FindsThePlantedOnesAndNothingElse) {
   std::vector<Interaction> interactions;
   std::vector<bool> expected;
   for (uint64_t i = 0; i < 300; ++i) {
-    interactions.push_back(Said(Words(i, 120)));
+    interactions.push_back(Said(RandomWords(i, 120)));
     expected.push_back(false);
     if (i % 3 == 0) {  // one word of an earlier one is another
-      interactions.push_back(Said(Words(i / 2, 120, {static_cast<int>(i % 120)})));
+      interactions.push_back(Said(RandomWords(i / 2, 120, {static_cast<int>(i % 120)})));
       expected.push_back(true);
     }
     if (i % 3 == 1) {  // the same form letter, of which every fourth word differs
       std::vector<int> fourths;
       for (int word = 0; word < 120; word += 4) fourths.push_back(word);
-      std::string text = Words(7, 120, fourths);
+      std::string text = RandomWords(7, 120, fourths);
       for (size_t at = 0; (at = text.find("changed", at)) != std::string::npos;) {
         text.replace(at, 7, "n" + std::to_string(i) + "x");
       }
@@ -232,7 +232,7 @@ TEST(NearDuplicates, OnlyWhatStaysLeavesOthersOut) {
     for (int k = 0; k < 4; ++k) changed.back().push_back(step * 100 + k * 20);
   }
   std::vector<Interaction> interactions;
-  for (const auto& words : changed) interactions.push_back(Said(Words(1, 400, words)));
+  for (const auto& words : changed) interactions.push_back(Said(RandomWords(1, 400, words)));
   EXPECT_GE(Likeness(SketchOf(interactions[1]).smallest, SketchOf(interactions[2]).smallest), 0.85);
   EXPECT_LT(Likeness(SketchOf(interactions[0]).smallest, SketchOf(interactions[2]).smallest), 0.85);
   EXPECT_EQ(NearDuplicatesOf(interactions, 0.85), (std::vector<bool>{false, true, false, true}));
@@ -246,9 +246,9 @@ TEST(Import, LeavesOutNearDuplicatesForAnyThreads) {
            R"({"role": "assistant", "content": ")" + text + "\"}]}\n";
   };
   std::string lines, first;
-  for (int i = 0; i < 60; ++i) first += line(i, Words(static_cast<uint64_t>(i), 150));
-  lines =
-      first + line(7, Words(7, 150)) + line(60, Words(7, 150, {70})) + line(61, Words(9, 150, {3}));
+  for (int i = 0; i < 60; ++i) first += line(i, RandomWords(static_cast<uint64_t>(i), 150));
+  lines = first + line(7, RandomWords(7, 150)) + line(60, RandomWords(7, 150, {70})) +
+          line(61, RandomWords(9, 150, {3}));
   WriteText(directory / "in.jsonl", lines);
   WriteText(directory / "first.jsonl", first);
   const std::string digest =
