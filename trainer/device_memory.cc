@@ -2,12 +2,14 @@
 #include "trainer/device_memory.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
 #include "tensor/device.h"
+#include "tensor/tensor.h"
 
 namespace moat::trainer {
 namespace {
@@ -76,17 +78,65 @@ std::string HelpsText(const configs::ModelConfig& model, const model::MemoryOpti
   return helps.empty() ? "use a smaller model or --seq_len" : helps;
 }
 
+// What a rank wants of its device, which is known by the first of its ranks.
+struct Claim {
+  int64_t needed, free;  // bytes
+  int64_t device;
+};
+
+std::vector<Claim> Gather(const Claim& mine, comm::Communicator& world) {
+  const std::array<int64_t, 3> words = {mine.needed, mine.free, mine.device};
+  std::vector<std::array<int64_t, 3>> all(static_cast<size_t>(world.size()));
+  tensor::Stream host;
+  world.AllGather(tensor::HostView(words.data(), std::ssize(words)),
+                  tensor::HostView(all.data()->data(), std::ssize(words) * world.size()), host);
+  std::vector<Claim> claims;
+  for (const auto& [needed, free, device] : all) claims.push_back({needed, free, device});
+  return claims;
+}
+
+// An equal part of what was free when the last of the device's ranks had looked: by then each has
+// what it takes before it allocates anything of its plan.
+core::Bytes PartOf(const Claim& claim, const std::vector<Claim>& all) {
+  int64_t ranks = 0, least = claim.free;
+  for (const Claim& other : all) {
+    if (other.device != claim.device) continue;
+    ++ranks;
+    least = std::min(least, other.free);
+  }
+  return core::Bytes(least / ranks);
+}
+
 }  // namespace
 
 void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& plan,
-               core::Bytes free) {
+               const DeviceRoom& room, comm::Communicator& world) {
   const model::MemoryOptions options = OnDevice(plan);
   const model::MemoryPlan on_device = model::PlanMemory(model, options);
-  if (on_device.total.value <= free.value) return;
-  throw core::OutOfMemoryError("out of memory: this rank's tensors need " +
-                               core::Format(on_device.total) + " on its device, which has " +
-                               core::Format(free) + " free: " + on_device.text() + "; " +
-                               HelpsText(model, options, on_device.total, free));
+  const int device = room.ranks.empty() ? world.rank() : room.ranks.front();
+  const std::vector<Claim> claims = Gather({on_device.total.value, room.free.value, device}, world);
+  const auto misfit = std::find_if(claims.begin(), claims.end(), [&](const Claim& claim) {
+    return claim.needed > PartOf(claim, claims).value;
+  });
+  if (misfit == claims.end()) return;
+  const auto first = static_cast<int>(misfit - claims.begin());
+  const comm::Member& member = world.members()[static_cast<size_t>(first)];
+  std::string what;
+  if (world.rank() == first) {
+    const core::Bytes part = PartOf(*misfit, claims);
+    what = "out of memory: the tensors of rank " + std::to_string(member.world_rank) +
+           (member.host.empty() ? "" : " on " + member.host) + " need " +
+           core::Format(on_device.total) + " on its device, " + room.name + ", which has " +
+           core::Format(part) + " free" +
+           (room.ranks.size() > 1
+                ? " for each of the " + std::to_string(room.ranks.size()) + " ranks on it"
+                : "") +
+           ": " + on_device.text() + "; " + HelpsText(model, options, on_device.total, part);
+  }
+  what = world.BroadcastText(what, first);
+  throw core::OutOfMemoryError(what, world.rank() == first ? std::nullopt
+                                                           : std::optional(core::FailedRank{
+                                                                 member.world_rank, member.host}));
 }
 
 core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,
@@ -95,8 +145,9 @@ core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,
   const model::MemoryOptions options = OnDevice(plan);
   const model::MemoryPlan planned = model::PlanMemory(model, options);
   return core::OutOfMemoryError(std::string(error.what()) + "; this rank's tensors take " +
-                                core::Format(planned.total) + ": " + planned.text() + "; " +
-                                HelpsText(model, options, planned.total, {}));
+                                    core::Format(planned.total) + ": " + planned.text() + "; " +
+                                    HelpsText(model, options, planned.total, {}),
+                                error.failed());
 }
 
 DeviceMemory::DeviceMemory(core::DeviceKind device) : device_(device) {

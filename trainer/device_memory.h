@@ -1,6 +1,10 @@
 // Does a rank's plan fit into its device, and if not, what took the memory and which flag helps?
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
 #include "configs/model_config.h"
 #include "core/device_kind.h"
 #include "core/error.h"
@@ -9,11 +13,20 @@
 
 namespace moat::trainer {
 
-// Throws OutOfMemoryError when what `plan` puts on the device (all but the snapshot, which is the
-// host's) is more than `free`, before anything of it is allocated: the parts by name, and the flags
-// that save, the one that saves most first.
+// The device that a rank's plan has to fit into.
+struct DeviceRoom {
+  std::string name;        // as it calls itself
+  std::vector<int> ranks;  // of the world, that work on it; empty: this one alone
+  core::Bytes free;        // as this rank sees it, before it has allocated anything of its plan
+};
+
+// Collective over the world, before any rank allocates what it plans. Throws OutOfMemoryError, on
+// all ranks alike, when what some rank's `plan` puts on its device (all but the snapshot, which is
+// the host's) is more than its part of what is free there, which the ranks of a device share
+// equally: names the first such rank, its device, the parts, and the flags that save, the one that
+// saves most first.
 void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& plan,
-               core::Bytes free);
+               const DeviceRoom& room, comm::Communicator& world);
 
 // The error of memory that ran out under way, with what the plan says took it, and the flags that
 // save as above: libraries take more than is planned, and so may others on the device.
