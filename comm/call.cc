@@ -18,8 +18,8 @@ Call Call::FromWords(const Words& words) {
 }
 
 const char* Name(Call::Kind kind) {
-  const char* const names[] = {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
-                               "barrier"};
+  const char* const names[] = {"all_reduce", "reduce_scatter", "all_gather",
+                               "broadcast",  "barrier",        "roll_call"};
   return names[static_cast<int>(kind)];
 }
 
@@ -27,7 +27,7 @@ std::string Call::text() const {
   const char* const ops[] = {"sum", "max", "min"};
   const bool reduces = kind == Kind::kAllReduce || kind == Kind::kReduceScatter;
   std::string text = Name(kind);
-  if (kind == Kind::kBarrier) return text;
+  if (moves_nothing()) return text;
   text += "(";
   if (reduces) text += std::string(ops[static_cast<int>(op)]) + ", ";
   text += std::to_string(count) + " " + core::Name(dtype);

@@ -12,7 +12,14 @@
 namespace moat::comm {
 
 struct Call {
-  enum class Kind : uint8_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kBarrier };
+  enum class Kind : uint8_t {
+    kAllReduce,
+    kReduceScatter,
+    kAllGather,
+    kBroadcast,
+    kBarrier,
+    kRollCall,  // a barrier of ranks that waited in vain elsewhere
+  };
   Kind kind = Kind::kBarrier;
   int64_t count = 0;  // elements of the buffer, or of one rank's block
   core::DType dtype = core::DType::kU8;
@@ -23,6 +30,7 @@ struct Call {
   using Words = std::array<uint64_t, 2>;
   Words words() const;  // equal exactly when the calls are
   static Call FromWords(const Words& words);
+  bool moves_nothing() const { return kind == Kind::kBarrier || kind == Kind::kRollCall; }
   std::string text() const;  // "all_reduce(sum, 4096 f32)"
 };
 

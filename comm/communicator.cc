@@ -107,6 +107,10 @@ void Communicator::Barrier() {
   Run({.kind = Call::Kind::kBarrier}, [&] { DoBarrier(); });
 }
 
+void Communicator::RollCall() {
+  Run({.kind = Call::Kind::kRollCall}, [&] { DoBarrier(); });
+}
+
 std::unique_ptr<Communicator> Communicator::Group(const std::string& name,
                                                   const std::vector<int>& ranks) {
   std::vector<int> sorted = ranks;

@@ -50,8 +50,13 @@ class Communicator {
   // May this group's collectives run while another thread is in those of another group?
   virtual bool concurrent() const { return true; }
 
+  // Must work of no other group be on the device while this one's is? So it is with NCCL, whose
+  // kernels wait there for their peers: those of two groups on two streams may hold each other up
+  // for ever, where ranks start them in different orders.
+  virtual bool alone_on_device() const { return false; }
+
   // Gives the group up: a collective of this rank that waits throws PeerError soon, in whatever
-  // thread it is. From any thread.
+  // thread it is, and none of its work stays on a device. From any thread.
   virtual void Abandon() { keeper_.Abandon(); }
 
   // How long a rank waits for its peers in one step of a collective; 300 s unless set. Groups made
@@ -88,9 +93,15 @@ class Communicator {
 
   void Barrier();
 
-  // Returns when all that was given to `stream` is done, this group's collectives included. Unlike
-  // the stream's own Synchronize() it does not wait for ever for a peer that died under way: then
-  // it throws PeerError at the deadline.
+  // For ranks that waited elsewhere, on a device, in vain: throws PeerError with the ranks that do
+  // not come to this. One that calls something else meanwhile throws PeerError as well, as do all
+  // then. The group is of no use afterwards.
+  void RollCall();
+
+  // Returns when all that was given to `stream` is done, this group's collectives included, and
+  // those of groups that were made from it. Unlike the stream's own Synchronize() it does not wait
+  // for ever for a peer that died under way: then it throws PeerError at the deadline, and what
+  // waits for that peer leaves the device.
   void Finish(tensor::Stream& stream) { DoFinish(stream); }
 
   // Host-side conveniences over the above, for control (counts may differ by rank).

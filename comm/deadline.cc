@@ -76,10 +76,10 @@ void DeadlineKeeper::Fail(const std::vector<int>& missing) const {
   }
   char seconds[32];
   std::snprintf(seconds, sizeof seconds, "%g", seconds_);
-  std::optional<core::LostPeer> first;
+  std::optional<core::FailedRank> first;
   if (!missing.empty()) {
     const Member& member = members_[static_cast<size_t>(missing.front())];
-    first = core::LostPeer{member.world_rank, member.host};
+    first = core::FailedRank{member.world_rank, member.host};
   }
   throw core::PeerError(
       "lost peer: " + Describe(members_[static_cast<size_t>(rank_)]) + " waited " + seconds +
@@ -94,6 +94,12 @@ void DeadlineKeeper::CheckSameCall(const std::vector<Call::Words>& calls) const 
   for (const Call::Words& words : calls) same = same && words == calls[0];
   if (same) return;
   std::string text;
+  for (size_t r = 0; r < calls.size(); ++r) {
+    if (Call::FromWords(calls[r]).kind != Call::Kind::kRollCall) continue;
+    throw core::PeerError("group '" + group_ + "' was given up in its operation " +
+                          std::to_string(sequence_) + " by " + Describe(members_[r]) +
+                          ", which waited in vain for what it had started before");
+  }
   for (size_t r = 0; r < calls.size(); ++r) {
     text += (r ? ", " : "") + Describe(members_[r]) + ": " + Call::FromWords(calls[r]).text();
   }

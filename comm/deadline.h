@@ -58,7 +58,8 @@ class DeadlineKeeper {
     }
   }
 
-  // Throws BugError, on every rank alike, unless all ranks made the call that is running.
+  // Throws BugError, on every rank alike, unless all ranks made the call that is running; PeerError
+  // where some of them, but not all, make a roll call: they have given the group up.
   void CheckSameCall(const std::vector<Call::Words>& calls) const;
 
  private:

@@ -26,18 +26,32 @@ Communicator& DeviceGroup::control() {
   return *control_;
 }
 
+void DeviceGroup::WaitedInVain(const std::string& what) {
+  constexpr double kSeconds = 5;
+  control_->SetDeadline(kSeconds);
+  try {
+    control_->RollCall();
+  } catch (const core::PeerError& error) {
+    throw core::PeerError(what + "; asked on the host: " + error.what(), error.failed());
+  }
+  throw core::PeerError(what +
+                        "; on the host all ranks answer, so a device or the network is stuck");
+}
+
 // All ranks are here and ask for the same, or every rank throws.
 void DeviceGroup::Agree() {
   tensor::Stream host;
   const Call::Words mine = keeper().call().words();
   std::vector<Call::Words> calls(static_cast<size_t>(size()));
   try {
-    control().AllGather(tensor::HostView(mine.data(), std::ssize(mine)),
-                        tensor::HostView(calls.data()->data(), size() * std::ssize(mine)), host);
+    WithControl([&](Communicator& group) {
+      group.AllGather(tensor::HostView(mine.data(), std::ssize(mine)),
+                      tensor::HostView(calls.data()->data(), size() * std::ssize(mine)), host);
+    });
   } catch (const core::PeerError& error) {
     throw core::PeerError(
         std::string(error.what()) + " (this was to agree on " + keeper().call().text() + ")",
-        error.lost);
+        error.failed());
   }
   keeper().CheckSameCall(calls);
 }

@@ -32,13 +32,30 @@ class DeviceGroup : public Communicator {
                                tensor::Stream& stream) = 0;
   virtual void DeviceBroadcast(tensor::View buffer, int root, tensor::Stream& stream) = 0;
 
+  // The group has failed: what of it would wait on the device for peers is to leave it.
+  virtual void EndWork(const core::Error&) {}
+
   // The control group, under this group's deadline.
   Communicator& control();
-  // What body() receives over the control group counts as received here.
+  // Throws PeerError: `what` says which work on the device was waited for in vain. The ranks that
+  // do not answer on the host within some seconds are named; whose own wait fails later than that
+  // is one of them.
+  [[noreturn]] void WaitedInVain(const std::string& what);
+  // body(control group); where that fails, what was started before may wait for the same peer.
+  template <typename Body>
+  void WithControl(const Body& body) {
+    try {
+      body(control());
+    } catch (const core::Error& error) {
+      EndWork(error);
+      throw;
+    }
+  }
+  // The same; what body() receives counts as received here.
   template <typename Body>
   void OnControl(const Body& body) {
     const uint64_t before = control().traffic().received_bytes;
-    body(*control_);
+    WithControl(body);
     CountReceived(core::Bytes(static_cast<int64_t>(control_->traffic().received_bytes - before)));
   }
 
@@ -48,7 +65,9 @@ class DeviceGroup : public Communicator {
                        tensor::Stream& stream) final;
   void DoAllGather(tensor::ConstView input, tensor::View output, tensor::Stream& stream) final;
   void DoBroadcast(tensor::View buffer, int root, tensor::Stream& stream) final;
-  void DoBarrier() final { control().Barrier(); }
+  void DoBarrier() final {
+    WithControl([](Communicator& group) { group.Barrier(); });
+  }
 
   void Agree();
 

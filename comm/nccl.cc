@@ -65,18 +65,20 @@ class Messages {
   void Receive(tensor::View view, int from) { receives_.push_back({view, from}); }
   void Exchange() {
     const cudaStream_t queue = tensor::cuda::Of(stream_).get();
-    ncclResult_t result = ncclGroupStart();
-    const auto add = [&](ncclResult_t added) {
-      if (result == ncclSuccess && added != ncclInProgress) result = added;
-    };
-    for (const auto& [view, to] : sends_) {
-      add(ncclSend(view.data, Size(view.bytes()), ncclUint8, to, link_.get(), queue));
-    }
-    for (const auto& [view, from] : receives_) {
-      add(ncclRecv(view.data, Size(view.bytes()), ncclUint8, from, link_.get(), queue));
-    }
-    const ncclResult_t ended = ncclGroupEnd();
-    link_.Settle(result == ncclSuccess ? ended : result, "messages of a sum in order", waiter_);
+    link_.Call("messages of a sum in order", waiter_, [&](ncclComm_t comm) {
+      ncclResult_t result = ncclGroupStart();
+      const auto add = [&](ncclResult_t added) {
+        if (result == ncclSuccess && added != ncclInProgress) result = added;
+      };
+      for (const auto& [view, to] : sends_) {
+        add(ncclSend(view.data, Size(view.bytes()), ncclUint8, to, comm, queue));
+      }
+      for (const auto& [view, from] : receives_) {
+        add(ncclRecv(view.data, Size(view.bytes()), ncclUint8, from, comm, queue));
+      }
+      const ncclResult_t ended = ncclGroupEnd();
+      return result == ncclSuccess ? ended : result;
+    });
     sends_.clear();
     receives_.clear();
   }
@@ -102,8 +104,15 @@ struct TreeMemory {
 
 class NcclCommunicator : public DeviceGroup {
  public:
-  explicit NcclCommunicator(std::unique_ptr<Communicator> control)
-      : DeviceGroup(std::move(control)) {}
+  NcclCommunicator(std::unique_ptr<Communicator> control, std::shared_ptr<NcclLinks> links)
+      : DeviceGroup(std::move(control)), links_(std::move(links)) {}
+
+  bool alone_on_device() const override { return true; }
+  void Abandon() override {
+    DeviceGroup::Abandon();
+    EndWork(core::PeerError("group '" + name() + "' was abandoned: this rank failed elsewhere"));
+  }
+  const std::shared_ptr<NcclLinks>& links() const { return links_; }
 
  protected:
   void DeviceAllReduce(tensor::View buffer, ReduceOp op, Order order,
@@ -148,23 +157,25 @@ class NcclCommunicator : public DeviceGroup {
     if (rank() != root) CountReceived(buffer.bytes());
   }
 
+  void EndWork(const core::Error& error) override { links_->Abort(error.what(), error.failed()); }
+
   void DoFinish(tensor::Stream& stream) override {
-    if (stream.device() == core::DeviceKind::kCpu || !link_) return stream.Synchronize();
+    if (stream.device() == core::DeviceKind::kCpu) return stream.Synchronize();
     try {
       Wait([&] {
-        Link().CheckAlive();
+        links_->CheckAlive();
         return stream.Done();
       });
-    } catch (const core::Error& error) {
-      link_->Abort(error.what());  // also where this rank gave the group up
+    } catch (const core::Error&) {
       LetRunOut(stream);
       throw;
     }
+    links_->IsDone(stream);
   }
 
   std::unique_ptr<Communicator> DoGroup(const std::string& name,
                                         const std::vector<int>& ranks) override {
-    return MakeNccl(control().Group(name, ranks));
+    return std::make_unique<NcclCommunicator>(control().Group(name, ranks), links_);
   }
 
  private:
@@ -182,7 +193,7 @@ class NcclCommunicator : public DeviceGroup {
   template <typename Body>
   void OverTree(int64_t count, tensor::Stream& stream, const Body& body) {
     if (count == 0) return;
-    NcclLink& link = Link();
+    NcclLink& link = LinkFor(stream);
     if (!tree_) tree_.emplace(stream.device());
     tree_->done.Wait(stream);
     Messages messages(link, waiter_, stream);
@@ -192,18 +203,18 @@ class NcclCommunicator : public DeviceGroup {
   }
 
   // Connected when it is first asked for.
-  NcclLink& Link() {
+  NcclLink& LinkFor(const tensor::Stream& stream) {
     if (!link_) {
       tensor::Stream host;
       ncclUniqueId id{};
       if (rank() == 0) id = MakeNcclId();
-      control().Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
-      link_.emplace(id, rank(), size(), waiter_);
+      WithControl([&](Communicator& group) {
+        group.Broadcast(tensor::HostView(reinterpret_cast<uint8_t*>(&id), sizeof id), 0, host);
+      });
+      link_.emplace(name(), id, rank(), size(), waiter_, links_);
     }
-    if (link_->get() == nullptr) {
-      throw core::PeerError("group '" + name() +
-                            "' cannot be used any more: its NCCL communicator was aborted");
-    }
+    link_->CheckUsable();
+    links_->WorksOn(*link_, stream);
     return *link_;
   }
 
@@ -211,30 +222,37 @@ class NcclCommunicator : public DeviceGroup {
   void Enqueue(int64_t count, const char* what, tensor::Stream& stream,
                const Operation& operation) {
     if (count == 0) return;
-    NcclLink& link = Link();
-    link.Settle(operation(link.get(), tensor::cuda::Of(stream).get()), what, waiter_);
+    const cudaStream_t queue = tensor::cuda::Of(stream).get();
+    LinkFor(stream).Call(what, waiter_, [&](ncclComm_t comm) { return operation(comm, queue); });
   }
 
+  // Where it throws, nothing of this rank's groups stays on the device.
   void Wait(const std::function<bool()>& ready) {
-    keeper().Wait(ready, [&]() -> std::vector<int> {
-      const std::string what = "lost peer: " + keeper().call().text() + " in group '" + name() +
-                               "' did not end within " + std::to_string(deadline()) +
-                               " s, though all ranks had started it; look at the other ranks' logs "
-                               "for the first failure";
-      if (link_) link_->Abort(what);
-      throw core::PeerError(what);
-    });
+    try {
+      keeper().Wait(ready, [&]() -> std::vector<int> {
+        WaitedInVain("lost peer: " + keeper().call().text() + " in group '" + name() +
+                     "', or what it followed, did not end within " + std::to_string(deadline()) +
+                     " s, though all ranks had started it");
+      });
+    } catch (const core::Error& error) {
+      EndWork(error);
+      throw;
+    }
   }
 
   const NcclLink::Waiter waiter_ = [this](const std::function<bool()>& ready) { Wait(ready); };
   std::optional<TreeMemory> tree_;
+  std::shared_ptr<NcclLinks> links_;
   std::optional<NcclLink> link_;
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeNccl(std::unique_ptr<Communicator> control) {
-  return std::make_unique<NcclCommunicator>(std::move(control));
+std::unique_ptr<Communicator> MakeNccl(std::unique_ptr<Communicator> control,
+                                       const Communicator* beside) {
+  const auto* const other = dynamic_cast<const NcclCommunicator*>(beside);
+  return std::make_unique<NcclCommunicator>(
+      std::move(control), other != nullptr ? other->links() : std::make_shared<NcclLinks>());
 }
 
 int NcclVersion() {
@@ -252,10 +270,11 @@ void CheckNccl(tensor::Stream& stream) {
   tensor::Tensor from(kCount, core::DType::kF32, core::DeviceKind::kCuda);
   tensor::Tensor to(kCount, core::DType::kF32, core::DeviceKind::kCuda);
   tensor::Copy(tensor::HostView(std::as_const(values).data(), kCount), from.view(), stream);
-  NcclLink link(MakeNcclId(), 0, 1, wait);
-  link.Settle(ncclAllReduce(from.view().data, to.view().data, kCount, ncclFloat32, ncclSum,
-                            link.get(), tensor::cuda::Of(stream).get()),
-              "all-reduce", wait);
+  NcclLink link("this process", MakeNcclId(), 0, 1, wait);
+  link.Call("all-reduce", wait, [&](ncclComm_t comm) {
+    return ncclAllReduce(from.view().data, to.view().data, kCount, ncclFloat32, ncclSum, comm,
+                         tensor::cuda::Of(stream).get());
+  });
   std::vector<float> got(kCount);
   tensor::Copy(std::as_const(to).view(), tensor::HostView(got.data(), kCount), stream);
   wait([&] {

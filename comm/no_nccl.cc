@@ -14,7 +14,9 @@ namespace {
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeNccl(std::unique_ptr<Communicator>) { Refuse(); }
+std::unique_ptr<Communicator> MakeNccl(std::unique_ptr<Communicator>, const Communicator*) {
+  Refuse();
+}
 int NcclVersion() { return 0; }
 void CheckNccl(tensor::Stream&) { Refuse(); }
 

@@ -160,7 +160,7 @@ class ThreadCommunicator : public Communicator {
     Arrive();
     std::vector<Call::Words> calls;
     for (int r = 0; r < size(); ++r) calls.push_back(post(r).call);
-    if (keeper().call().kind == Call::Kind::kBarrier || !AllSame(calls)) Arrive();
+    if (keeper().call().moves_nothing() || !AllSame(calls)) Arrive();
     keeper().CheckSameCall(calls);
   }
 

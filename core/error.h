@@ -34,13 +34,26 @@ enum class ExitCode : int {
 // "config", "data", ... : the class written to outcome.json.
 const char* ExitCodeName(ExitCode code);
 
+// A rank that failed, as people know it.
+struct FailedRank {
+  int rank = -1;  // in the world
+  std::string host;
+  bool operator==(const FailedRank&) const = default;
+};
+
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& what) : std::runtime_error(what), code_(code) {}
+  Error(ExitCode code, const std::string& what,
+        std::optional<FailedRank> failed_rank = std::nullopt)
+      : std::runtime_error(what), code_(code), failed_(std::move(failed_rank)) {}
   ExitCode code() const { return code_; }
+  // The rank that failed, or the first of them, where that is another one than throws this and is
+  // known.
+  const std::optional<FailedRank>& failed() const { return failed_; }
 
  private:
   ExitCode code_;
+  std::optional<FailedRank> failed_;
 };
 
 struct ConfigError : Error {
@@ -50,21 +63,17 @@ struct DataError : Error {
   explicit DataError(const std::string& what) : Error(ExitCode::kData, what) {}
 };
 struct OutOfMemoryError : Error {
-  explicit OutOfMemoryError(const std::string& what) : Error(ExitCode::kOutOfMemory, what) {}
+  explicit OutOfMemoryError(const std::string& what,
+                            std::optional<FailedRank> failed_rank = std::nullopt)
+      : Error(ExitCode::kOutOfMemory, what, std::move(failed_rank)) {}
 };
 struct StorageError : Error {
   explicit StorageError(const std::string& what) : Error(ExitCode::kStorage, what) {}
 };
-// A rank that did not come, as people know it.
-struct LostPeer {
-  int rank = -1;  // in the world
-  std::string host;
-  bool operator==(const LostPeer&) const = default;
-};
+// A rank did not come.
 struct PeerError : Error {
-  explicit PeerError(const std::string& what, std::optional<LostPeer> first_lost = std::nullopt)
-      : Error(ExitCode::kPeer, what), lost(std::move(first_lost)) {}
-  std::optional<LostPeer> lost;  // the first of them, where it is known
+  explicit PeerError(const std::string& what, std::optional<FailedRank> failed_rank = std::nullopt)
+      : Error(ExitCode::kPeer, what, std::move(failed_rank)) {}
 };
 struct NumericsError : Error {
   explicit NumericsError(const std::string& what) : Error(ExitCode::kNumerics, what) {}

@@ -189,7 +189,7 @@ Verdict Judge(const Ending& ending) {
   // A rank that failed may have hung the others; one that only missed its peers tells less.
   const bool failed = !ending.failures.empty() && ending.failures.front().code != ExitCode::kPeer;
   // A rank that does not know whom it missed, while a node went away, missed that node.
-  const bool left_by_a_node = !ending.failures.empty() && !ending.failures.front().lost &&
+  const bool left_by_a_node = !ending.failures.empty() && !ending.failures.front().failed &&
                               ending.unheard && ending.unheard->link != Link::kUp;
   if ((ending.node_lost || left_by_a_node) && !failed && !ending.result) {
     return Failed(ExitCode::kPeer, FailureOf(*ending.unheard), ending.last_step);
@@ -202,8 +202,8 @@ Verdict Judge(const Ending& ending) {
   // What a rank wrote before it was killed still tells more than that it was killed.
   if (!ending.failures.empty()) {
     const rundir::Failure& first = ending.failures.front();
-    // Where a rank only says whom it missed, that one is what failed.
-    const core::LostPeer who = first.lost.value_or(core::LostPeer{first.rank, first.host});
+    // What a rank says may be of another one: whom it missed, or whose device is too small.
+    const core::FailedRank who = first.failed.value_or(core::FailedRank{first.rank, first.host});
     return Failed(first.code, {who.rank, who.host, first.what},
                   std::max(first.step, ending.last_step));
   }

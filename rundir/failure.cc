@@ -20,8 +20,8 @@ std::optional<Failure> ReadFailure(const fs::path& path) {
         json.at("rank"), json.at("host"), static_cast<core::ExitCode>(json.at("code").get<int>()),
         json.at("what"), json.at("step"), json.at("time_us"),
         std::nullopt};
-    if (json.contains("lost")) {
-      failure.lost = core::LostPeer{json["lost"].at("rank"), json["lost"].at("host")};
+    if (json.contains("failed")) {
+      failure.failed = core::FailedRank{json["failed"].at("rank"), json["failed"].at("host")};
     }
     return failure;
   } catch (const std::exception&) {
@@ -40,7 +40,9 @@ bool WriteFailure(const RunLayout& layout, int attempt, const Failure& failure) 
                                    {"what", failure.what},
                                    {"step", failure.step},
                                    {"time_us", failure.time_us}};
-    if (failure.lost) json["lost"] = {{"rank", failure.lost->rank}, {"host", failure.lost->host}};
+    if (failure.failed) {
+      json["failed"] = {{"rank", failure.failed->rank}, {"host", failure.failed->host}};
+    }
     core::MakeDirectories(layout.logs(attempt));
     core::WriteFileAtomically(
         layout.failure(attempt, failure.rank),

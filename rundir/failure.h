@@ -20,8 +20,8 @@ struct Failure {
   core::ExitCode code = core::ExitCode::kBug;
   std::string what;
   int64_t step = 0;
-  int64_t time_us = 0;                                // wall clock
-  std::optional<core::LostPeer> lost = std::nullopt;  // whom this rank waited for in vain
+  int64_t time_us = 0;                                    // wall clock
+  std::optional<core::FailedRank> failed = std::nullopt;  // core::Error::failed()
   bool operator==(const Failure&) const = default;
 };
 

@@ -29,6 +29,17 @@ std::string Blind(const std::vector<std::string>& ids, const comm::Communicator&
   return text;
 }
 
+// Those that share this one's device.
+std::vector<int> RanksOnMine(const std::vector<std::string>& ids, const comm::Communicator& world) {
+  const auto me = static_cast<size_t>(world.rank());
+  std::vector<int> ranks;
+  for (size_t rank = 0; rank < ids.size(); ++rank) {
+    const bool same_node = world.members()[rank].node == world.members()[me].node;
+    if (same_node && ids[rank] == ids[me]) ranks.push_back(static_cast<int>(rank));
+  }
+  return ranks;
+}
+
 bool AnyShared(const std::vector<std::string>& ids, const comm::Communicator& world) {
   std::set<std::pair<int, std::string>> taken;
   for (size_t rank = 0; rank < ids.size(); ++rank) {
@@ -79,7 +90,8 @@ DeviceChoice ChooseDevice(const std::string& asked,
         << "there are more ranks on a node than CUDA devices: they share devices and exchange "
            "through the host, which is slow; start one rank a device";
   }
-  return {core::DeviceKind::kCuda, static_cast<int>(mine), here[mine].name, shared};
+  return {core::DeviceKind::kCuda, static_cast<int>(mine), here[mine].name, shared,
+          RanksOnMine(ids, world)};
 }
 
 tensor::Stream MakeStream(const DeviceChoice& device, int threads) {
@@ -91,10 +103,12 @@ std::string MoveToDevice(const DeviceChoice& device, comm::GridCommunicators* gr
   if (device.kind == core::DeviceKind::kCpu) return "";
   const bool nccl = !device.shared && comm::NcclVersion() > 0;
   bool several = false;
+  const comm::Communicator* beside = nullptr;
   for (auto* group : {&groups->data, &groups->tensor}) {
     if ((*group)->size() == 1) continue;
     several = true;
-    *group = nccl ? comm::MakeNccl(std::move(*group)) : comm::MakeStaged(std::move(*group));
+    *group = nccl ? comm::MakeNccl(std::move(*group), beside) : comm::MakeStaged(std::move(*group));
+    beside = group->get();
   }
   if (!several) return "";
   return nccl ? "ranks exchange over NCCL" : "ranks exchange through the host";

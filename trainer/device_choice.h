@@ -15,6 +15,7 @@ struct DeviceChoice {
   int index = 0;             // of the devices that this process sees
   std::string name;          // as the device calls itself; "" on CPUs
   bool shared = false;       // some ranks of a node work on one device
+  std::vector<int> ranks;    // of the world, that work on this one; empty on CPUs
   std::string text() const;  // "cpu", "cuda (NVIDIA H100, one a rank)": for people
 };
 

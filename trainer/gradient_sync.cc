@@ -48,15 +48,23 @@ void Fill(tensor::View view, float value, tensor::Stream& stream) {
 }  // namespace
 
 configs::OverlapMode ResolveOverlap(configs::OverlapMode asked, bool core_to_spare,
-                                    const comm::Communicator& data) {
+                                    const comm::Communicator& data,
+                                    const comm::Communicator& tensor) {
   using Mode = configs::OverlapMode;
   if (asked == Mode::kOn && !data.concurrent()) {
     throw core::ConfigError(
         "--overlap=on needs an MPI with MPI_THREAD_MULTIPLE between nodes, which this one does not "
         "offer; use --overlap=auto");
   }
+  const bool held_up = data.alone_on_device() && data.size() > 1 && tensor.size() > 1;
+  if (asked == Mode::kOn && held_up) {
+    throw core::ConfigError(
+        "--overlap=on with --tp=" + std::to_string(tensor.size()) +
+        " would have two groups of NCCL at work on a device at once, which may hold each other up "
+        "for ever; use --overlap=auto");
+  }
   if (asked != Mode::kAuto) return asked;
-  return core_to_spare && data.concurrent() ? Mode::kOn : Mode::kOff;
+  return core_to_spare && data.concurrent() && !held_up ? Mode::kOn : Mode::kOff;
 }
 
 GradientSync::GradientSync(tensor::View gradients, const std::vector<parallel::FlatRange>& layout,

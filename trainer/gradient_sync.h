@@ -43,9 +43,11 @@ struct SyncOptions {
 };
 
 // What --overlap means for a rank: kAuto becomes kOn where it has a `core_to_spare` for the thread
-// and the data group may be used beside others. Throws ConfigError where kOn cannot be.
+// and the data group may be used beside others, the tensor group among them. Throws ConfigError
+// where kOn cannot be.
 configs::OverlapMode ResolveOverlap(configs::OverlapMode asked, bool core_to_spare,
-                                    const comm::Communicator& data);
+                                    const comm::Communicator& data,
+                                    const comm::Communicator& tensor);
 
 class GradientSync {
  public:

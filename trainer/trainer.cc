@@ -93,9 +93,13 @@ model::MemoryOptions Trainer::PlanOf() const {
                                  stream_.threads(), stream_.device()});
 }
 
-// Before anything of the model is there.
+// Collective, before anything of the model is there.
 const configs::ModelConfig& Trainer::Fitting(const configs::ModelConfig& model) const {
-  model::CheckFits(model, PlanOf(), tensor::DeviceOf(stream_.device()).free_memory());
+  if (stream_.device() == core::DeviceKind::kCpu) return model;
+  CheckFits(model, PlanOf(),
+            {options_.device_name, options_.device_ranks,
+             tensor::DeviceOf(stream_.device()).free_memory()},
+            groups_.world);
   return model;
 }
 

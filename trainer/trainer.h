@@ -39,7 +39,9 @@ struct TrainerOptions {
   int attempt = 0;
   Identity identity;           // what may not change between attempts, besides the data's digests
   std::string device = "cpu";  // that the stream works on, for people
-  double device_peak = 0;      // FLOP/s of dense bf16 products that it is sold with; 0: not known
+  std::string device_name;     // as it calls itself; "" on CPUs
+  std::vector<int> device_ranks;  // of the world, that work on it; empty: this one alone
+  double device_peak = 0;  // FLOP/s of dense bf16 products that it is sold with; 0: not known
   std::function<int()> stop_code;        // 0, or 75 / 78 once this rank was asked to stop
   rundir::BoardWriter* board = nullptr;  // where this rank says what it is doing; may be null
 };

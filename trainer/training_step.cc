@@ -44,6 +44,26 @@ TrainingStep::TrainingStep(const configs::TrainConfig& config, const parallel::C
 
 StepResult TrainingStep::Run(int64_t step, const std::function<data::Batch()>& next,
                              const std::function<ControlWords()>& say) {
+  try {
+    return Step(step, next, say);
+  } catch (...) {
+    GiveUp();
+    throw;
+  }
+}
+
+void TrainingStep::GiveUp() {
+  groups_.data.Abandon();
+  groups_.tensor.Abandon();
+  comm::Communicator& group = groups_.data.size() > 1 ? groups_.data : groups_.tensor;
+  try {
+    group.Finish(stream_);
+  } catch (const core::Error&) {  // as it was given up; what is on the stream has run out
+  }
+}
+
+StepResult TrainingStep::Step(int64_t step, const std::function<data::Batch()>& next,
+                              const std::function<ControlWords()>& say) {
   StepResult result;
   const double waited = optimizer_.waited_seconds();
   for (int64_t i = 0; i < ways_.micro_batches_per_rank(); ++i) {

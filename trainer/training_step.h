@@ -47,11 +47,16 @@ class TrainingStep {
 
   // Collective. Update number `step` (from 1). `next` gives this rank's micro-batches in order;
   // `say`, called once all are done, what it has to say. Throws NumericsError on all ranks when the
-  // loss or the gradient is not finite: the update is not applied.
+  // loss or the gradient is not finite: the update is not applied. Whatever it throws, the data and
+  // tensor groups are given up then, so that no work of theirs stays on a device and the stream
+  // runs out: memory that it copies from and to may be freed.
   StepResult Run(int64_t step, const std::function<data::Batch()>& next,
                  const std::function<ControlWords()>& say);
 
  private:
+  StepResult Step(int64_t step, const std::function<data::Batch()>& next,
+                  const std::function<ControlWords()>& say);
+  void GiveUp();
   void GatherScalars(StepResult& result, const ControlWords& mine);
 
   const configs::TrainConfig& config_;

@@ -73,14 +73,18 @@ std::vector<MemoryHelp> WhatHelps(const configs::ModelConfig& model, const Memor
   return helps;
 }
 
+std::string MisfitText(const configs::ModelConfig& model, const MemoryOptions& plan,
+                       core::Bytes free, const MisfitWords& words) {
+  const MemoryPlan on_device = PlanMemory(model, OnDevice(plan));
+  return "out of memory: " + words.tensors + " need " + core::Format(on_device.total) + " on " +
+         words.device + ", which has " + core::Format(free) + " free" + words.shared + ": " +
+         on_device.text() + "; " + HelpsText(model, plan, free);
+}
+
 void CheckFits(const configs::ModelConfig& model, const MemoryOptions& plan, core::Bytes free) {
-  const MemoryOptions options = OnDevice(plan);
-  const MemoryPlan on_device = PlanMemory(model, options);
-  if (on_device.total.value <= free.value) return;
-  throw core::OutOfMemoryError("out of memory: this rank's tensors need " +
-                               core::Format(on_device.total) + " on its device, which has " +
-                               core::Format(free) + " free: " + on_device.text() + "; " +
-                               HelpsText(model, options, free));
+  if (PlanMemory(model, OnDevice(plan)).total <= free) return;
+  throw core::OutOfMemoryError(
+      MisfitText(model, plan, free, {"this rank's tensors", "its device", ""}));
 }
 
 core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,
@@ -88,8 +92,9 @@ core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,
   const MemoryOptions options = OnDevice(plan);
   const MemoryPlan planned = PlanMemory(model, options);
   return core::OutOfMemoryError(std::string(error.what()) + "; this rank's tensors take " +
-                                core::Format(planned.total) + ": " + planned.text() + "; " +
-                                HelpsText(model, options, {}));
+                                    core::Format(planned.total) + ": " + planned.text() + "; " +
+                                    HelpsText(model, options, {}),
+                                error.failed());
 }
 
 }  // namespace moat::model

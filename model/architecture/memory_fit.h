@@ -25,9 +25,18 @@ struct MemoryHelp {
 // none does.
 std::vector<MemoryHelp> WhatHelps(const configs::ModelConfig& model, const MemoryOptions& plan);
 
+// What is said of a plan that needs more than `free` on its device: whose tensors, on which device,
+// the parts by name, and the flags that save, the one that saves most first.
+struct MisfitWords {
+  std::string tensors;  // "the tensors of rank 1"
+  std::string device;   // "its device"
+  std::string shared;   // after what is free: " for each of the 2 ranks on it"
+};
+std::string MisfitText(const configs::ModelConfig& model, const MemoryOptions& plan,
+                       core::Bytes free, const MisfitWords& words);
+
 // Throws OutOfMemoryError when what `plan` puts on the device (all but the snapshot, which is the
-// host's) is more than `free`, before anything of it is allocated: the parts by name, and the flags
-// that save, the one that saves most first.
+// host's) is more than `free`: MisfitText.
 void CheckFits(const configs::ModelConfig& model, const MemoryOptions& plan, core::Bytes free);
 
 // The error of memory that ran out under way, with what the plan says took it, and the flags that

@@ -115,11 +115,9 @@ void WarnOfWideTensorGroup(const comm::Communicator& tensor) {
 // Once: what is known of the failure. Returns whether it was written.
 bool ReportFailure(Rank& self, const core::Error& error) {
   if (!self.reported) {
-    const auto* const peer = dynamic_cast<const core::PeerError*>(&error);
-    self.reported = rundir::WriteFailure(
-        self.layout, self.attempt,
-        {self.rank, self.host, error.code(), error.what(), self.step, core::WallMicroseconds(),
-         peer != nullptr ? peer->lost : std::nullopt});
+    self.reported = rundir::WriteFailure(self.layout, self.attempt,
+                                         {self.rank, self.host, error.code(), error.what(),
+                                          self.step, core::WallMicroseconds(), error.failed()});
   }
   return self.reported;
 }
@@ -161,14 +159,14 @@ core::ExitCode Train(const configs::CommandLine& line, comm::MpiSession& session
   WarnOfWideTensorGroup(*groups.tensor);
   const std::string exchange = trainer::MoveToDevice(device, &groups);
   options.device = device.text() + (exchange.empty() ? "" : ", " + exchange);
+  options.device_name = device.name;
+  options.device_ranks = device.ranks;
   options.device_peak = PeakOf(device, options.config);
   options.config.threads = ThreadsPerRank(options.config, session);
   // Beside a device a rank's own thread computes little.
   const int busy = session.local_size() * ((on_cpu ? options.config.threads : 1) + 1);
-  // NCCL's groups may hold one another up where two of them are at work on a device.
-  const bool one_group = on_cpu || groups.tensor->size() == 1;
-  options.config.overlap = trainer::ResolveOverlap(
-      options.config.overlap, one_group && core::Cores() >= busy, *groups.data);
+  options.config.overlap = trainer::ResolveOverlap(options.config.overlap, core::Cores() >= busy,
+                                                   *groups.data, *groups.tensor);
   tensor::Stream stream = trainer::MakeStream(device, options.config.threads);
 
   trainer::Trainer trainer(options, {*world, *groups.data, *groups.tensor}, stream);

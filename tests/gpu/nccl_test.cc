@@ -47,6 +47,25 @@ TEST_P(NcclTest, APeerThatStopsInsideNcclEndsAtTheDeadline) {
   }
 }
 
+// Their kernels wait on the device for their peers', who may have begun with the other one.
+TEST_P(NcclTest, TwoGroupsAtWorkOnTwoStreamsAreRefused) {
+  if (size() == 1) return;
+  std::vector<int> all;
+  for (int r = 0; r < size(); ++r) all.push_back(r);
+  const auto second = group_->Group("second", all);
+  tensor::Stream other(device(), DeviceIndex());
+  Tensor buffer(64, DType::kF32, device());
+  const auto sum = [&](comm::Communicator& group, tensor::Stream& stream) {
+    group.AllReduce(buffer.view(), ReduceOp::kSum, Order::kAny, stream);
+  };
+  sum(*group_, *stream_);
+  sum(*second, *stream_);
+  group_->Finish(*stream_);
+  sum(*second, other);
+  EXPECT_THROW(sum(*group_, *stream_), core::BugError);
+  second->Finish(other);
+}
+
 TEST_P(NcclTest, SumsOfF64InTreeOrderAreRefusedWhereThereIsMoreThanOneOrder) {
   Tensor buffer(64, DType::kF64, device());
   const auto sum = [&] {

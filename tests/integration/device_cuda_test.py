@@ -190,7 +190,10 @@ def check_limits(shop):
     """What does not fit is refused before the first step, by its parts and with what would help; so is no device."""
     short = ["--steps=2"]
     vast = DeviceRun(shop, "vast", *short, "--device=cuda", *VAST, code=71)
-    vast.says("out of memory: this rank's tensors need .* free: weights .*, gradients .*, optimizer .*; .*--tp=2 would make it")
+    vast.says("out of memory: the tensors of rank 0 .* need .* on its device, .* free: weights .*, gradients .*, optimizer .*; .*--tp=2 would make it")
+    crowded = DeviceRun(shop, "crowded", *short, "--device=cuda", *VAST, "--dp=2", ranks=2, code=71)
+    if len(re.findall("out of memory: the tensors of rank 0 .* free for each of the 2 ranks on it", crowded.said)) != 2:
+        fail(f"not all ranks say whose device is too small: {crowded.said[-2000:]}")
     rated = DeviceRun(shop, "rated", *short, "--device=cuda", "--peak_tflops=0.001", "--profile_steps=1:2")
     rated.says(r"step 2/2 .* tok/s  mfu \d+%  mem \S+ \S+, on the device \S+ \S+ of \S+ \S+  data")
     with open(os.path.join(rated.path, "metrics.jsonl")) as file:

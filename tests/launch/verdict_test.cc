@@ -111,10 +111,19 @@ TEST(Judge, ARequestInStartUpLosesNothing) {
 
 TEST(Judge, NamesTheRankThatDidNotCome) {
   rundir::Failure waited = By(0, ExitCode::kPeer);
-  waited.lost = core::LostPeer{2, "n9"};
+  waited.failed = core::FailedRank{2, "n9"};
   const Verdict verdict = Judge(End(Exited(76), "", {waited}));
   ASSERT_TRUE(verdict.first_failure);
   EXPECT_EQ(verdict.first_failure->rank, 2);
+  EXPECT_EQ(verdict.first_failure->host, "n9");
+}
+
+TEST(Judge, MemoryThatIsTooShortForOneRankIsThatRanksWhoeverSaysSo) {
+  rundir::Failure told = By(0, ExitCode::kOutOfMemory);
+  told.failed = core::FailedRank{3, "n9"};
+  const Verdict verdict = Judge(End(Exited(71), "", {told, By(3, ExitCode::kOutOfMemory)}));
+  EXPECT_EQ(verdict.exit_code, 71);
+  EXPECT_EQ(verdict.first_failure->rank, 3);
   EXPECT_EQ(verdict.first_failure->host, "n9");
 }
 
@@ -174,7 +183,7 @@ TEST(Judge, ARankThatMissesSomebodyMissesTheNodeThatWentAway) {
   ending.unheard = Node(Link::kUp);  // only silent
   EXPECT_EQ(Judge(ending).first_failure->rank, 0);
   ending.unheard = Node(Link::kBroken);
-  ending.failures[0].lost = core::LostPeer{2, "n1"};
+  ending.failures[0].failed = core::FailedRank{2, "n1"};
   EXPECT_EQ(Judge(ending).first_failure->host, "n1");
 }
 

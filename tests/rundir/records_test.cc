@@ -52,7 +52,7 @@ TEST_F(RecordsTest, OutcomeReadsBack) {
 
 TEST_F(RecordsTest, TheEarliestCauseComesFirstAndLostPeersLast) {
   WriteFailure(layout_, 2,
-               {0, "a", core::ExitCode::kPeer, "rank 3 is late", 5, 10, core::LostPeer{3, "b"}});
+               {0, "a", core::ExitCode::kPeer, "rank 3 is late", 5, 10, core::FailedRank{3, "b"}});
   WriteFailure(layout_, 2, {3, "b", core::ExitCode::kStorage, "disk full", 5, 30});
   WriteFailure(layout_, 2, {1, "a", core::ExitCode::kData, "torn \xff", 5, 20});
   core::WriteFileAtomically(layout_.failure(2, 9), "{");
@@ -61,7 +61,7 @@ TEST_F(RecordsTest, TheEarliestCauseComesFirstAndLostPeersLast) {
   EXPECT_EQ(failures[0].rank, 1);
   EXPECT_EQ(failures[1].what, "disk full");
   EXPECT_EQ(failures[2].code, core::ExitCode::kPeer);
-  EXPECT_EQ(failures[2].lost, (core::LostPeer{3, "b"}));
+  EXPECT_EQ(failures[2].failed, (core::FailedRank{3, "b"}));
   EXPECT_TRUE(ReadFailures(layout_, 0).empty());
 }
 

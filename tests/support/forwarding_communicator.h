@@ -14,6 +14,13 @@ class ForwardingCommunicator : public comm::Communicator {
   explicit ForwardingCommunicator(comm::Communicator& inner)  // outlives this
       : Communicator(inner.name(), inner.rank(), inner.members()), inner_(inner) {}
 
+  bool concurrent() const override { return inner_.concurrent(); }
+  bool alone_on_device() const override { return inner_.alone_on_device(); }
+  void Abandon() override {
+    Communicator::Abandon();
+    inner_.Abandon();
+  }
+
  protected:
   void DoAllReduce(tensor::View buffer, comm::ReduceOp op, comm::Order order,
                    tensor::Stream& stream) override {
@@ -30,6 +37,7 @@ class ForwardingCommunicator : public comm::Communicator {
     inner_.Broadcast(buffer, root, stream);
   }
   void DoBarrier() override { inner_.Barrier(); }
+  void DoFinish(tensor::Stream& stream) override { inner_.Finish(stream); }
   std::unique_ptr<comm::Communicator> DoGroup(const std::string& name,
                                               const std::vector<int>& ranks) override {
     return inner_.Group(name, ranks);

@@ -36,6 +36,7 @@ TEST(ChooseDevice, EveryRankTakesADeviceOfItsOwnWhereThereAreAsMany) {
       EXPECT_EQ(choices[rank].kind, core::DeviceKind::kCuda);
       EXPECT_EQ(choices[rank].index, static_cast<int>(rank % 2));
       EXPECT_FALSE(choices[rank].shared);
+      EXPECT_EQ(choices[rank].ranks, std::vector<int>{static_cast<int>(rank)});  // of its node
     }
   }
 }
@@ -50,6 +51,7 @@ TEST(ChooseDevice, MoreRanksThanDevicesShareThem) {
   const auto choices = Choose("auto", {{kA}, {kA}}, 2);
   EXPECT_EQ(choices[1].kind, core::DeviceKind::kCuda);
   EXPECT_TRUE(choices[0].shared && choices[1].shared);
+  EXPECT_EQ(choices[1].ranks, (std::vector<int>{0, 1}));
 }
 
 TEST(ChooseDevice, AutoIsTheCpuUnlessEveryRankSeesADevice) {

@@ -1,10 +1,80 @@
-// What is taken of a device is asked of its driver.
+// Ranks whose devices are too small are told before anything is allocated; a CPU has no such memory.
 #include "trainer/device_memory.h"
 
 #include <gtest/gtest.h>
 
+#include "comm/threads.h"
+#include "core/error.h"
+#include "tests/support/errors.h"
+
 namespace moat::trainer {
 namespace {
+
+configs::ModelConfig Small() {
+  configs::ModelConfig model;
+  model.layers = 4;
+  model.width = 64;
+  model.heads = 4;
+  model.kv_heads = 4;
+  model.ffn = 128;
+  model.vocab_size = 512;
+  model.seq_len = 128;
+  return model;
+}
+
+model::MemoryOptions OnGpu(int dp) {
+  model::MemoryOptions options;
+  options.passes.rows = 8;
+  options.passes.device = core::DeviceKind::kCuda;
+  options.dp = dp;
+  options.snapshots = true;
+  return options;
+}
+
+core::Bytes Needed(model::MemoryOptions options) {
+  options.snapshots = false;
+  return model::PlanMemory(Small(), options).total;
+}
+
+// What ranks throw that see so much free on their devices, by rank; "" where all fits.
+std::vector<std::string> RefusalsOf(const std::vector<DeviceRoom>& rooms, int ranks_per_node,
+                                    int failed) {
+  std::vector<std::string> said(rooms.size());
+  comm::ThreadGroup::Run(
+      static_cast<int>(rooms.size()),
+      [&](comm::Communicator& world) {
+        const auto rank = static_cast<size_t>(world.rank());
+        try {
+          CheckFits(Small(), OnGpu(1), rooms[rank], world);
+        } catch (const core::OutOfMemoryError& error) {
+          said[rank] = error.what();
+          EXPECT_EQ(error.failed().value_or(core::FailedRank{world.rank(), ""}).rank, failed);
+        }
+      },
+      comm::kDefaultDeadlineSeconds, ranks_per_node);
+  return said;
+}
+
+TEST(DeviceMemory, ARankWhoseDeviceIsTooSmallIsNamedOnAllRanks) {
+  const core::Bytes enough = Needed(OnGpu(1)), little(enough.value - 1);
+  const auto said = RefusalsOf({{"A", {0}, enough}, {"B", {1}, little}, {"C", {2}, enough}}, 1, 1);
+  EXPECT_NE(std::string::npos, said[0].find("the tensors of rank 1 need ")) << said[0];
+  EXPECT_NE(std::string::npos, said[0].find(" on its device, B, which has ")) << said[0];
+  EXPECT_EQ(said[1], said[0]);
+  EXPECT_EQ(said[2], said[0]);
+}
+
+TEST(DeviceMemory, RanksOfADeviceShareWhatIsFreeWhenTheLastOneHasLooked) {
+  const int64_t both = 2 * Needed(OnGpu(1)).value;
+  const core::Bytes early(both + 1000), enough(both), little(both - 1);
+  const std::vector<std::string> nothing(3);
+  EXPECT_EQ(RefusalsOf({{"A", {0, 1}, early}, {"A", {0, 1}, enough}, {"B", {2}, early}}, 3, -1),
+            nothing);
+  const auto said =
+      RefusalsOf({{"B", {0}, early}, {"A", {1, 2}, early}, {"A", {1, 2}, little}}, 3, 1);
+  EXPECT_NE(std::string::npos, said[0].find(" free for each of the 2 ranks on it: ")) << said[0];
+  EXPECT_EQ(said[2], said[0]);
+}
 
 TEST(DeviceMemory, OfACpuIsNotTold) {
   DeviceMemory memory(core::DeviceKind::kCpu);

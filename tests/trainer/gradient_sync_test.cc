@@ -8,8 +8,10 @@
 #include <mutex>
 #include <thread>
 
+#include "comm/self.h"
 #include "comm/threads.h"
 #include "core/clock.h"
+#include "tests/support/errors.h"
 #include "tests/support/values.h"
 
 namespace moat::trainer {
@@ -125,6 +127,31 @@ TEST(GradientSync, RanksThatCutOtherBucketsAreFoundAtTheStart) {
                                                      data);
                                       }),
                core::BugError);
+}
+
+// A group whose work must be alone on a device, as NCCL's.
+class AloneOnDevice : public testing::ForwardingCommunicator {
+ public:
+  using ForwardingCommunicator::ForwardingCommunicator;
+  bool alone_on_device() const override { return true; }
+};
+
+TEST(ResolveOverlap, TwoGroupsThatMustBeAloneOnADeviceAreNotAtWorkAtOnce) {
+  using Mode = configs::OverlapMode;
+  comm::ThreadGroup::Run(2, [&](comm::Communicator& two) {
+    const auto one = comm::MakeSelf();
+    const AloneOnDevice alone(two), alone_of_one(*one);
+    EXPECT_EQ(ResolveOverlap(Mode::kAuto, true, alone, alone), Mode::kOff);
+    EXPECT_EQ(ResolveOverlap(Mode::kOff, true, alone, alone), Mode::kOff);
+    const std::string said = testing::ErrorOf(
+        core::ExitCode::kConfig, [&] { ResolveOverlap(Mode::kOn, true, alone, alone); });
+    EXPECT_NE(said.find("--overlap=on with --tp=2"), std::string::npos) << said;
+    // There is one of them only, or they are not of that kind.
+    EXPECT_EQ(ResolveOverlap(Mode::kAuto, true, alone, *one), Mode::kOn);
+    EXPECT_EQ(ResolveOverlap(Mode::kOn, false, alone_of_one, alone), Mode::kOn);
+    EXPECT_EQ(ResolveOverlap(Mode::kAuto, true, two, two), Mode::kOn);
+    EXPECT_EQ(ResolveOverlap(Mode::kAuto, false, two, two), Mode::kOff);
+  });
 }
 
 // The rank that fails in its backward pass does not wait for peers that wait for it.

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 
 namespace moat::emulator {
 namespace {
@@ -29,6 +30,7 @@ struct Memory {
   size_t used = 0;
   std::map<void*, Buffer> buffers;
   int working = 0;
+  std::mutex mutex;  // of the last two: communication works beside kernels
 };
 
 Memory& The() {
@@ -57,6 +59,7 @@ bool IsDeviceMemory(const void* memory) {
 
 void* Allocate(size_t bytes) {
   Memory& m = The();
+  const std::lock_guard lock(m.mutex);
   if (bytes > kDeviceBytes - m.used) return nullptr;
   const size_t size = RoundUp(RoundUp(bytes, kAlignment), kPage);
   if (m.next == nullptr) {
@@ -82,6 +85,7 @@ void* Allocate(size_t bytes) {
 
 void Free(void* memory) {
   Memory& m = The();
+  const std::lock_guard lock(m.mutex);
   const auto found = m.buffers.find(memory);
   Require(found != m.buffers.end(), "freeing what was not allocated");
   const Buffer buffer = found->second;
@@ -101,12 +105,14 @@ size_t FreeBytes() { return kDeviceBytes - The().used; }
 
 DeviceWorks::DeviceWorks() {
   Memory& m = The();
+  const std::lock_guard lock(m.mutex);
   if (m.working++ > 0) return;
   for (const auto& [memory, buffer] : m.buffers) Protect(buffer, PROT_READ | PROT_WRITE);
 }
 
 DeviceWorks::~DeviceWorks() {
   Memory& m = The();
+  const std::lock_guard lock(m.mutex);
   if (--m.working > 0) return;
   for (const auto& [memory, buffer] : m.buffers) Protect(buffer, PROT_NONE);
 }

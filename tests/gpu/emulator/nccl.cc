@@ -2,16 +2,18 @@
 //
 // What is given to a stream is done at once, after all that the stream holds: a device would go on
 // by itself, where an emulated stream works only when its own process waits for it. Connecting is
-// in progress until all have come. Sums are taken from the last rank to the first, which is not the
-// order of moat's tree.
+// in progress until all have come. What a test makes stick (NcclFaults) is never sent. Sums are
+// taken from the last rank to the first, which is not the order of moat's tree.
 #include "tests/gpu/emulator/include/nccl.h"
 
 #include <mpi.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct ncclComm {
   std::vector<int> world;  // rank in MPI_COMM_WORLD of each rank; -1 until it is known
   std::vector<MPI_Request> pending;
   bool told = false;  // rank 0 has told the others
+  int number = 0;     // in this process
+  std::shared_ptr<std::atomic<bool>> aborted = std::make_shared<std::atomic<bool>>(false);
 };
 
 namespace {
@@ -37,7 +41,7 @@ struct Message {
   bool send;
 };
 
-struct {
+thread_local struct {
   bool open = false;
   std::vector<Message> messages;
   ncclComm_t comm = nullptr;
@@ -50,6 +54,14 @@ int WorldRank() {
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   return rank;
+}
+
+// Whether what is given to the stream now stays there until the communicator is aborted.
+bool Sticks(ncclComm_t comm, cudaStream_t stream) {
+  if (comm == nullptr) return false;  // an error, which the caller finds
+  if (nccl_faults.sticks != comm->number && moat::emulator::WorkOff(stream)) return false;
+  moat::emulator::Hold(stream, [aborted = comm->aborted] { return aborted->load(); });
+  return true;
 }
 
 ncclResult_t Deliver(const std::vector<Message>& messages, ncclComm_t comm, cudaStream_t stream) {
@@ -101,6 +113,7 @@ void Reduce(const std::vector<char>& all, size_t count, ncclRedOp_t op, int size
 
 ncclResult_t ReduceFrom(const void* from, size_t stride, void* to, size_t count,
                         ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
+  if (Sticks(comm, stream)) return ncclSuccess;
   const size_t bytes = count * SizeOf(type);
   std::vector<char> all(bytes * static_cast<size_t>(comm->size));
   const ncclResult_t result = Exchange(from, stride, bytes, all.data(), comm, stream);
@@ -125,7 +138,9 @@ ncclResult_t ReduceFrom(const void* from, size_t stride, void* to, size_t count,
 }
 
 ncclResult_t Add(const Message& message, ncclComm_t comm, cudaStream_t stream) {
-  if (!group.open) return Deliver({message}, comm, stream);
+  if (!group.open) {
+    return Sticks(comm, stream) ? ncclSuccess : Deliver({message}, comm, stream);
+  }
   group.messages.push_back(message);
   group.comm = comm;
   group.stream = stream;
@@ -164,6 +179,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* out, int size, ncclUniqueId id, 
   comm.rank = rank;
   comm.size = size;
   comm.tag = words[1];
+  comm.number = ++nccl_faults.connecting;
   comm.world.assign(static_cast<size_t>(size), -1);
   if (nccl_faults.never_connects) return ncclInProgress;
   const int root = words[0], tag = comm.tag;
@@ -206,6 +222,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
     MPI_Cancel(&request);
     MPI_Request_free(&request);
   }
+  *comm->aborted = true;
   delete comm;
   return ncclSuccess;
 }
@@ -222,6 +239,7 @@ ncclResult_t ncclReduceScatter(const void* from, void* to, size_t count, ncclDat
 
 ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataType_t type,
                            ncclComm_t comm, cudaStream_t stream) {
+  if (Sticks(comm, stream)) return ncclSuccess;
   const size_t bytes = count * SizeOf(type);
   std::vector<char> all(bytes * static_cast<size_t>(comm->size));
   const ncclResult_t result = Exchange(from, 0, bytes, all.data(), comm, stream);
@@ -232,6 +250,7 @@ ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataTyp
 
 ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataType_t type, int root,
                            ncclComm_t comm, cudaStream_t stream) {
+  if (Sticks(comm, stream)) return ncclSuccess;
   std::vector<Message> messages;
   const size_t bytes = count * SizeOf(type);
   if (comm->rank != root) messages.push_back({to, bytes, root, false});
@@ -259,5 +278,9 @@ ncclResult_t ncclGroupStart() {
 ncclResult_t ncclGroupEnd() {
   group.open = false;
   if (group.messages.empty()) return ncclSuccess;
+  if (Sticks(group.comm, group.stream)) {
+    group.messages.clear();
+    return ncclSuccess;
+  }
   return Deliver(std::exchange(group.messages, {}), group.comm, group.stream);
 }

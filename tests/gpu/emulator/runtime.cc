@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -23,7 +24,7 @@
 #include "tests/gpu/emulator/memory.h"
 
 struct CUstream_st {
-  std::deque<std::function<void()>> work;
+  std::deque<std::function<bool()>> work;  // is it done?
   uint64_t given = 0, done = 0;
 };
 
@@ -63,24 +64,42 @@ cudaError_t State() { return The().failure.empty() ? cudaSuccess : cudaErrorLaun
 
 cudaStream_t Of(cudaStream_t stream) { return stream ? stream : &The().default_stream; }
 
-void Give(cudaStream_t stream, std::function<void()> work) {
+void GiveHeld(cudaStream_t stream, std::function<bool()> work) {
   Of(stream)->work.push_back(std::move(work));
   ++Of(stream)->given;
 }
 
-// Works until `point` is done.
-void Work(cudaStream_t stream, uint64_t point) {
-  const DeviceWorks works;
-  while (stream->done < point) {
-    const std::function<void()> next = std::move(stream->work.front());
-    stream->work.pop_front();
-    next();
-    ++stream->done;
-  }
+void Give(cudaStream_t stream, std::function<void()> work) {
+  GiveHeld(stream, [work = std::move(work)] {
+    work();
+    return true;
+  });
 }
 
-void WorkAll() {
-  for (const cudaStream_t stream : The().streams) Work(stream, stream->given);
+// Works until `point` is done; false where something before it is held.
+bool Work(cudaStream_t stream, uint64_t point) {
+  const DeviceWorks works;
+  while (stream->done < point) {
+    std::function<bool()> next = std::move(stream->work.front());
+    stream->work.pop_front();
+    if (!next()) {
+      stream->work.push_front(std::move(next));
+      return false;
+    }
+    ++stream->done;
+  }
+  return true;
+}
+
+// On a device it would be for ever.
+void Wait(cudaStream_t stream, uint64_t point) {
+  if (Work(stream, point)) return;
+  std::fprintf(stderr, "emulator: the host waits, without a deadline, for work that is held\n");
+  std::abort();
+}
+
+void WaitForAll() {
+  for (const cudaStream_t stream : The().streams) Wait(stream, stream->given);
 }
 
 bool IsPinned(const void* memory) {
@@ -108,6 +127,16 @@ void RunGrid(const dim3& grid, const dim3& block, size_t shared,
 }
 
 }  // namespace
+
+void Hold(cudaStream_t stream, std::function<bool()> released) {
+  const Turn turn(turns);
+  GiveHeld(stream, std::move(released));
+}
+
+bool WorkOff(cudaStream_t stream) {
+  const Turn turn(turns);
+  return Work(Of(stream), Of(stream)->given);
+}
 
 uint64_t PageableCopies() {
   const Turn turn(turns);
@@ -139,6 +168,7 @@ using moat::emulator::State;
 using moat::emulator::The;
 using moat::emulator::Turn;
 using moat::emulator::turns;
+using moat::emulator::Wait;
 using moat::emulator::Work;
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -195,7 +225,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 cudaError_t cudaFree(void* memory) {
   const Turn turn(turns);
   if (memory == nullptr) return cudaSuccess;
-  moat::emulator::WorkAll();
+  moat::emulator::WaitForAll();
   moat::emulator::Free(memory);
   return State();
 }
@@ -257,7 +287,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const Turn turn(turns);
-  Work(stream, stream->given);
+  Wait(stream, stream->given);
   The().streams.erase(stream);
   for (const cudaEvent_t event : The().events) {
     if (event->stream == stream) event->stream = nullptr;  // what it waited for is done
@@ -268,7 +298,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const Turn turn(turns);
-  Work(Of(stream), Of(stream)->given);
+  Wait(Of(stream), Of(stream)->given);
   return State();
 }
 
@@ -283,7 +313,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Turn turn(turns);
   if (event->stream == nullptr) return State();
-  Give(stream, [other = event->stream, point = event->point] { Work(other, point); });
+  moat::emulator::GiveHeld(
+      stream, [other = event->stream, point = event->point] { return Work(other, point); });
   return State();
 }
 
@@ -318,7 +349,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Turn turn(turns);
-  if (event->stream != nullptr) Work(event->stream, event->point);
+  if (event->stream != nullptr) Wait(event->stream, event->point);
   return State();
 }
 

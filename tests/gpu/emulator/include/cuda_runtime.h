@@ -158,6 +158,11 @@ namespace moat::emulator {
 // Enqueues a grid, every thread of which calls `body`. `kernel` tells kernels apart.
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, const void* kernel,
                     std::function<void()> body);
+// Nothing behind it on the stream begins before `released` is true. A host that waits for it
+// without a deadline ends the program.
+void Hold(cudaStream_t stream, std::function<bool()> released);
+// Does what the stream has been given; false where some of it is held.
+bool WorkOff(cudaStream_t stream);
 
 // Copies to shared memory that a thread has begun (instruction.cuh, CopyLater). They are as late as
 // they may be, and as early: what they go to is garbage at once, and right when the thread has

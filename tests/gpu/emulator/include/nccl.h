@@ -58,6 +58,10 @@ struct NcclFaults {
   bool never_connects = false;
   bool abort_hangs = false;
   ncclResult_t asynchronous = ncclSuccess;  // of communicators that are connected
+  // The work of this communicator, counting those that connect from 1, stays on its stream until
+  // the communicator is aborted, as where a peer has died, and so does what follows there; 0: none.
+  int sticks = 0;
+  int connecting = 0;  // so many have begun to
 };
 inline NcclFaults nccl_faults;
 
