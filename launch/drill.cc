@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/logging.h"
 #include "launch/launched_run.h"
+#include "launch/or_null.h"
 #include "launch/signal_source.h"
 #include "rundir/board.h"
 #include "rundir/layout.h"
@@ -29,8 +30,6 @@ constexpr char kUndisturbed[] = "undisturbed";
 constexpr char kDrilled[] = "drilled";
 
 bool SameBits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
-
-Json OrNull(std::optional<double> value) { return value ? Json(*value) : Json(nullptr); }
 
 std::string Exact(std::optional<double> value) {
   if (!value) return "none";

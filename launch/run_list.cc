@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/units.h"
 #include "launch/identity.h"
+#include "launch/or_null.h"
 #include "launch/run_choice.h"
 #include "rundir/board.h"
 
@@ -65,11 +66,6 @@ std::string Row(const RunSummary& run) {
   const auto loss = run.last ? std::optional(run.last->loss) : std::nullopt;
   return Row({run.name, rundir::Name(run.outcome.state), steps, share, Number("%.4f", loss),
               Number("%.4f", run.val_loss), rate, eta});
-}
-
-template <typename T>
-ordered_json OrNull(const std::optional<T>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
 ordered_json SummaryJson(const RunSummary& run) {

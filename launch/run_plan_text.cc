@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/device_sheet.h"
+#include "launch/or_null.h"
 #include "launch/run_plan.h"
 #include "model/architecture/memory_fit.h"
 
@@ -137,11 +138,6 @@ ordered_json Json(const model::MemoryPlan& memory) {
   for (const model::MemoryItem& item : memory.items) json[item.name] = item.bytes.value;
   json["together"] = memory.total.value;
   return json;
-}
-
-template <typename T>
-ordered_json OrNull(const std::optional<T>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
 ordered_json BytesOrNull(const std::optional<core::Bytes>& bytes) {

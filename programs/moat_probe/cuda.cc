@@ -25,7 +25,7 @@ tensor::Tensor Ones(tensor::Stream& stream) {
 
 // GFLOP/s; throws when the product of ones is not what it must be.
 template <typename T>
-double Product(tensor::Stream& stream) {
+double GflopsOf(tensor::Stream& stream) {
   const tensor::Tensor ones = Ones<T>(stream);
   tensor::Tensor result(kSide * kSide, core::DType::kF32, kCuda);
   tensor::Event begin(kCuda), end(kCuda);
@@ -67,8 +67,8 @@ CudaProbe ProbeCuda() {
     CudaDeviceProbe device;
     device.product_problem = ProblemOf([&] {
       tensor::Stream stream(kCuda, static_cast<int>(i));
-      device.f32_gflops = Product<float>(stream);
-      device.bf16_gflops = Product<core::BFloat16>(stream);
+      device.f32_gflops = GflopsOf<float>(stream);
+      device.bf16_gflops = GflopsOf<core::BFloat16>(stream);
     });
     device.nccl_problem = ProblemOf([&] {
       tensor::Stream stream(kCuda, static_cast<int>(i));
