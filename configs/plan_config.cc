@@ -41,14 +41,24 @@ void Validate(const PlanConfig& config) {
     const std::string nearest = core::NearestName(hardware, KnownHardware());
     Expected("hardware", hardware,
              "one of " + HardwareNames() +
-                 (nearest.empty() ? "; --device_memory and --peak_tflops describe another GPU"
-                                  : "; did you mean " + nearest + "?"));
+                 (nearest.empty()
+                      ? "; --device=cuda --device_memory=GIB --peak_tflops=N describe another GPU"
+                      : "; did you mean " + nearest + "?"));
   }
   const std::string& device = config.launch.train.device;
   if ((device == "cuda" && hardware == kCpu) ||
       (device == "cpu" && !hardware.empty() && hardware != kCpu)) {
     throw core::ConfigError("--device=" + device + " with --hardware=" + hardware +
                             ": leave one of them out");
+  }
+  constexpr int kFloat8 = 89;
+  const core::DeviceSheet* const sheet = core::FindDeviceSheet(hardware);
+  if (sheet != nullptr && config.launch.train.matmul_dtype == MatmulDType::kFp8 &&
+      sheet->capability < kFloat8) {
+    throw core::ConfigError("--matmul_dtype=fp8 with --hardware=" + hardware +
+                            ": FP8 products need compute capability 8.9, and it has " +
+                            std::to_string(sheet->capability / 10) + "." +
+                            std::to_string(sheet->capability % 10) + "; leave one of them out");
   }
   AtLeast("nodes", config.launch.nodes, 1);
   AtLeast("ranks_per_node", config.launch.ranks_per_node, 0);

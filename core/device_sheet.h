@@ -13,6 +13,7 @@ struct DeviceSheet {
   const char* name;      // part of what the device calls itself: "H100"
   double bf16_flops;     // FLOP/s of dense bf16 products with f32 sums, without sparsity
   Bytes memory;          // all of it, as the driver reports it
+  int capability;        // compute capability, 90 for 9.0
 };
 
 std::span<const DeviceSheet> DeviceSheets();

@@ -71,7 +71,10 @@ std::string Row(const RunSummary& run) {
 ordered_json SummaryJson(const RunSummary& run) {
   ordered_json json = {{"run", run.name}};
   json.update(ordered_json::parse(rundir::ToJson(run.outcome)));
-  if (run.live() || run.outcome.state == rundir::RunState::kLost) json["exit_code"] = nullptr;
+  if (run.live() || run.outcome.state == rundir::RunState::kLost) {
+    json["class"] = nullptr;
+    json["exit_code"] = nullptr;
+  }
   json["step"] = run.step;
   json["target"] = OrNull(run.target);
   json["loss"] = run.last ? ordered_json(run.last->loss) : nullptr;

@@ -140,9 +140,17 @@ void FillBytes(RunPlan* plan) {
   plan->checkpoint =
       core::Bytes(plan->parameters * kWeightAndMoments * core::SizeOf(core::DType::kF32));
   const auto every = [&](int64_t steps) { return steps > 0 ? train.steps / steps : 0; };
+  const auto saved = [&](int64_t step) {
+    return (train.checkpoint_every > 0 && step % train.checkpoint_every == 0) ||
+           (train.eval_every > 0 && step % train.eval_every == 0);
+  };
+  int64_t milestones = 0;  // of the steps that are saved at all
+  for (int64_t step = train.keep_every; step > 0 && step <= train.steps; step += train.keep_every) {
+    milestones += saved(step) ? 1 : 0;
+  }
   constexpr int64_t kBestAndInFlight = 2, kLast = 1;
   plan->checkpoints_kept =
-      std::min(train.keep_checkpoints + every(train.keep_every) + kBestAndInFlight,
+      std::min(train.keep_checkpoints + milestones + kBestAndInFlight,
                every(train.checkpoint_every) + every(train.eval_every) + kLast);
   plan->data_received = model::DataTrafficOfStep(train.model, plan->options);
   const model::TensorTraffic traffic =

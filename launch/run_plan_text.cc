@@ -1,5 +1,5 @@
 // A plan as people and scripts read it.
-#include <cinttypes>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -55,7 +55,7 @@ std::string HardwareName(const RunPlan& plan) {
 }
 
 std::string FitLine(const RunPlan& plan) {
-  if (!plan.room) return "";
+  if (!plan.room) return "fit: not said; --hardware=NAME or --device_memory=GIB would\n";
   return HardwareName(plan) + ": " + core::Format(*plan.device_memory) + " less " +
          core::Format(kReserve) + " for driver, libraries and program" +
          (plan.sharers > 1 ? ", shared by " + N(plan.sharers) + " ranks" : "") + ": " +
@@ -135,7 +135,11 @@ std::string BytesText(const RunPlan& plan) {
 
 ordered_json Json(const model::MemoryPlan& memory) {
   ordered_json json;
-  for (const model::MemoryItem& item : memory.items) json[item.name] = item.bytes.value;
+  for (const model::MemoryItem& item : memory.items) {
+    std::string key = item.name;
+    std::replace(key.begin(), key.end(), ' ', '_');
+    json[key] = item.bytes.value;
+  }
   json["together"] = memory.total.value;
   return json;
 }
@@ -148,6 +152,7 @@ ordered_json Json(const GridPlan& grid, bool asked) {
   ordered_json json = {{"dp", grid.dp}, {"tp", grid.tp}, {"zero", grid.zero}, {"asked", asked}};
   if (!grid.refused.empty()) {
     json["refused"] = grid.refused;
+    json["fits"] = nullptr;
     return json;
   }
   json["memory_bytes"] = Json(grid.memory);
@@ -194,10 +199,13 @@ ordered_json HardwareJson(const RunPlan& plan) {
           {{"flag", help.flag}, {"bytes", help.needed.value}, {"fits", help.needed <= *plan.room}});
     }
   }
-  return {
-      {"name", plan.config.hardware},           {"memory_bytes", BytesOrNull(plan.device_memory)},
-      {"reserve_bytes", kReserve.value},        {"rank_bytes", BytesOrNull(plan.room)},
-      {"fits", OrNull(plan.asked_grid().fits)}, {"helps", helps}};
+  const std::string& hardware = plan.config.hardware;
+  return {{"name", hardware.empty() ? ordered_json(nullptr) : ordered_json(hardware)},
+          {"memory_bytes", BytesOrNull(plan.device_memory)},
+          {"reserve_bytes", kReserve.value},
+          {"rank_bytes", BytesOrNull(plan.room)},
+          {"fits", OrNull(plan.asked_grid().fits)},
+          {"helps", helps}};
 }
 
 ordered_json TimeJson(const RunPlan& plan) {

@@ -93,7 +93,9 @@ void AddHang(const rundir::RunLayout& layout, int attempt, std::vector<Evidence>
 
 std::string StateText(const rundir::Outcome& outcome, bool live) {
   const std::string state = std::string("state ") + rundir::Name(outcome.state);
-  if (live) return state + ", attempts " + std::to_string(outcome.attempts);
+  if (live || outcome.state == rundir::RunState::kLost) {  // nobody has written how it ended
+    return state + ", attempts " + std::to_string(outcome.attempts);
+  }
   return state + ", class " + outcome.error_class + ", exit code " +
          std::to_string(outcome.exit_code) + ", step " + std::to_string(outcome.step);
 }

@@ -63,7 +63,8 @@ void CheckFits(const configs::ModelConfig& model, const model::MemoryOptions& pl
         room.ranks.size() > 1
             ? " for each of the " + std::to_string(room.ranks.size()) + " ranks on it"
             : "";
-    what = model::MisfitText(model, plan, PartOf(*misfit, claims),
+    what = "out of memory: " +
+           model::MisfitText(model, plan, PartOf(*misfit, claims),
                              {"the tensors of rank " + std::to_string(member.world_rank) +
                                   (member.host.empty() ? "" : " on " + member.host),
                               "its device, " + room.name, shared});

@@ -76,15 +76,15 @@ std::vector<MemoryHelp> WhatHelps(const configs::ModelConfig& model, const Memor
 std::string MisfitText(const configs::ModelConfig& model, const MemoryOptions& plan,
                        core::Bytes free, const MisfitWords& words) {
   const MemoryPlan on_device = PlanMemory(model, OnDevice(plan));
-  return "out of memory: " + words.tensors + " need " + core::Format(on_device.total) + " on " +
-         words.device + ", which has " + core::Format(free) + " free" + words.shared + ": " +
-         on_device.text() + "; " + HelpsText(model, plan, free);
+  return words.tensors + " need " + core::Format(on_device.total) + " on " + words.device +
+         ", which has " + core::Format(free) + " free" + words.shared + ": " + on_device.text() +
+         "; " + HelpsText(model, plan, free);
 }
 
 void CheckFits(const configs::ModelConfig& model, const MemoryOptions& plan, core::Bytes free) {
   if (PlanMemory(model, OnDevice(plan)).total <= free) return;
   throw core::OutOfMemoryError(
-      MisfitText(model, plan, free, {"this rank's tensors", "its device", ""}));
+      "it does not fit: " + MisfitText(model, plan, free, {"a rank's tensors", "its device", ""}));
 }
 
 core::OutOfMemoryError WithPlan(const core::OutOfMemoryError& error,

@@ -36,7 +36,7 @@ std::string MisfitText(const configs::ModelConfig& model, const MemoryOptions& p
                        core::Bytes free, const MisfitWords& words);
 
 // Throws OutOfMemoryError when what `plan` puts on the device (all but the snapshot, which is the
-// host's) is more than `free`: MisfitText.
+// host's) is more than `free`.
 void CheckFits(const configs::ModelConfig& model, const MemoryOptions& plan, core::Bytes free);
 
 // The error of memory that ran out under way, with what the plan says took it, and the flags that

@@ -48,6 +48,20 @@ TEST(ValidatePlan, RefusesHardwareThatIsNotKnownOrNotTheDevices) {
   EXPECT_EQ(refusal("cpu", "auto"), "no error");
 }
 
+TEST(ValidatePlan, RefusesFp8OnHardwareThatHasNone) {
+  const auto refusal = [](const char* hardware) {
+    return ErrorOf<PlanConfig>({}, [&](PlanConfig& c) {
+      c.hardware = hardware;
+      c.launch.train.dtype = core::DType::kBF16;
+      c.launch.train.matmul_dtype = MatmulDType::kFp8;
+    });
+  };
+  EXPECT_THAT(refusal("a40"), ::testing::HasSubstr("capability 8.9, and it has 8.6"));
+  EXPECT_EQ(refusal("l4"), "no error");
+  EXPECT_EQ(refusal("h100"), "no error");
+  EXPECT_EQ(refusal("cpu"), "no error");
+}
+
 TEST(ValidatePlan, RefusesSharesAndSizesThatAreNone) {
   for (const double share : {0.0, 1.1, -0.4, std::nan("")}) {
     EXPECT_THAT(ErrorOf<PlanConfig>({}, [&](PlanConfig& c) { c.utilization = share; }),

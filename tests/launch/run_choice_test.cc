@@ -99,6 +99,7 @@ TEST_F(RunsTest, ARunningRunHasProgressAndTimeLeftAndNoExitCode) {
   EXPECT_THAT(ToText(run), HasSubstr("10/40   25%     2.5000"));
   EXPECT_THAT(ToText(run), HasSubstr("1m30s"));
   EXPECT_THAT(ToJson(run), HasSubstr("\"exit_code\": null"));
+  EXPECT_THAT(ToJson(run), HasSubstr("\"class\": null"));
   EXPECT_THAT(ToJson(run), HasSubstr("\"target\": 40"));
 }
 

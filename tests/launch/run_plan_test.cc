@@ -181,7 +181,17 @@ TEST(RunPlan, KeepsNewestBestMilestonesAndTheOneThatIsWritten) {
   const std::vector<std::string> flags = {"--checkpoint_every=10", "--eval_every=10"};
   EXPECT_EQ(Plan(flags).checkpoints_kept, 2 + 1 + 1);
   EXPECT_EQ(Plan({flags[0], flags[1], "--keep_every=50"}).checkpoints_kept, 2 + 2 + 1 + 1);
+  // Of the multiples of 25 only 50 and 100 are saved.
+  EXPECT_EQ(Plan({flags[0], flags[1], "--keep_every=25"}).checkpoints_kept, 2 + 2 + 1 + 1);
   EXPECT_EQ(Plan({"--checkpoint_every=0", "--eval_every=0"}).checkpoints_kept, 1);
+}
+
+TEST(RunPlan, WithoutHardwareItSaysThatItDoesNotSayWhetherItFits) {
+  EXPECT_THAT(ToText(Plan({"--device=cuda"})), HasSubstr("\nfit: not said; --hardware=NAME"));
+  const auto json = nlohmann::json::parse(ToJson(Plan({"--tp=2", "--device=cuda"})));
+  EXPECT_TRUE(json["hardware"]["name"].is_null());
+  EXPECT_TRUE(json["grids"][4].contains("refused"));
+  EXPECT_TRUE(json["grids"][4]["fits"].is_null());
 }
 
 TEST(RunPlan, JsonSaysWhatTheTextDoes) {
@@ -198,6 +208,7 @@ TEST(RunPlan, JsonSaysWhatTheTextDoes) {
   EXPECT_EQ(json["checkpoints"]["bytes"], 824 * 12);
   EXPECT_EQ(json["received_per_step_bytes"]["data"], 4096 * 6);
   EXPECT_EQ(json["work"]["flops_per_step"], 32 * 4512);
+  EXPECT_EQ(json["memory_bytes"]["waiting_sums"], 8192 * 4);
   EXPECT_EQ(json["grids"].size(), 3u);
   EXPECT_EQ(json["grids"][0]["asked"], true);
 }

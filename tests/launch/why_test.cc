@@ -164,6 +164,9 @@ TEST_F(WhyTest, ARunThatWasGivenUpHasTheCauseOfItsLastAttempt) {
 TEST_F(WhyTest, ALostRunLostItsLauncher) {
   Begun(RunState::kRunning);  // and nobody holds the lease
   Expect(CauseClass::kNode, -1, "moat launch --flagfile=", "its launcher is gone without a word");
+  for (const Evidence& evidence : Why().evidence) {
+    EXPECT_THAT(evidence.text, ::testing::Not(HasSubstr("exit code"))) << "nobody wrote one";
+  }
 }
 
 TEST_F(WhyTest, ARunThatGoesOnSaysHowFarItIsAndThatThereIsNothingToExplain) {

@@ -1,4 +1,5 @@
-// Ranks whose devices are too small are told before anything is allocated; a CPU has no such memory.
+// Ranks whose devices are too small are told before anything is allocated; a CPU has no such
+// memory.
 #include "trainer/device_memory.h"
 
 #include <gtest/gtest.h>
