@@ -19,9 +19,11 @@ void FillVocabulary(std::optional<int64_t> vocabulary, RunPlan* plan) {
   if (vocab_size != 0) return;
   vocab_size = vocabulary.value_or(configs::ImportConfig().vocab_size);
   if (vocabulary) return;
-  plan->assumptions.push_back("a vocabulary of " + std::to_string(vocab_size) +
-                              ", as moat data import makes them; --data=DIR or --vocab_size=N says "
-                              "what it is");
+  const std::vector<std::string>& data = plan->config.launch.train.data;
+  plan->assumptions.push_back(
+      "a vocabulary of " + std::to_string(vocab_size) + ", as moat data import makes them" +
+      (data.empty() ? "" : ", since there is no data set in " + data.front()) +
+      "; --data=DIR or --vocab_size=N says what it is");
 }
 
 // Threads count where CPUs compute: they need scratch memory each.

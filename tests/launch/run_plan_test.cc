@@ -173,6 +173,9 @@ TEST(RunPlan, SaysWhatItAssumesAndNothingWhereAllIsSaid) {
   EXPECT_THAT(plan.assumptions,
               ::testing::ElementsAre(HasSubstr("vocabulary of 4096"), HasSubstr("one data rank"),
                                      HasSubstr("on CPUs"), HasSubstr("--threads=2, by the cores")));
+  const auto typo = configs::CommandLine::Parse("plan", {"--data=sets/mien"});
+  EXPECT_THAT(PlanRun(configs::PlanConfigFromFlags(typo), std::nullopt, 2).assumptions.front(),
+              HasSubstr("no data set in sets/mien"));
   EXPECT_THAT(Plan({"--device=cpu", "--threads=1"}).assumptions, IsEmpty());
   EXPECT_THAT(Plan({"--device=cuda"}).assumptions, IsEmpty());
 }
