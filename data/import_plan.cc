@@ -39,8 +39,8 @@ ImportSource LookAtTree(const fs::path& path, const std::vector<fs::path>& exclu
     if (!file.path.ends_with(".jsonl")) continue;
     if (records++ == 0) first = file.path;
   }
-  if (records >
-      0) {  // in a repository they are among its sources, elsewhere perhaps what was meant
+  if (records > 0) {
+    // In a repository they are among its sources, elsewhere perhaps what was meant.
     core::Log(source.git.inside ? core::Log::kInfo : core::Log::kWarning)
         << path.string() << ": .jsonl files in it (" << records << ", the first is " << first
         << ") are read as text; name them with --in to read them as records";

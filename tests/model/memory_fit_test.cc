@@ -4,36 +4,15 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "tests/model/small_plan.h"
 #include "tests/support/errors.h"
 
 namespace moat::model {
 namespace {
 
-configs::ModelConfig Small() {
-  configs::ModelConfig model;
-  model.layers = 4;
-  model.width = 64;
-  model.heads = 4;
-  model.kv_heads = 4;
-  model.ffn = 128;
-  model.vocab_size = 512;
-  model.seq_len = 128;
-  return model;
-}
-
-MemoryOptions OnGpu(int dp) {
-  MemoryOptions options;
-  options.passes.rows = 8;
-  options.passes.device = core::DeviceKind::kCuda;
-  options.dp = dp;
-  options.snapshots = true;
-  return options;
-}
-
-core::Bytes Needed(MemoryOptions options) {
-  options.snapshots = false;
-  return PlanMemory(Small(), options).total;
-}
+using testing::Needed;
+using testing::OnGpu;
+using testing::Small;
 
 std::string Refusal(const MemoryOptions& options, core::Bytes free) {
   return testing::ErrorOf(core::ExitCode::kOutOfMemory, [&] { CheckFits(Small(), options, free); });

@@ -6,36 +6,14 @@
 
 #include "comm/threads.h"
 #include "core/error.h"
-#include "tests/support/errors.h"
+#include "tests/model/small_plan.h"
 
 namespace moat::trainer {
 namespace {
 
-configs::ModelConfig Small() {
-  configs::ModelConfig model;
-  model.layers = 4;
-  model.width = 64;
-  model.heads = 4;
-  model.kv_heads = 4;
-  model.ffn = 128;
-  model.vocab_size = 512;
-  model.seq_len = 128;
-  return model;
-}
-
-model::MemoryOptions OnGpu(int dp) {
-  model::MemoryOptions options;
-  options.passes.rows = 8;
-  options.passes.device = core::DeviceKind::kCuda;
-  options.dp = dp;
-  options.snapshots = true;
-  return options;
-}
-
-core::Bytes Needed(model::MemoryOptions options) {
-  options.snapshots = false;
-  return model::PlanMemory(Small(), options).total;
-}
+using testing::Needed;
+using testing::OnGpu;
+using testing::Small;
 
 // What ranks throw that see so much free on their devices, by rank; "" where all fits.
 std::vector<std::string> RefusalsOf(const std::vector<DeviceRoom>& rooms, int ranks_per_node,
